@@ -1,0 +1,295 @@
+"""Tables, columns and keys as plain data, the same for a database and for a package.
+
+Nothing here reads or writes. A table is named by one string: its own name in the database's default schema,
+``"schema.name"`` elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from datatransfer.errors import UnknownColumnError, UnknownTableError, UsageError
+from datatransfer.schema.values import LogicalType
+
+KeyKind = Literal["primary", "unique", "none"]
+
+ENTITY_UUID = "entity_uuid"
+IMPORTED_FROM_UUID = "imported_from_uuid"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Parameters
+    ----------
+    name : str
+    type : LogicalType
+        What its values are, see `datatransfer.schema.values`.
+    declared : str
+        The database's own name of the type, e.g. ``"NUMERIC(10,2)"``.
+    nullable : bool
+    has_default : bool
+        Whether the database fills it when it is not given.
+    generated : bool
+        Computed by the database, never written.
+    identity : {"", "always", "default"}
+        Whether the database counts it up itself (identity, serial, AUTO_INCREMENT, SQLite rowid).
+    """
+
+    name: str
+    type: LogicalType
+    declared: str = ""
+    nullable: bool = True
+    has_default: bool = False
+    generated: bool = False
+    identity: Literal["", "always", "default"] = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the package format keeps of the column."""
+        return {
+            "type": self.type.to_json(),
+            "declared": self.declared,
+            "nullable": self.nullable,
+            "hasDefault": self.has_default,
+            "generated": self.generated,
+            "identity": self.identity,
+        }
+
+    @classmethod
+    def from_json(cls, name: str, data: Mapping[str, Any]) -> Column:
+        """Make a column from what `to_json` returned."""
+        return cls(
+            name=name,
+            type=LogicalType.from_json(data["type"]),
+            declared=str(data["declared"]),
+            nullable=bool(data["nullable"]),
+            has_default=bool(data["hasDefault"]),
+            generated=bool(data["generated"]),
+            identity=data["identity"],
+        )
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A reference from the rows of a child table to those of a parent table.
+
+    Parameters
+    ----------
+    table, columns : str, tuple of str
+        The child side.
+    parent, parent_columns : str, tuple of str
+        The parent side: its primary key or any unique columns.
+    name : str
+        The constraint's name, empty if it has none.
+    declared : bool
+        False for relations that only `Database.relate` knows.
+    enforced : bool
+        Whether the database guarantees that the parent exists.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    name: str = ""
+    declared: bool = True
+    enforced: bool = True
+
+    @property
+    def label(self) -> str:
+        """``"items.order_id"``, or ``"items.(a, b)"`` for several columns."""
+        inner = self.columns[0] if len(self.columns) == 1 else f"({', '.join(self.columns)})"
+        return f"{self.table}.{inner}"
+
+    @property
+    def is_self(self) -> bool:
+        """Whether child and parent are the same table."""
+        return self.table == self.parent
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Parameters
+    ----------
+    name : str
+        Its name in a `Schema`: bare, or ``"schema.name"``.
+    bare_name, db_schema : str, str or None
+        The two halves for SQL.
+    columns : tuple of Column
+    key : tuple of str
+        The columns that identify a row: the primary key, else the first unique constraint without nullable columns,
+        else empty.
+    key_kind : {"primary", "unique", "none"}
+    uniques : tuple of tuple of str
+        Every other unique constraint or plain unique index (not partial, not on expressions).
+    foreign_keys : tuple of ForeignKey
+        Those of which it is the child.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    key_kind: KeyKind = "none"
+    uniques: tuple[tuple[str, ...], ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    bare_name: str = ""
+    db_schema: str | None = None
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """The columns by their names."""
+        return {column.name: column for column in self.columns}
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of all columns, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the rows carry their UUID in a column ``entity_uuid``."""
+        return ENTITY_UUID in self.by_name
+
+    @property
+    def surrogate(self) -> str | None:
+        """The one integer key column that may be renumbered on import, if the key is such a column."""
+        if self.key_kind != "primary" or len(self.key) != 1:
+            return None
+        column = self.by_name[self.key[0]]
+        is_reference = any(column.name in fk.columns for fk in self.foreign_keys)
+        return None if is_reference or not column.type.may_be_integer else column.name
+
+    def column(self, name: str) -> Column:
+        """Return a column.
+
+        Raises
+        ------
+        UnknownColumnError
+            There is none of that name.
+        """
+        try:
+            return self.by_name[name]
+        except KeyError:
+            known = ", ".join(self.column_names)
+            raise UnknownColumnError(
+                f"there is no column {name!r}", where=self.name, hint=f"it has {known}"
+            ) from None
+
+    def with_types(self, types: Mapping[str, LogicalType]) -> Table:
+        """Return the table with some columns' types replaced."""
+        columns = tuple(replace(c, type=types[c.name]) if c.name in types else c for c in self.columns)
+        return replace(self, columns=columns)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something in a database that is not a table to carry, and why."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All tables of a database or of a package.
+
+    Examples
+    --------
+    >>> from datatransfer.schema.values import LogicalType
+    >>> t = Table("orders", (Column("id", LogicalType("integer")),), key=("id",), key_kind="primary")
+    >>> Schema({"orders": t}).table("orders").key
+    ('id',)
+    """
+
+    tables: Mapping[str, Table]
+    left_out: tuple[LeftOut, ...] = ()
+    _children: dict[str, tuple[ForeignKey, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tables
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def table(self, name: str) -> Table:
+        """Return a table.
+
+        Raises
+        ------
+        UnknownTableError
+            There is none of that name; the hint names the closest ones.
+        """
+        if name in self.tables:
+            return self.tables[name]
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, list(self.tables), n=3, cutoff=0.5)
+        close = [t for t in self.tables if t.lower() == name.lower()] or close
+        left = next((item for item in self.left_out if item.name == name), None)
+        if left is not None:
+            raise UnknownTableError(f"{name!r} is a {left.kind}, not a table: {left.reason}", where=name)
+        shown = close or sorted(self.tables)[:8]
+        raise UnknownTableError(
+            f"there is no table {name!r}",
+            hint=f"did you mean {', '.join(map(repr, shown))}?" if shown else "there are no tables at all",
+        )
+
+    def foreign_keys(self) -> tuple[ForeignKey, ...]:
+        """Return every foreign key whose two tables are here, in the order of tables."""
+        return tuple(fk for table in self for fk in table.foreign_keys if fk.parent in self.tables)
+
+    def children_of(self, name: str) -> tuple[ForeignKey, ...]:
+        """Return the foreign keys that refer to a table."""
+        if not self._children:
+            for table in self.tables:
+                self._children[table] = tuple(fk for fk in self.foreign_keys() if fk.parent == table)
+        return self._children.get(name, ())
+
+    def split(self, dotted: str) -> tuple[Table, tuple[str, ...]]:
+        """Split ``"table.column"`` or ``"table.(a, b)"``; table names may hold dots themselves.
+
+        Raises
+        ------
+        UsageError
+            It is not of that form, or table or column are not here.
+        """
+        for name in sorted(self.tables, key=len, reverse=True):
+            if dotted.startswith(name + "."):
+                rest = dotted[len(name) + 1 :]
+                table = self.tables[name]
+                if rest in table.by_name:
+                    return table, (rest,)
+                if rest.startswith("(") and rest.endswith(")"):
+                    return table, tuple(table.column(part.strip()).name for part in rest[1:-1].split(","))
+        name, _, column = dotted.rpartition(".")
+        if not name:
+            raise UsageError(f"{dotted!r} names no column", hint='write "table.column"')
+        self.table(name).column(column)
+        raise UsageError(f"{dotted!r} names no column", hint='write "table.column"')
+
+    def foreign_key(self, dotted: str) -> ForeignKey:
+        """Return the foreign key that starts at ``"table.column"``.
+
+        Raises
+        ------
+        UsageError
+            No foreign key starts there, or several do.
+        """
+        table, columns = self.split(dotted)
+        exact = [fk for fk in table.foreign_keys if fk.columns == columns]
+        found = exact or [fk for fk in table.foreign_keys if set(columns) <= set(fk.columns)]
+        if len(found) == 1:
+            return found[0]
+        labels = ", ".join(fk.label for fk in (found or table.foreign_keys)) or "none"
+        problem = "several foreign keys start" if found else "no foreign key starts"
+        raise UsageError(f"{problem} at {dotted!r}", where=table.name, hint=f"its foreign keys: {labels}")
