@@ -1,0 +1,1 @@
+"""Blocks that reprs are composed of. Nothing here knows databases or packages."""

@@ -1,0 +1,159 @@
+"""Listeners that show a running transfer as bars.
+
+The library itself prints nothing: it calls a listener. `default_listener` is the one used where the caller gives none;
+it shows bars to a person, in a terminal or a notebook, and is silent in scripts, pipes and tests. What a transfer is,
+is not known here.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, TextIO
+
+from datatransfer.display.plain import visible
+from datatransfer.events import Event, Listener, Progress, Warned, silent
+
+WORDS = {
+    "select": "choosing rows",
+    "read": "reading rows",
+    "files": "carrying files",
+    "write": "writing the package",
+    "verify": "verifying",
+    "stage": "staging rows",
+    "plan": "planning",
+    "merge": "merging",
+    "receipt": "writing the receipt",
+}
+"""What a bar calls each phase."""
+
+
+def in_notebook() -> bool:
+    """Return whether the code runs in a Jupyter kernel, without importing IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def in_terminal(stream: TextIO | None = None) -> bool:
+    """Return whether a person watches the stream (default: standard error)."""
+    stream = stream or sys.stderr
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):  # None under pythonw, a closed file
+        return False
+
+
+def default_listener() -> Listener:
+    """Return bars in a terminal or notebook, and silence everywhere else.
+
+    A transfer that takes less than a second shows nothing, and bars leave nothing behind, so that stored notebooks
+    hold results and no "0%".
+    """
+    return tqdm_listener() if in_notebook() or in_terminal() else silent
+
+
+def tqdm_listener(*, delay: float = 1.0, stream: TextIO | None = None) -> TqdmListener:
+    """Return a listener that shows one tqdm bar a phase.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that a phase may take before its bar appears.
+    stream : text file, optional
+        Where bars go; a notebook shows widgets instead, unless a stream is given. Default: standard error.
+
+    Examples
+    --------
+    >>> import io
+    >>> with tqdm_listener(delay=0, stream=io.StringIO()) as listener:
+    ...     listener(Progress("read", "orders", rows_done=5, rows_total=10))
+    """
+    return TqdmListener(delay=delay, stream=stream)
+
+
+class TqdmListener:
+    """Bars for the phases of a transfer; call it with events, close it (or leave its context) at the end."""
+
+    def __init__(self, *, delay: float = 1.0, stream: TextIO | None = None) -> None:
+        self._delay = delay
+        self._stream = stream
+        self._widgets = stream is None and in_notebook()
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Warned):
+            self._warn(event)
+        else:
+            self._show(event)
+
+    def __enter__(self) -> TqdmListener:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take all bars away."""
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()
+
+    def _warn(self, event: Warned) -> None:
+        if self._widgets:  # a notebook's result object lists the warnings; a line of stderr would stay in the file
+            return
+        from tqdm import tqdm
+
+        where = f"{event.where}: " if event.where else ""
+        tqdm.write(visible(f"warning: {where}{event.message}"), file=self._stream or sys.stderr)
+
+    def _show(self, event: Progress) -> None:
+        in_rows = bool(event.rows_total or event.rows_done) or not event.bytes_total
+        done, total = (event.rows_done, event.rows_total) if in_rows else (event.bytes_done, event.bytes_total)
+        self._end_phases_of_unknown_length(event.phase)
+        finished = 0 < total <= done
+        bar = self._bars.get(event.phase)
+        if bar is None and not finished:
+            bar = self._bars[event.phase] = self._new_bar(event.phase, " rows" if in_rows else "B")
+        if bar is None:
+            return
+        if finished:
+            self._bars.pop(event.phase).close()
+            return
+        bar.total = total or None
+        bar.set_postfix_str(visible(event.table), refresh=False)
+        if done >= bar.n:
+            bar.update(done - bar.n)
+        else:  # the phase began anew
+            bar.n = done
+            bar.refresh()
+
+    def _end_phases_of_unknown_length(self, current: str) -> None:
+        for phase in [p for p, bar in self._bars.items() if p != current and not bar.total]:
+            self._bars.pop(phase).close()
+
+    def _new_bar(self, phase: str, unit: str) -> Any:
+        return self._bar_class()(
+            desc=WORDS.get(phase, phase),
+            unit=unit,
+            unit_scale=True,
+            leave=False,
+            delay=self._delay,
+            dynamic_ncols=True,
+            file=self._stream or sys.stderr,
+        )
+
+    def _bar_class(self) -> Any:
+        if self._widgets:
+            from importlib.util import find_spec
+
+            if find_spec("ipywidgets") is not None:
+                from tqdm.notebook import tqdm as widget_bar
+
+                return widget_bar
+        from tqdm import tqdm
+
+        return tqdm

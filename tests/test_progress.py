@@ -1,0 +1,116 @@
+"""Bars for people, silence for everything else."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from datatransfer.display.plain import aligned, visible
+from datatransfer.events import Progress, Warned, silent
+from datatransfer.progress import TqdmListener, default_listener, in_notebook, tqdm_listener
+
+
+class Terminal(io.StringIO):
+    """A stream that says a person watches it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_phase_becomes_a_bar_with_its_words_and_table() -> None:
+    stream = Terminal()
+    with tqdm_listener(delay=0, stream=stream) as listener:
+        listener(Progress("read", "orders", rows_done=50, rows_total=100))
+        listener._bars["read"].refresh()
+        shown = stream.getvalue()
+    assert "reading rows" in shown
+    assert "orders" in shown
+    assert "50%" in shown
+
+
+def test_bytes_are_shown_where_a_phase_counts_no_rows() -> None:
+    with tqdm_listener(delay=0, stream=Terminal()) as listener:
+        listener(Progress("files", bytes_done=500, bytes_total=1000))
+        assert listener._bars["files"].unit == "B"
+        assert listener._bars["files"].n == 500
+
+
+def test_a_finished_phase_and_a_closed_listener_leave_no_bar() -> None:
+    stream = Terminal()
+    with tqdm_listener(delay=0, stream=stream) as listener:
+        listener(Progress("read", rows_done=5, rows_total=10))
+        listener(Progress("read", rows_done=10, rows_total=10))
+        assert not listener._bars
+        listener(Progress("read", rows_done=10, rows_total=10))
+        assert not listener._bars
+        listener(Progress("write", rows_done=1, rows_total=10))
+    assert not listener._bars
+    assert stream.getvalue().rstrip(" ").endswith("\r")
+
+
+def test_a_phase_of_unknown_length_ends_when_the_next_begins() -> None:
+    with tqdm_listener(delay=0, stream=Terminal()) as listener:
+        listener(Progress("select", rows_done=5))
+        listener(Progress("read", rows_done=5, rows_total=10))
+        assert set(listener._bars) == {"read"}
+
+
+def test_a_phase_that_begins_anew_goes_back() -> None:
+    with tqdm_listener(delay=0, stream=Terminal()) as listener:
+        listener(Progress("read", rows_done=8, rows_total=10))
+        listener(Progress("read", rows_done=2, rows_total=10))
+        assert listener._bars["read"].n == 2
+
+
+def test_a_quick_transfer_shows_nothing() -> None:
+    stream = Terminal()
+    with tqdm_listener(stream=stream) as listener:
+        for done in range(11):
+            listener(Progress("read", rows_done=done, rows_total=10))
+    assert stream.getvalue() == ""
+
+
+def test_a_warning_is_a_line_and_cannot_move_the_cursor() -> None:
+    stream = Terminal()
+    with tqdm_listener(stream=stream) as listener:
+        listener(Warned("orphan", "3 rows without a parent \x1b[2J", where="items"))
+    assert stream.getvalue() == "warning: items: 3 rows without a parent \\x1b[2J\n"
+
+
+def test_the_default_is_silent_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert default_listener() is silent
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert isinstance(default_listener(), TqdmListener)
+
+
+def test_a_plain_process_is_no_notebook() -> None:
+    assert not in_notebook()
+
+
+def test_importing_progress_loads_no_bars() -> None:
+    code = "import sys, datatransfer.progress; sys.exit('tqdm' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("line\nnext\r", "line\\nnext\\r"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\u2028", "\\u2028"),
+        ("\ud800", "\\ud800"),
+        ("Größe 漢字", "Größe 漢字"),
+    ],
+)
+def test_characters_that_play_tricks_are_shown_as_escapes(hostile: str, shown: str) -> None:
+    assert visible(hostile) == shown
+
+
+def test_columns_are_aligned_also_with_wide_characters() -> None:
+    text = aligned(["name", "rows"], [("漢字", 1), ("a", 1000)])
+    assert text.splitlines() == ["name   rows", "漢字      1", "a     1,000"]
