@@ -1,0 +1,67 @@
+"""The command line: the same verbs as the Python API, for terminals, scripts and cron.
+
+Results go to standard output, everything else (bars, warnings, errors) to standard error. With ``--json`` standard output
+holds exactly one JSON document, and an error is one JSON document on standard error.
+
+=====  ===============================================================================
+code   meaning
+=====  ===============================================================================
+0      done; ``diff``: no difference; ``plan``: no conflict
+1      an error of no kind below, or a bug; ``diff``: there are differences
+2      wrong use: options, unknown table or column, a condition that does not parse
+3      the database does not answer, or refuses
+4      the selection contradicts the data: orphans, a missing file, a value not exact
+5      not a package, not complete or not valid; the destination exists already
+6      package and target do not fit
+7      conflicts that nobody decided, or the target changed since the plan
+8      the database refused the merge; all of it was rolled back
+130    interrupted; nothing was left behind
+=====  ===============================================================================
+
+A password never appears: addresses are shown without it, and it is cut from every error. ``env:NAME`` in place of an
+address reads it from an environment variable, so that the password is in no list of processes either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datatransfer.cli.arguments import make_parser
+from datatransfer.cli.output import Output
+from datatransfer.errors import DataTransferError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Examples
+    --------
+    >>> main(["tables", "nowhere"])
+    2
+    """
+    options = make_parser().parse_args(arguments)
+    out = Output(as_json=options.json, quiet=options.quiet, arguments=vars(options))
+    try:
+        with out:
+            return int(options.run(options, out))
+    except DataTransferError as error:
+        out.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        out.interrupted()
+        return 130
+    except BrokenPipeError:  # the reader (head, less) left; nothing to say, and nobody to say it to
+        out.abandon()
+        return 1
+    except Exception as error:
+        out.bug(error)
+        return 1
+
+

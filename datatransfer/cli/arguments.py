@@ -1,0 +1,321 @@
+"""What can be typed: every command, its options, and an example of each.
+
+Says which function a command runs, by name only, so that ``--help`` loads neither databases nor packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NoReturn
+
+from datatransfer.cli.output import without_passwords
+
+ON_MATCH = ("skip", "update", "error")
+ON_CLASH = ("error", "reuse")
+ON_ORPHAN = ("error", "keep", "null")
+ENCODINGS = ("auto", "documents", "columns")
+
+
+@dataclass
+class Root:
+    """Rows that were asked for: one ``--table``, ``--key`` or ``--uuid``."""
+
+    table: str
+    where: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    uuids: list[str] = field(default_factory=list)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints hold no password, also of an address in the wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with 2."""
+        super().error(without_passwords(message))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    from datatransfer import __version__
+
+    parser = Parser(
+        prog="datatransfer",
+        description="Take a coherent part of a database into one package, and bring it into another database.",
+        epilog="Try it now, nothing is needed:\n  datatransfer demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_demo, _tables, _export, _inspect, _verify, _diff, _plan, _import, _receipts, _track):
+        add(commands)
+    return parser
+
+
+def _run(name: str) -> Callable[..., int]:
+    module, _, function = name.rpartition(".")
+
+    def run(*arguments: Any) -> int:
+        return int(getattr(import_module(f"datatransfer.cli.{module}"), function)(*arguments))
+
+    return run
+
+
+def _command(commands: Any, name: str, function: str, about: str, *examples: str) -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {example}" for example in examples)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--quiet", action="store_true", help="neither progress bars nor warnings")
+    parser.set_defaults(run=_run(function))
+    return parser
+
+
+def _demo(commands: Any) -> None:
+    parser = _command(
+        commands, "demo", "demo.demo",
+        "watch rows and files travel between two sample databases, in a temporary folder",
+        "datatransfer demo",
+        "datatransfer demo --keep ./demo      # keeps the databases and the package, to play with",
+    )  # fmt: skip
+    parser.add_argument("--keep", metavar="DIR", help="make everything in this new folder, and keep it")
+
+
+def _tables(commands: Any) -> None:
+    parser = _command(
+        commands, "tables", "looking.tables", "list the tables of a database, with rows, keys and references",
+        "datatransfer tables sqlite:///shop.db",
+        "datatransfer tables postgresql+psycopg://me@localhost/shop --schema sales --json",
+    )  # fmt: skip
+    _database(parser, "url")
+
+
+def _export(commands: Any) -> None:
+    parser = _command(
+        commands, "export", "transfers.export", "write rows, what they depend on, and their files into a package",
+        "datatransfer export sqlite:///shop.db all.zip --all",
+        'datatransfer export sqlite:///shop.db open.zip --table orders --where "placed >= :day" --param day=2026-01-01',
+        "datatransfer export sqlite:///shop.db c42.zip --key customers=42 --stop audit.order_id \\",
+        "    --files attachments.path=uploads/",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("package", metavar="PACKAGE", help="the file to write; a name without .zip makes a folder")
+    _roots(parser)
+    rules = parser.add_argument_group("rules", "which references to go along; default: all, see the documentation")
+    for word, about in (
+        ("follow", "go along this foreign key in both directions"),
+        ("stop", "do not go along this foreign key"),
+        ("null", "leave out what this foreign key refers to, and set it to NULL"),
+    ):
+        rules.add_argument(f"--{word}", action="append", default=[], metavar="TABLE.COLUMN", help=about)
+    _policy(parser, "--on-orphan", ON_ORPHAN, "rows whose parent does not exist")
+    _policy(parser, "--on-missing-file", ("error", "skip"), "referenced files that are missing or unreadable")
+    _policy(parser, "--encoding", ENCODINGS, "one JSON document a row, or columns (Parquet)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the package if it exists")
+    parser.add_argument("--preview", action="store_true", help="count and warn; write nothing")
+
+
+def _roots(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("rows", "what to take; at least one of --table, --key, --uuid, --all")
+    group.add_argument("--all", action="store_true", help="the whole database")
+    group.add_argument(
+        "--table", action=_Table, dest="roots", default=[], metavar="TABLE", help="its rows; again for more tables"
+    )
+    group.add_argument(
+        "--where", action=_Where, dest="roots", metavar="CONDITION", help="SQL, for the --table before it"
+    )
+    group.add_argument(
+        "--param", action=_Param, dest="roots", metavar="NAME=VALUE",
+        help="a :name of that condition; NAME=text, or NAME:=JSON for a number, true, null",
+    )  # fmt: skip
+    group.add_argument(
+        "--key", action=_Key, dest="roots", metavar="TABLE=KEY",
+        help="one row; a key of several columns as a JSON list; again for more rows",
+    )  # fmt: skip
+    group.add_argument("--uuid", action=_Uuid, dest="roots", metavar="TABLE=UUID", help="one row, by its UUID")
+
+
+def _inspect(commands: Any) -> None:
+    parser = _command(
+        commands, "inspect", "looking.inspect", "look inside a package without importing it",
+        "datatransfer inspect open.zip",
+        "datatransfer inspect open.zip --table orders --head 5",
+    )  # fmt: skip
+    parser.add_argument("package", metavar="PACKAGE")
+    parser.add_argument("--table", metavar="TABLE", help="show rows of this table")
+    parser.add_argument("--head", type=_positive, default=10, metavar="N", help="how many rows (default 10)")
+
+
+def _verify(commands: Any) -> None:
+    parser = _command(
+        commands, "verify", "looking.verify", "check a package wholly; exits with 5 if there are findings",
+        "datatransfer verify open.zip",
+    )  # fmt: skip
+    parser.add_argument("package", metavar="PACKAGE")
+
+
+def _diff(commands: Any) -> None:
+    parser = _command(
+        commands, "diff", "looking.diff", "compare two packages, or a package and a database; exits with 1 if they differ",
+        "datatransfer diff monday.zip tuesday.zip",
+        "datatransfer diff open.zip sqlite:///copy.db",
+    )  # fmt: skip
+    parser.add_argument("first", metavar="PACKAGE")
+    parser.add_argument("second", metavar="PACKAGE|URL")
+    _database_options(parser)
+
+
+def _plan(commands: Any) -> None:
+    parser = _command(
+        commands, "plan", "transfers.plan", "say what an import would do, and write nothing; exits with 7 on conflicts",
+        "datatransfer plan open.zip sqlite:///copy.db --on-match update --match-on users=email",
+    )  # fmt: skip
+    _import_options(parser)
+
+
+def _import(commands: Any) -> None:
+    parser = _command(
+        commands, "import", "transfers.import_", "bring a package into a database, all of it or nothing",
+        "datatransfer import open.zip sqlite:///copy.db",
+        "datatransfer import open.zip sqlite:///copy.db --files attachments.path=copies/ --on-match update",
+    )  # fmt: skip
+    _import_options(parser)
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("package", metavar="PACKAGE")
+    _database(parser, "target", "TARGET_URL")
+    _policy(parser, "--on-match", ON_MATCH, "rows that are there already")
+    _policy(parser, "--on-clash", ON_CLASH, "a unique key that another row holds")
+    _policy(parser, "--identity", ("keep", "copy"), "keep the UUIDs, or give fresh ones")
+    _policy(parser, "--on-orphan", ON_ORPHAN, "rows whose parent is neither in package nor target")
+    _policy(parser, "--triggers", ("suspend", "fire"), "the target's triggers during the import")
+    parser.add_argument(
+        "--match-on", action="append", default=[], metavar="TABLE=COLUMN[,COLUMN]",
+        help="columns that tell that two rows are the same thing; again for more tables",
+    )  # fmt: skip
+
+
+def _receipts(commands: Any) -> None:
+    parser = _command(
+        commands, "receipts", "looking.receipts", "list the imports into a database, or show one",
+        "datatransfer receipts sqlite:///copy.db",
+        "datatransfer receipts sqlite:///copy.db 6d1c8f4e-...",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("import_id", metavar="IMPORT_ID", nargs="?")
+
+
+def _track(commands: Any) -> None:
+    parser = _command(
+        commands, "track", "transfers.track", "give tables an entity_uuid column, so that rows keep their identity for ever",
+        "datatransfer track sqlite:///shop.db customers orders",
+        "datatransfer track sqlite:///shop.db          # every table that has a key",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("tables", metavar="TABLE", nargs="*")
+
+
+def _policy(parser: argparse.ArgumentParser, option: str, words: Sequence[str], about: str) -> None:
+    choices = " | ".join([f"{words[0]} (default)", *words[1:]])
+    parser.add_argument(
+        option, choices=words, default=words[0], metavar="WORD", help=f"{about}: {choices}"
+    )
+
+
+def _database(parser: argparse.ArgumentParser, name: str, shown: str = "URL") -> None:
+    parser.add_argument(name, metavar=shown, help="an SQLAlchemy URL, or env:NAME to read it from the environment")
+    _database_options(parser)
+
+
+def _database_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("database")
+    group.add_argument("--schema", metavar="NAME", help="the database's schema, if not its default one")
+    group.add_argument(
+        "--files", action="append", default=[], metavar="TABLE.COLUMN=DIR",
+        help="a column that holds paths of files in this folder; again for more columns",
+    )  # fmt: skip
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+class _RootAction(argparse.Action):
+    """Adds to the list of roots; the list is copied first, because argparse shares the default."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: Any = None) -> None:
+        roots = list(getattr(namespace, self.dest) or [])
+        try:
+            self.add(roots, value)
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, roots)
+
+    def add(self, roots: list[Root], text: str) -> None:
+        """Add what was typed."""
+        raise NotImplementedError
+
+    @staticmethod
+    def last_table(roots: list[Root]) -> Root:
+        """Return the root of the ``--table`` before."""
+        if not roots or roots[-1].keys or roots[-1].uuids:
+            raise ValueError("write it after the --table that it belongs to")
+        return roots[-1]
+
+
+class _Table(_RootAction):
+    def add(self, roots: list[Root], text: str) -> None:
+        roots.append(Root(text))
+
+
+class _Where(_RootAction):
+    def add(self, roots: list[Root], text: str) -> None:
+        root = self.last_table(roots)
+        if root.where:
+            raise ValueError("this --table has a condition already; join the two with AND")
+        root.where = text
+
+
+class _Param(_RootAction):
+    def add(self, roots: list[Root], text: str) -> None:
+        name, value = pair(text, "NAME=VALUE")
+        self.last_table(roots).params[name.removesuffix(":")] = json.loads(value) if name.endswith(":") else value
+
+
+class _Key(_RootAction):
+    def add(self, roots: list[Root], text: str) -> None:
+        table, value = pair(text, "TABLE=KEY")
+        roots.append(Root(table, keys=[value]))
+
+
+class _Uuid(_RootAction):
+    def add(self, roots: list[Root], text: str) -> None:
+        table, value = pair(text, "TABLE=UUID")
+        roots.append(Root(table, uuids=[value]))
+
+
+def pair(text: str, shape: str) -> tuple[str, str]:
+    """Split ``"name=value"`` at the first equals sign.
+
+    Raises
+    ------
+    ValueError
+        A half is missing.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ValueError(f"{text!r} is not of the form {shape}")
+    return name, value
