@@ -1,7 +1,7 @@
 """The command line: the same verbs as the Python API, for terminals, scripts and cron.
 
-Results go to standard output, everything else (bars, warnings, errors) to standard error. With ``--json`` standard output
-holds exactly one JSON document, and an error is one JSON document on standard error.
+Results go to standard output, everything else (bars, warnings, errors) to standard error. With ``--json`` standard
+output holds exactly one JSON document, and an error is one JSON document on standard error.
 
 =====  ===============================================================================
 code   meaning
@@ -63,5 +63,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         out.bug(error)
         return 1
-
-

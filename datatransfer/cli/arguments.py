@@ -165,7 +165,7 @@ def _verify(commands: Any) -> None:
 
 def _diff(commands: Any) -> None:
     parser = _command(
-        commands, "diff", "looking.diff", "compare two packages, or a package and a database; exits with 1 if they differ",
+        commands, "diff", "looking.diff", "compare a package with a package or a database; exits with 1 if they differ",
         "datatransfer diff monday.zip tuesday.zip",
         "datatransfer diff open.zip sqlite:///copy.db",
     )  # fmt: skip
@@ -217,7 +217,7 @@ def _receipts(commands: Any) -> None:
 
 def _track(commands: Any) -> None:
     parser = _command(
-        commands, "track", "transfers.track", "give tables an entity_uuid column, so that rows keep their identity for ever",
+        commands, "track", "transfers.track", "give tables an entity_uuid column, so that rows keep their identity",
         "datatransfer track sqlite:///shop.db customers orders",
         "datatransfer track sqlite:///shop.db          # every table that has a key",
     )  # fmt: skip
@@ -227,9 +227,7 @@ def _track(commands: Any) -> None:
 
 def _policy(parser: argparse.ArgumentParser, option: str, words: Sequence[str], about: str) -> None:
     choices = " | ".join([f"{words[0]} (default)", *words[1:]])
-    parser.add_argument(
-        option, choices=words, default=words[0], metavar="WORD", help=f"{about}: {choices}"
-    )
+    parser.add_argument(option, choices=words, default=words[0], metavar="WORD", help=f"{about}: {choices}")
 
 
 def _database(parser: argparse.ArgumentParser, name: str, shown: str = "URL") -> None:
@@ -256,7 +254,9 @@ def _positive(text: str) -> int:
 class _RootAction(argparse.Action):
     """Adds to the list of roots; the list is copied first, because argparse shares the default."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: Any = None) -> None:
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, _option: str | None = None
+    ) -> None:
         roots = list(getattr(namespace, self.dest) or [])
         try:
             self.add(roots, value)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _USER_AND_PASSWORD = re.compile(r"(?P<head>\b[\w+.-]+://[^\s:/@]*:)\S+@")
-_SECRET_NAME = r"[\w.-]*(?:passw|pwd|secret|token|api_?key)[\w.-]*"
-_SECRET_PARAMETER = re.compile(rf"(?P<head>[?&;]{_SECRET_NAME}=)[^&;\s'\"]+", re.IGNORECASE)
+_MASKED = r"[\w.-]*(?:passw|pwd|secret|token|api_?key)[\w.-]*"
+_SECRET_PARAMETER = re.compile(rf"(?P<head>[?&;]{_MASKED}=)[^&;\s'\"]+", re.IGNORECASE)
 
 
 def without_passwords(text: str, secrets: Iterable[str] = ()) -> str:
@@ -55,7 +55,7 @@ def secrets_of(values: Iterable[object]) -> set[str]:
         text = resolved(value) if isinstance(value, str) else ""
         for match in re.finditer(r"://[^\s:/@]*:(\S+)@", text):
             found |= {match[1], unquote(match[1])}
-        for match in re.finditer(rf"[?&;]{_SECRET_NAME}=([^&;\s]+)", text, re.IGNORECASE):
+        for match in re.finditer(rf"[?&;]{_MASKED}=([^&;\s]+)", text, re.IGNORECASE):
             found |= {match[1], unquote(match[1])}
     return found
 
@@ -73,7 +73,9 @@ class Output:
         The command's arguments; passwords in them are masked in errors.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, arguments: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, arguments: Mapping[str, Any] | None = None
+    ) -> None:
         self.as_json = as_json
         self.warnings: list[Warned] = []
         self._quiet = quiet
@@ -109,9 +111,8 @@ class Output:
         """Show a command's result: the document with ``--json``, else the text."""
         if self.as_json:
             extra = {"warnings": [vars(warning) for warning in self.warnings]} if self.warnings else {}
-            print(json.dumps({**document, **extra}, indent=2, default=str))
-        else:
-            print(text)
+            text = json.dumps({**document, **extra}, indent=2, default=str)
+        sys.stdout.write(f"{text}\n")
 
     def error(self, error: DataTransferError) -> None:
         """Show an error: what happened, where, and what to do."""
@@ -137,7 +138,7 @@ class Output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _to_stderr(self, text: str) -> None:
-        print(without_passwords(text, self._secrets), file=sys.stderr)
+        sys.stderr.write(f"{without_passwords(text, self._secrets)}\n")
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,156 @@
+"""The commands that look and change nothing: tables, inspect, verify, diff, receipts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.cli.output import Output, records
+from datatransfer.cli.sources import database, is_address
+from datatransfer.display.plain import aligned, counted, size, visible
+from datatransfer.errors import PackageError
+
+if TYPE_CHECKING:
+    from datatransfer.package.package import DataPackage
+
+Document = Mapping[str, Any]
+
+
+def text_of(rows: Sequence[Document], columns: Sequence[str] = (), *, nothing: str = "nothing") -> str:
+    """Return JSON rows as aligned text: all columns, or those named that the rows have."""
+    if not rows:
+        return nothing
+    names = [name for name in columns if name in rows[0]] or list(rows[0])
+    return aligned(names, [[_cell(row[name]) for name in names] for row in rows])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return ("yes" if value else "") if isinstance(value, bool) else value
+
+
+def tables(options: argparse.Namespace, out: Output) -> int:
+    """List the tables of a database."""
+    with database(options.url, options) as source:
+        document: dict[str, Any] = {
+            "database": source.url_shown,
+            "tables": records(source.tables),
+            "left_out": records(source.left_out),
+        }
+    text = text_of(document["tables"], nothing="there are no tables")
+    if document["left_out"]:
+        text += f"\n\nleft out:\n{text_of(document['left_out'])}"
+    out.result(document, text)
+    return 0
+
+
+def inspect(options: argparse.Namespace, out: Output) -> int:
+    """Look inside a package."""
+    from datatransfer.package.package import DataPackage
+
+    package = DataPackage.open(options.package)
+    document, text = _rows_of(package, options) if options.table else _contents(package)
+    out.result(document, text)
+    return 0
+
+
+def summary_of(package: DataPackage) -> dict[str, Any]:
+    """Return what a package is, as JSON data."""
+    metadata = package.metadata
+    return {
+        "package": str(package.path),
+        "package_id": str(metadata.package_id),
+        "format_version": metadata.format_version,
+        "created": str(metadata.created),
+        "encoding": metadata.encoding,
+        "bytes": stored_bytes(Path(package.path)),
+        "digest": metadata.digest,
+        "tables": records(package.tables),
+        "files": records(package.files),
+    }
+
+
+def stored_bytes(path: Path) -> int:
+    """Return how large a package is on disk, file or folder."""
+    if path.is_dir():
+        return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+    return path.stat().st_size
+
+
+def _contents(package: DataPackage) -> tuple[Document, str]:
+    document = summary_of(package)
+    facts = [
+        f"{package.path}: {size(document['bytes'])}, format {document['format_version']}, {document['encoding']}",
+        f"id {document['package_id']}, made {document['created']}",
+        f"digest {document['digest'] or 'not computed when it was made'}",
+    ]
+    text = "\n".join(map(visible, facts)) + "\n\n" + text_of(document["tables"], nothing="no tables")
+    if document["files"]:
+        text += f"\n\n{counted(len(document['files']), 'file')}:\n{text_of(document['files'])}"
+    return document, text
+
+
+def _rows_of(package: DataPackage, options: argparse.Namespace) -> tuple[Document, str]:
+    from datatransfer.schema.values import to_json
+
+    table = package.schema.table(options.table)
+    names = table.column_names
+    rows: list[dict[str, Any]] = []
+    for batch in islice(package.batches(options.table, batch_rows=options.head), 1):
+        first = batch.slice(0, options.head)
+        columns = [to_json(first.column(name).to_pylist(), table.column(name).type) for name in names]
+        rows += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    document = {"package": str(package.path), "table": table.name, "rows": rows}
+    return document, aligned(names, [[_shown(row[name]) for name in names] for row in rows])
+
+
+def _shown(value: Any) -> Any:
+    # numbers of rows are often keys and years: no thousands separators
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def verify(options: argparse.Namespace, out: Output) -> int:
+    """Check a package wholly."""
+    from datatransfer.package.package import DataPackage
+
+    report = DataPackage.open(options.package).verify()
+    findings = [dict(vars(finding)) for finding in report.findings]
+    document = {"package": options.package, "ok": not findings, "findings": findings}
+    out.result(document, text_of(findings, nothing="complete and valid"))
+    return PackageError.exit_code if findings else 0
+
+
+def diff(options: argparse.Namespace, out: Output) -> int:
+    """Compare a package with another one, or with a database."""
+    from datatransfer.package.package import DataPackage
+
+    first = DataPackage.open(options.first)
+    if is_address(options.second):
+        with database(options.second, options) as second:
+            frame = first.diff(second)
+    else:
+        frame = first.diff(DataPackage.open(options.second))
+    differences = records(frame)
+    out.result({"equal": not differences, "differences": differences}, text_of(differences, nothing="no difference"))
+    return 1 if differences else 0
+
+
+def receipts(options: argparse.Namespace, out: Output) -> int:
+    """List the imports into a database, or show one."""
+    from datatransfer.importing.receipts import receipt, receipts
+
+    with database(options.url, options) as target:
+        if options.import_id is None:
+            listed = records(receipts(target))
+            out.result({"receipts": listed}, text_of(listed, nothing="nothing was imported into this database"))
+            return 0
+        one = receipt(target, options.import_id)
+        document: dict[str, Any] = {
+            "import_id": str(one.import_id), "tables": records(one.summary), "warnings": list(map(str, one.warnings)),
+        }  # fmt: skip
+    out.result(document, f"import {document['import_id']}\n\n{text_of(document['tables'])}")
+    return 0

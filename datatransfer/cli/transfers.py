@@ -1,0 +1,104 @@
+"""The commands that move rows, say how they would, or change a database: export, plan, import, track."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.cli.looking import stored_bytes, summary_of, text_of
+from datatransfer.cli.output import Output, records
+from datatransfer.cli.sources import builder, database, natural_keys
+from datatransfer.display.plain import counted, size, visible
+from datatransfer.errors import ConflictError
+from datatransfer.events import Warned
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.importing.importer import PackageImporter
+
+
+def export(options: argparse.Namespace, out: Output) -> int:
+    """Write rows, what they depend on, and their files into a package; or only say what it would hold."""
+    with database(options.url, options) as source:
+        made = builder(source, options, out)
+        if options.preview:
+            return _preview(made.preview(), out)
+        package = made.build(options.package, encoding=options.encoding, overwrite=options.overwrite)
+    document = summary_of(package)
+    rows = sum(table["rows"] for table in document["tables"])
+    filled = [table for table in document["tables"] if table["rows"]]
+    text = (
+        f"{text_of(filled, ('table', 'rows', 'bytes'), nothing='no rows')}\n\n"
+        f"{visible(document['package'])}: {counted(rows, 'row')} of {counted(len(filled), 'table')}, "
+        f"{counted(len(document['files']), 'file')}, {size(stored_bytes(package.path))}"
+    )
+    out.result(document, text)
+    return 0
+
+
+def _preview(selection: Any, out: Output) -> int:
+    for warning in selection.warnings:
+        out.warn(_warned(warning))
+    document = {"preview": records(selection.counts)}
+    out.result(document, f"{text_of(document['preview'], nothing='no rows')}\n\nnothing was written")
+    return 0
+
+
+def _warned(warning: Any) -> Warned:
+    return warning if isinstance(warning, Warned) else Warned("warning", str(warning))
+
+
+def _importer(options: argparse.Namespace, target: Database, out: Output) -> PackageImporter:
+    from datatransfer.importing.importer import PackageImporter
+    from datatransfer.package.package import DataPackage
+
+    return PackageImporter(DataPackage.open(options.package), target, listener=out.listener)
+
+
+def _policies(options: argparse.Namespace) -> dict[str, Any]:
+    words = {name: getattr(options, name) for name in ("on_match", "on_clash", "identity", "on_orphan", "triggers")}
+    return {**words, "match_on": natural_keys(options.match_on)}
+
+
+def plan(options: argparse.Namespace, out: Output) -> int:
+    """Say what an import would do, and write nothing."""
+    with database(options.target, options) as target:
+        planned = _importer(options, target, out).plan(**_policies(options))
+        conflicts = records(planned.conflicts)
+        document = {
+            "package": options.package, "target": target.url_shown,
+            "tables": records(planned.summary), "conflicts": conflicts,
+        }  # fmt: skip
+    text = text_of(document["tables"], nothing="the package holds no rows")
+    if conflicts:
+        text += f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}"
+    out.result(document, f"{text}\n\nnothing was written")
+    return ConflictError.exit_code if conflicts else 0
+
+
+def import_(options: argparse.Namespace, out: Output) -> int:
+    """Bring a package into a database, all of it or nothing."""
+    with database(options.target, options) as target:
+        receipt = _importer(options, target, out).run(**_policies(options))
+        for warning in receipt.warnings:
+            out.warn(_warned(warning))
+        document = {
+            "import_id": str(receipt.import_id), "package": options.package, "target": target.url_shown,
+            "tables": records(receipt.summary),
+        }  # fmt: skip
+    written = sum(table["inserted"] + table["updated"] for table in document["tables"])
+    end = f"{counted(written, 'row')} written" if written else "nothing was written: it was all there already"
+    out.result(document, f"{text_of(document['tables'])}\n\n{end}; import {document['import_id']}")
+    return 0
+
+
+def track(options: argparse.Namespace, out: Output) -> int:
+    """Give tables their entity_uuid column."""
+    from datatransfer.database.tracking import track as track_tables
+
+    with database(options.url, options) as target:
+        tracked = list(track_tables(target, options.tables or None))
+        document = {"database": target.url_shown, "tracked": tracked}
+    text = "\n".join(map(visible, tracked)) or "no table needed it"
+    out.result(document, f"tracked:\n{text}" if tracked else text)
+    return 0
