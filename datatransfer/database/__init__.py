@@ -1,0 +1,1 @@
+"""A database: its tables, keys and rows, as any other part of the library sees them. Knows nothing of packages."""

@@ -1,0 +1,329 @@
+"""`Database`: an engine, its reflected schema, its dialect and the stores of the files that its rows refer to.
+
+Knows nothing of packages.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.pool import StaticPool
+
+from datatransfer.database.dialects import Dialect, dialect_for
+from datatransfer.database.dialects.failures import database_errors, shown_url
+from datatransfer.errors import DatabaseError, UsageError
+from datatransfer.schema.tables import ForeignKey, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from datatransfer.database.filestores import FileStore
+    from datatransfer.schema.graph import DependencyGraph
+
+_ORIGIN_TABLE = "datatransfer_origin"
+_DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+_EXTRAS = {"psycopg": "postgresql", "psycopg2": "postgresql", "pymysql": "mariadb", "MySQLdb": "mariadb"}
+
+
+class Database:
+    """A relational database that rows are taken from or brought into.
+
+    Parameters
+    ----------
+    url_or_engine : str, sqlalchemy.URL or sqlalchemy.Engine
+        As SQLAlchemy takes it. An engine of the caller's stays the caller's to dispose of.
+    schema : str, optional
+        The database schema whose tables have bare names; the connection's default one if not given.
+    files : mapping of str to FileStore, optional
+        Which columns hold paths of files, and where those lie: ``{"attachments.path": FolderStore("uploads")}``.
+    origin : uuid.UUID or str, optional
+        Which database this is, in the identities of its rows. Without it, the one recorded in the database, else one
+        derived from dialect, host, port and database name.
+
+    Raises
+    ------
+    UsageError
+        The URL cannot be read, or names a dialect or driver that is not installed.
+    UnknownTableError, UnknownColumnError
+        ``files`` names a column that the database does not have.
+
+    Examples
+    --------
+    >>> import sqlalchemy as sa
+    >>> db = Database("sqlite://")
+    >>> with db.engine.begin() as conn:
+    ...     _ = conn.execute(sa.text("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"))
+    >>> db.schema.table("users").key
+    ('id',)
+    """
+
+    def __init__(
+        self,
+        url_or_engine: str | sa.URL | sa.Engine,
+        *,
+        schema: str | None = None,
+        files: Mapping[str, FileStore] | None = None,
+        origin: uuid.UUID | str | None = None,
+    ) -> None:
+        self._owns_engine = not isinstance(url_or_engine, sa.Engine)
+        self.engine = url_or_engine if isinstance(url_or_engine, sa.Engine) else make_engine(url_or_engine)
+        self.dialect: Dialect = dialect_for(self.engine, schema)
+        self._given_origin = _as_uuid(origin)
+        self._random_origin = uuid.uuid4()
+        self._schema: Schema | None = None
+        self._relations: list[ForeignKey] = []
+        self.files: Mapping[tuple[str, str], FileStore] = self._checked_files(files or {})
+
+    def __repr__(self) -> str:
+        return f"Database({self.url_shown!r})"
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, if the engine was made here."""
+        if self._owns_engine:
+            self.engine.dispose()
+
+    @property
+    def url_shown(self) -> str:
+        """The URL with ``***`` in place of every password."""
+        return shown_url(self.engine.url)
+
+    # --- schema -------------------------------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> Schema:
+        """All tables with their keys and relations, read once; see `refresh`."""
+        if self._schema is None:
+            self._schema = self._with_relations(self._reflect())
+        return self._schema
+
+    def refresh(self) -> Schema:
+        """Read the schema again, after tables were created or changed."""
+        self._schema = None
+        return self.schema
+
+    def _reflect(self) -> Schema:
+        missing = _missing_file(self.engine.url)
+        if missing is not None:
+            raise DatabaseError("there is no such database file", where=str(missing), hint="check the path")
+        with database_errors(self.engine, "reading the schema"), self.engine.connect() as conn:
+            return self.dialect.reflect(conn)
+
+    def _with_relations(self, schema: Schema) -> Schema:
+        tables = dict(schema.tables)
+        for fk in self._relations:
+            child = tables.get(fk.table)
+            if child is not None and fk.parent in tables:
+                tables[fk.table] = replace(child, foreign_keys=(*child.foreign_keys, fk))
+        return Schema(tables, schema.left_out)
+
+    def relate(self, child: str, parent: str) -> None:
+        """Declare a relation that the database itself does not.
+
+        Parameters
+        ----------
+        child, parent : str
+            ``"table.column"``, or ``"table.(a, b)"`` for several columns.
+
+        Raises
+        ------
+        UsageError
+            The two sides differ in length, or the relation is there already.
+        UnknownTableError, UnknownColumnError
+
+        Examples
+        --------
+        >>> import sqlalchemy as sa
+        >>> db = Database("sqlite://")
+        >>> with db.engine.begin() as conn:
+        ...     _ = conn.execute(sa.text("CREATE TABLE customers (code TEXT PRIMARY KEY)"))
+        ...     _ = conn.execute(sa.text("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_code TEXT)"))
+        >>> db.relate("orders.customer_code", "customers.code")
+        >>> db.schema.foreign_key("orders.customer_code").declared
+        False
+        """
+        table, columns = self.schema.split(child)
+        other, other_columns = self.schema.split(parent)
+        if len(columns) != len(other_columns):
+            raise UsageError("the two sides of a relation have different numbers of columns", where=child)
+        fk = ForeignKey(table.name, columns, other.name, other_columns, declared=False, enforced=False)
+        same = [f for f in table.foreign_keys if (f.columns, f.parent, f.parent_columns) == (columns, *_side(fk))]
+        if same:
+            raise UsageError(f"{child!r} refers to {parent!r} already", where=table.name)
+        self._relations.append(fk)
+        self._schema = self._with_relations_of(fk)
+
+    def _with_relations_of(self, fk: ForeignKey) -> Schema:
+        tables = dict(self.schema.tables)
+        child = tables[fk.table]
+        tables[fk.table] = replace(child, foreign_keys=(*child.foreign_keys, fk))
+        return Schema(tables, self.schema.left_out)
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """Which table depends on which."""
+        from datatransfer.schema.graph import DependencyGraph
+
+        return DependencyGraph(self.schema)
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has, counted now."""
+        found = self.schema.table(table)
+        with database_errors(self.engine, "counting rows", where=table), self.engine.connect() as conn:
+            return int(self.dialect.execute(conn, f"SELECT count(*) FROM {self.dialect.from_sql(found)} t").scalar_one())
+
+    @property
+    def tables(self) -> pd.DataFrame:
+        """One row a table: rows, columns, key, key_kind, references, referenced_by, tracked."""
+        import pandas as pd
+
+        rows = [
+            {
+                "table": table.name,
+                "rows": self.count(table.name),
+                "columns": len(table.columns),
+                "key": ", ".join(table.key),
+                "key_kind": table.key_kind,
+                "references": ", ".join(dict.fromkeys(fk.parent for fk in table.foreign_keys)),
+                "referenced_by": ", ".join(dict.fromkeys(fk.table for fk in self.schema.children_of(table.name))),
+                "tracked": table.tracked,
+            }
+            for table in self.schema
+        ]
+        names = ["table", "rows", "columns", "key", "key_kind", "references", "referenced_by", "tracked"]
+        return pd.DataFrame(rows, columns=names)
+
+    @property
+    def left_out(self) -> pd.DataFrame:
+        """One row for each thing that is not a table to carry: name, kind, reason."""
+        import pandas as pd
+
+        rows = [(item.name, item.kind, item.reason) for item in self.schema.left_out]
+        return pd.DataFrame(rows, columns=["name", "kind", "reason"])
+
+    def revision(self) -> str | None:
+        """Return the Alembic revision that the database is at, None if it knows none."""
+        rows = self._read_if_there("alembic_version", "version_num")
+        return ",".join(sorted(rows)) or None
+
+    @property
+    def origin(self) -> uuid.UUID:
+        """Which database this is, in the identities of its rows."""
+        if self._given_origin is None:
+            recorded = self._read_if_there(_ORIGIN_TABLE, "origin")
+            self._given_origin = uuid.UUID(recorded[0]) if recorded else self._derived_origin()
+        return self._given_origin
+
+    def _derived_origin(self) -> uuid.UUID:
+        url = self.engine.url
+        backend = url.get_backend_name()
+        if backend == "sqlite":
+            path = sqlite_path(url)
+            if path is None:
+                return self._random_origin
+            return uuid.uuid5(uuid.NAMESPACE_URL, f"sqlite:///{path.resolve()}")
+        name = "mariadb" if backend == "mysql" else backend
+        host = url.host or url.query.get("host") or "localhost"
+        port = url.port or _DEFAULT_PORTS.get(backend, 0)
+        return uuid.uuid5(uuid.NAMESPACE_URL, f"{name}://{str(host).lower()}:{port}/{url.database or ''}")
+
+    def _read_if_there(self, table: str, column: str) -> list[str]:
+        """Return a column of a table that may not exist, without an error that would end a transaction."""
+        if _missing_file(self.engine.url) is not None:
+            return []
+        with database_errors(self.engine, "reading", where=table), self.engine.connect() as conn:
+            space = self.dialect.schema
+            if not sa.inspect(conn).has_table(table, schema=space):
+                return []
+            found = sa.table(table, sa.column(column), schema=space)
+            return [str(value) for value in conn.execute(sa.select(found.c[column])).scalars()]
+
+    # --- files --------------------------------------------------------------------------------------------------
+
+    def _checked_files(self, files: Mapping[str, FileStore]) -> dict[tuple[str, str], FileStore]:
+        checked = {}
+        for dotted, store in files.items():
+            table, columns = self.schema.split(dotted)
+            if len(columns) != 1:
+                raise UsageError("the path of a file stands in one column", where=dotted)
+            checked[table.name, columns[0]] = store
+        return checked
+
+
+def _side(fk: ForeignKey) -> tuple[str, tuple[str, ...]]:
+    return fk.parent, fk.parent_columns
+
+
+def _as_uuid(origin: uuid.UUID | str | None) -> uuid.UUID | None:
+    if origin is None or isinstance(origin, uuid.UUID):
+        return origin
+    try:
+        return uuid.UUID(origin)
+    except ValueError:
+        raise UsageError("origin is not a UUID", hint="give a uuid.UUID, or nothing to derive one") from None
+
+
+def sqlite_path(url: sa.URL) -> Path | None:
+    """Return the file of a SQLite URL, None for a database in memory or of another kind."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    name = url.database or ""
+    if name.startswith("file:"):
+        if "memory" in (url.query.get("mode"), name.split("?")[0][5:].strip(":")) or "mode=memory" in name:
+            return None
+        name = name[5:].split("?")[0]
+    return None if name in ("", ":memory:") else Path(name)
+
+
+def _missing_file(url: sa.URL) -> Path | None:
+    path = sqlite_path(url)
+    return path if path is not None and not path.exists() else None
+
+
+def make_engine(url: str | sa.URL) -> sa.Engine:
+    """Return an engine that keeps values out of its errors and one database in memory in one connection.
+
+    Raises
+    ------
+    UsageError
+        The URL cannot be read, or its dialect or driver is not installed.
+    """
+    hint = "write it as SQLAlchemy does, e.g. sqlite:///shop.db or postgresql+psycopg://user@host/name"
+    try:
+        made = sa.make_url(url)
+        options: dict[str, Any] = {"hide_parameters": True}
+        if made.get_backend_name() == "sqlite" and sqlite_path(made) is None:
+            options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        engine = sa.create_engine(made, **options)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(error.name or "")
+        how = f"pip install 'datatransfer[{extra}]'" if extra else f"install {error.name}"
+        raise UsageError(f"the driver {error.name} is not installed", hint=how) from None
+    except (exc.ArgumentError, ValueError):
+        # The text of these errors may repeat the URL, and with it the password.
+        raise UsageError("the database URL cannot be read", hint=hint) from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(raw: Any, _record: Any) -> None:
+    """A file from somebody else may hold views and triggers that call functions; they get none (sqlite.org/security)."""
+    raw.execute("PRAGMA trusted_schema=OFF")
+    raw.execute("PRAGMA cache_size=-65536")
