@@ -1,0 +1,294 @@
+"""How rows are laid beside a target and brought into it, on any database that SQLAlchemy reaches.
+
+`Writer` is complete on plain SQL; a dialect overrides only what differs or is faster. It holds one connection in
+autocommit mode and says BEGIN and COMMIT itself, so that staging, planning and the merge have the transactions that
+they need and no other. It knows tables and SQL, nothing of packages and policies.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from datatransfer.errors import DataTransferError, MergeError
+from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Connection
+
+    from datatransfer.database.connection import Database
+
+STAGE_PREFIX = "datatransfer_s_"
+_BATCH = 1_000
+
+
+class Writer:
+    """Write access to one target for one import.
+
+    Parameters
+    ----------
+    db : Database
+        The target.
+    import_id : uuid.UUID
+        Names the staging tables.
+    """
+
+    name = "generic"
+    #: The database undoes DDL with the transaction.
+    transactional_ddl = False
+    #: SQL type of a staged value, by kind.
+    stage_types: dict[str, str] = {
+        "integer": "BIGINT", "float": "DOUBLE PRECISION", "boolean": "SMALLINT", "bytes": "BLOB", "date": "DATE",
+        "time": "TIME", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE",
+    }  # fmt: skip
+    text_type = "TEXT"
+
+    def __init__(self, db: Database, import_id: uuid.UUID) -> None:
+        self.db = db
+        self.import_id = import_id
+        self._conn: Connection | None = None
+        self._created: list[str] = []
+        self.in_merge = False
+
+    # --- the connection -----------------------------------------------------------------------------------------
+
+    @property
+    def conn(self) -> Connection:
+        """The one connection of this import, in autocommit mode."""
+        if self._conn is None:
+            self._conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._prepare()
+        return self._conn
+
+    def _prepare(self) -> None:
+        """Set what the session needs, once."""
+
+    def run(self, sql: str, parameters: Any = None) -> Any:
+        """Execute a statement as the driver takes it.
+
+        Raises
+        ------
+        MergeError
+            The database refused it.
+        """
+        try:
+            if parameters is None:
+                return self.conn.exec_driver_sql(sql, execution_options={"no_parameters": True})
+            return self.conn.exec_driver_sql(sql, parameters)
+        except DBAPIError as error:
+            raise self.explain(error) from None
+
+    def scalar(self, sql: str) -> Any:
+        """Return the first value of the first row."""
+        row = self.run(sql).first()
+        return None if row is None else row[0]
+
+    def explain(self, error: DBAPIError) -> DataTransferError:
+        """Turn a database error into ours; driver messages may hold row values, so only the class is shown."""
+        kind = type(error.orig).__name__ if error.orig is not None else type(error).__name__
+        return MergeError(
+            f"the database refused a statement ({kind}{self.constraint_of(error)})",
+            hint="nothing was changed; compare the package with the target's constraints",
+            evidence={"driver_error": kind},
+        )
+
+    def constraint_of(self, error: DBAPIError) -> str:
+        """Return the name of the violated constraint if the driver tells it, without values."""
+        return ""
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier."""
+        return self.db.dialect.quote(name)
+
+    def table(self, table: Table) -> str:
+        """Return the SQL name of a target table."""
+        return self.db.dialect.table_sql(table)
+
+    def stage_name(self, kind: str, number: int) -> str:
+        """Return the SQL name of a staging table."""
+        return self.quote(self._bare_stage_name(kind, number))
+
+    def _bare_stage_name(self, kind: str, number: int) -> str:
+        return f"{STAGE_PREFIX}{self.import_id.hex[:12]}_{kind}{number}"
+
+    # --- staging ------------------------------------------------------------------------------------------------
+
+    def stage_type(self, kind: LogicalType) -> str:
+        """Return the SQL type in which a value of a kind is staged."""
+        return self.stage_types.get(kind.kind, self.text_type)
+
+    def key_type(self, column: Column) -> str:
+        """Return the SQL type of a target key in a map."""
+        return column.declared
+
+    def create(self, kind: str, number: int, columns: Sequence[tuple[str, str]], *, keyed: bool = True) -> str:
+        """Create a staging table; ``keyed`` makes its first column the primary key."""
+        name = self.stage_name(kind, number)
+        lines = [f"{column} {sql_type}".strip() for column, sql_type in columns]
+        if keyed:
+            lines[0] += " NOT NULL PRIMARY KEY"
+        self.run(f"CREATE {self._stage_words()}TABLE {name} ({', '.join(lines)}){self._stage_options()}")
+        self._created.append(name)
+        return name
+
+    def _stage_words(self) -> str:
+        return ""
+
+    def _stage_options(self) -> str:
+        return ""
+
+    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Bring batches into the staging table ``s<number>`` and return how many rows came."""
+        name = self.stage_name("s", number)
+        marks = ", ".join([self._mark()] * len(schema.names))
+        insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({marks})"
+        rows = 0
+        self.run("BEGIN")
+        try:
+            for batch in batches:
+                lists = [self.python_values(column) for column in batch.columns]
+                for start in range(0, batch.num_rows, _BATCH):
+                    self.run(insert, list(zip(*(values[start : start + _BATCH] for values in lists), strict=True)))
+                rows += batch.num_rows
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+        return rows
+
+    def python_values(self, column: pa.Array) -> list[Any]:
+        """Return a staged column as the values that the driver binds."""
+        return list(column.to_pylist())
+
+    def _mark(self) -> str:
+        return {"qmark": "?", "format": "%s", "pyformat": "%s"}[self.db.engine.dialect.paramstyle]
+
+    def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
+        """Index a staging table for joins on these columns."""
+        name = self._bare_stage_name(kind, number)
+        index = self.quote(f"{name}_{'_'.join(columns)}"[:60])
+        self.run(f"CREATE INDEX {index} ON {self.quote(name)} ({', '.join(columns)})")
+
+    def analyze(self) -> None:
+        """Tell the planner of the database what was staged."""
+
+    def drop_stage(self) -> None:
+        """Remove the staging tables of this import."""
+        for name in reversed(self._created):
+            self.run(f"DROP TABLE IF EXISTS {name}")
+        self._created.clear()
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def target_kind(self, source: LogicalType, column: Column) -> LogicalType | None:
+        """Return the kind that a target column takes for a package column, None if nothing fits."""
+        return column.type
+
+    def fraction_digits(self, column: Column) -> int:
+        """Return how many digits of a second a column keeps."""
+        return 6
+
+    def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
+        """Turn values of a kind into what the staging table takes."""
+        return values
+
+    def expression(self, staged: str, kind: LogicalType, column: Column) -> str:
+        """Return the SQL that turns a staged value into one of the target column's type."""
+        return staged
+
+    def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        """Return SQL that is true where two values that are not null are the same key."""
+        return f"{left} = {right}"
+
+    def same(self, left: str, right: str, column: Column) -> str:
+        """Return SQL that is true where two values are the same, null included, to the last bit."""
+        return f"({left} = {right} OR ({left} IS NULL AND {right} IS NULL))"
+
+    def exact_text(self, value: str, column: Column) -> str:
+        """Return SQL that is equal for two values only if they are the same to the last bit."""
+        return value
+
+    def join_unique(self, table: Table, columns: Sequence[str]) -> bool:
+        """Whether a unique constraint treats null as different from null (the standard)."""
+        return True
+
+    # --- merge --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def merge(self) -> Iterator[None]:
+        """Run the one transaction that changes the target; any error rolls all of it back."""
+        self._before_merge()
+        self.run(self._begin_sql())
+        self.in_merge = True
+        try:
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self.in_merge = False
+            self._after_merge()
+
+    def _begin_sql(self) -> str:
+        return "BEGIN"
+
+    def _rollback(self) -> None:
+        self.run("ROLLBACK")
+
+    def _before_merge(self) -> None:
+        """Set what cannot be set inside a transaction."""
+
+    def _after_merge(self) -> None:
+        """Put back what `_before_merge` set."""
+
+    def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
+        """Insert the rows of a SELECT; return how many."""
+        names = ", ".join(self.quote(column.name) for column in columns)
+        return int(self.run(f"INSERT INTO {self.table(table)} ({names}) {select}").rowcount)
+
+    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+        """Update rows from a SELECT.
+
+        Parameters
+        ----------
+        table : Table
+        keys, sets : sequence of (column name, name in the SELECT)
+        select : str
+            Gives one row for each row to update.
+        """
+        on = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
+        where = " AND ".join(f"{self.table(table)}.{self.quote(c)} = x.{n}" for c, n in keys)
+        assigns = ", ".join(
+            f"{self.quote(c)} = (SELECT x.{n} FROM ({select}) x WHERE {where})" for c, n in sets
+        )
+        exists = f"EXISTS (SELECT 1 FROM ({select}) x WHERE {where})"
+        del on
+        return int(self.run(f"UPDATE {self.table(table)} SET {assigns} WHERE {exists}").rowcount)
+
+    def prepare_tables(self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]) -> None:
+        """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible."""
+
+    def restore_tables(self) -> None:
+        """Inside the merge: put back everything that `prepare_tables` took away."""
+
+    def fires_triggers(self, table: Table) -> bool:
+        """Whether the table has triggers that fire during the merge."""
+        return False
+
+    def advance_sequences(self, table: Table) -> None:
+        """Make the next key that the database gives itself a free one."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None

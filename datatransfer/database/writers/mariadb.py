@@ -1,0 +1,140 @@
+"""Bringing rows into MariaDB and MySQL: staged in InnoDB tables without keys of their own, merged by INSERT … SELECT.
+
+DDL commits implicitly here, so everything that needs DDL happens before the merge's transaction; triggers cannot rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from datatransfer.database.writers.base import Writer
+from datatransfer.errors import DatabaseError, MergeError
+from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LOCKED = (1205, 1213)
+
+
+class MariaDBWriter(Writer):
+    """Write access to a MariaDB or MySQL database."""
+
+    name = "mariadb"
+    stage_types = {
+        "integer": "BIGINT", "float": "DOUBLE", "boolean": "TINYINT", "bytes": "LONGBLOB", "date": "DATE",
+        "time": "TIME(6)", "timestamp": "DATETIME(6)", "timestamptz": "DATETIME(6)",
+    }  # fmt: skip
+    text_type = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+    def _prepare(self) -> None:
+        self.run(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
+            "time_zone = '+00:00', innodb_lock_wait_timeout = 30"
+        )
+
+    def explain(self, error: DBAPIError) -> Any:
+        number = error.orig.args[0] if error.orig is not None and error.orig.args else 0
+        if number in _LOCKED:
+            return DatabaseError("another session holds a lock for too long", hint="try again when it is done")
+        return MergeError(
+            f"the database refused a statement (error {number})",
+            hint="nothing was changed; compare the package with the target's constraints",
+            evidence={"driver_error": number},
+        )
+
+    def stage_type(self, kind: LogicalType) -> str:
+        if kind.kind == "integer" and kind.unsigned:
+            return "BIGINT UNSIGNED"
+        return super().stage_type(kind)
+
+    def key_type(self, column: Column) -> str:
+        if column.type.kind in ("text", "enum", "json"):
+            return "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        return re.sub(r"\bauto_increment\b", "", column.declared, flags=re.IGNORECASE)
+
+    def _stage_options(self) -> str:
+        return " ENGINE=InnoDB"
+
+    def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
+        name = self._bare_stage_name(kind, number)
+        types = dict(
+            self.run(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                f"WHERE table_schema = DATABASE() AND table_name = '{name}'"
+            ).all()
+        )
+        parts = [f"{c}(190)" if types[c] in ("longtext", "longblob") else c for c in columns]
+        index = self.quote(f"{name}_{'_'.join(columns)}"[:60])
+        self.run(f"CREATE INDEX IF NOT EXISTS {index} ON {self.quote(name)} ({', '.join(parts)})")
+
+    def target_kind(self, source: LogicalType, column: Column) -> LogicalType | None:
+        if source.kind == "boolean" and column.type.kind == "integer":
+            return column.type
+        return column.type
+
+    def fraction_digits(self, column: Column) -> int:
+        found = re.search(r"\((\d)\)", column.declared)
+        return int(found.group(1)) if found else 0
+
+    def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from datatransfer.errors import ValueLossError
+
+        if kind.kind == "float" and pc.all(pc.is_finite(values), min_count=0).as_py() is False:
+            raise ValueLossError("a float is not finite, which MariaDB cannot store", where=column.name)
+        if kind.kind == "timestamptz":
+            return values.cast(pa.timestamp("us"))
+        return values
+
+    def expression(self, staged: str, kind: LogicalType, column: Column) -> str:
+        if kind.kind == "decimal":
+            return f"CAST({staged} AS DECIMAL({kind.precision or 65},{kind.scale or 0}))"
+        if kind.kind == "float" and column.type.bits == 32:
+            return f"CAST({staged} AS FLOAT)"
+        return staged
+
+    def same(self, left: str, right: str, column: Column) -> str:
+        if column.type.kind in ("text", "json", "enum", "native", "uuid"):
+            return f"(CAST({left} AS BINARY) <=> CAST({right} AS BINARY))"
+        return f"({left} <=> {right})"
+
+    def exact_text(self, value: str, column: Column) -> str:
+        return f"CAST({value} AS BINARY)" if column.type.kind in ("text", "json", "enum", "native") else value
+
+    def _begin_sql(self) -> str:
+        return "START TRANSACTION"
+
+    def _before_merge(self) -> None:
+        # References are verified by the plan; here they would be verified row by row, and cycles not at all.
+        self.run("SET SESSION foreign_key_checks = 0, unique_checks = 0")
+
+    def _after_merge(self) -> None:
+        self.run("SET SESSION foreign_key_checks = 1, unique_checks = 1")
+
+    def run(self, sql: str, parameters: Any = None) -> Any:
+        if self.in_merge and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ", "DROP T", "TRUNCA", "RENAME"):
+            raise MergeError("DDL inside the merge would commit it", hint="this is an error of the library")
+        return super().run(sql, parameters)
+
+    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+        on = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
+        assigns = ", ".join(f"t.{self.quote(c)} = x.{n}" for c, n in sets)
+        result = self.run(f"UPDATE {self.table(table)} t JOIN ({select}) x ON {on} SET {assigns}")
+        return int(result.rowcount)
+
+    def fires_triggers(self, table: Table) -> bool:
+        bare = (table.bare_name or table.name).replace("'", "''")
+        return bool(
+            self.scalar(
+                "SELECT count(*) FROM information_schema.triggers WHERE event_object_schema = DATABASE() "
+                f"AND event_object_table = '{bare}'"
+            )
+        )

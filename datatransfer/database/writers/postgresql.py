@@ -1,0 +1,272 @@
+"""Bringing rows into PostgreSQL: staged in unlogged tables through ADBC or COPY, merged by INSERT … SELECT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from datatransfer.database.writers.base import Writer
+from datatransfer.errors import DatabaseError, ValueLossError
+from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CAST = ("decimal", "uuid", "json", "enum", "native")
+
+
+class PostgreSQLWriter(Writer):
+    """Write access to a PostgreSQL database."""
+
+    name = "postgresql"
+    transactional_ddl = True
+    stage_types = {
+        "integer": "bigint", "float": "double precision", "boolean": "boolean", "bytes": "bytea", "date": "date",
+        "time": "time", "timestamp": "timestamp", "timestamptz": "timestamptz",
+    }  # fmt: skip
+    text_type = "text"
+
+    def _prepare(self) -> None:
+        self._put_back: list[str] = []
+        self.run("SET timezone = 'UTC'")
+        self.run("SET work_mem = '64MB'")
+        self.run("SET maintenance_work_mem = '128MB'")
+        self.run("SET lock_timeout = '30s'")
+
+    def explain(self, error: DBAPIError) -> Any:
+        state = getattr(error.orig, "sqlstate", "") or ""
+        if state in ("55P03", "40P01"):
+            return DatabaseError("another session holds a lock for too long", hint="try again when it is done")
+        if state == "42501":
+            return DatabaseError("the role lacks a privilege on the target", hint="grant it, or use another role")
+        return super().explain(error)
+
+    def constraint_of(self, error: DBAPIError) -> str:
+        diagnosis = getattr(error.orig, "diag", None)
+        parts = [getattr(diagnosis, name, None) for name in ("table_name", "constraint_name", "column_name")]
+        named = [part for part in parts if part]
+        return f" at {' '.join(named)}" if named else ""
+
+    # --- staging ------------------------------------------------------------------------------------------------
+
+    def _stage_words(self) -> str:
+        return "UNLOGGED "
+
+    def stage_name(self, kind: str, number: int) -> str:
+        schema = self.db.dialect.default_schema
+        bare = self.quote(self._bare_stage_name(kind, number))
+        return f"{self.quote(schema)}.{bare}" if schema else bare
+
+    def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
+        index = self.quote(f"{self._bare_stage_name(kind, number)}_{'_'.join(columns)}"[:60])
+        self.run(f"CREATE INDEX IF NOT EXISTS {index} ON {self.stage_name(kind, number)} ({', '.join(columns)})")
+
+    def analyze(self) -> None:
+        for name in self._created:
+            self.run(f"ANALYZE {name}")
+
+    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        from datatransfer.database.dialects.postgresql import adbc_connect
+
+        iterator = iter(batches)
+        first = next(iterator, None)
+        if first is None:
+            return 0
+        adbc = adbc_connect(self.db.engine)
+        stream = chain([first], iterator)
+        if adbc is None:
+            return self._copy(number, schema, stream)
+        return self._ingest(adbc, number, schema, stream)
+
+    def _ingest(self, adbc: Any, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        import pyarrow as pa
+
+        rows, failure = 0, []
+
+        def guarded() -> Iterable[pa.RecordBatch]:
+            nonlocal rows
+            try:
+                for batch in batches:
+                    rows += batch.num_rows
+                    yield batch
+            except BaseException as error:  # carried past the C stream, which would lose its type
+                failure.append(error)
+                raise
+
+        with adbc, adbc.cursor() as cursor:
+            try:
+                cursor.adbc_ingest(
+                    self._bare_stage_name("s", number),
+                    pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded()),
+                    mode="append",
+                    db_schema_name=self.db.dialect.default_schema,
+                )
+                adbc.commit()
+            except Exception as error:
+                if failure:
+                    raise failure[0] from None
+                raise DatabaseError(
+                    f"the database refused to stage rows ({type(error).__name__})", hint="nothing was changed"
+                ) from None
+        return rows
+
+    def _copy(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        raw: Any = self.conn.connection.dbapi_connection
+        rows = 0
+        with raw.cursor() as cursor, cursor.copy(f"COPY {self.stage_name('s', number)} FROM STDIN") as copy:
+            for batch in batches:
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    copy.write_row(row)
+                rows += batch.num_rows
+        return rows
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def target_kind(self, source: LogicalType, column: Column) -> LogicalType | None:
+        kind = column.type
+        same_native = source.kind == "native" and source.native.startswith("postgresql:")
+        if same_native and kind.kind in ("date", "timestamp", "timestamptz"):
+            return LogicalType("native", native=f"postgresql:{column.declared}")  # 'infinity' travels as text
+        return kind
+
+    def fraction_digits(self, column: Column) -> int:
+        found = re.search(r"^(?:time|timestamp)\((\d)\)", column.declared)
+        return int(found.group(1)) if found else 6
+
+    def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_string(values.type) and pc.any(pc.match_substring(values, "\0"), min_count=0).as_py():
+            raise ValueLossError("a text holds a NUL character, which PostgreSQL cannot store", where=column.name)
+        if kind.kind == "float" and values.type != pa.float64():
+            return values.cast(pa.float64())
+        return values
+
+    def expression(self, staged: str, kind: LogicalType, column: Column) -> str:
+        if kind.kind in _CAST:
+            return f"{staged}::{column.declared}"
+        if kind.kind == "float" and column.type.bits == 32:
+            return f"{staged}::real"
+        return staged
+
+    def same(self, left: str, right: str, column: Column) -> str:
+        if column.type.kind in ("integer", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "enum"):
+            return f"{left} IS NOT DISTINCT FROM {right}"
+        cast = f"::{column.declared}::text"
+        return f"({left})::text IS NOT DISTINCT FROM ({right}){cast}"
+
+    def exact_text(self, value: str, column: Column) -> str:
+        return f"({value})::{column.declared}::text" if column.type.kind != "bytes" else value
+
+    # --- merge --------------------------------------------------------------------------------------------------
+
+    def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
+        names = ", ".join(self.quote(column.name) for column in columns)
+        sql = f"INSERT INTO {self.table(table)} ({names}) OVERRIDING SYSTEM VALUE {select}"
+        return int(self.run(sql).rowcount)
+
+    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+        where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
+        assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
+        return int(self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount)
+
+    def prepare_tables(
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
+    ) -> None:
+        for table in tables if suspend else ():
+            for name in self._with_partitions(table):
+                triggers = self.run(
+                    "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
+                    f"AND tgrelid = {_literal(name)}::regclass"
+                ).all()
+                for trigger, state in triggers:
+                    word = {"O": "", "A": "ALWAYS ", "R": "REPLICA "}[_text(state)]
+                    self.run(f"ALTER TABLE {name} DISABLE TRIGGER {self.quote(trigger)}")
+                    self._put_back.append(f"ALTER TABLE {name} ENABLE {word}TRIGGER {self.quote(trigger)}")
+        self._drop_foreign_keys([*bulk, *(t for t in cyclic if t not in bulk)])
+        for table in bulk:
+            self._drop_indexes(table)
+
+    def _with_partitions(self, table: Table) -> list[str]:
+        found = self.run(
+            f"SELECT relid::regclass::text FROM pg_partition_tree({_literal(self.table(table))}::regclass)"
+        ).scalars()
+        return list(found) or [self.table(table)]
+
+    def _drop_foreign_keys(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            found = self.run(
+                "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 "
+                f"AND conrelid = {_literal(self.table(table))}::regclass"
+            ).all()
+            for name, definition in found:
+                self.run(f"ALTER TABLE {self.table(table)} DROP CONSTRAINT {self.quote(name)}")
+                self._put_back.append(f"ALTER TABLE {self.table(table)} ADD CONSTRAINT {self.quote(name)} {definition}")
+
+    def _drop_indexes(self, table: Table) -> None:
+        found = self.run(
+            "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i "
+            "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid "
+            f"WHERE i.indrelid = {_literal(self.table(table))}::regclass AND c.oid IS NULL AND NOT i.indisunique "
+            "AND NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhrelid = i.indexrelid OR h.inhparent = i.indexrelid)"
+        ).all()
+        for name, definition in found:
+            self.run(f"DROP INDEX {name}")
+            self._put_back.insert(0, definition)
+
+    def restore_tables(self) -> None:
+        for sql in self._put_back:
+            self.run(sql)
+        self._put_back.clear()
+
+    def _after_merge(self) -> None:
+        self._put_back.clear()
+
+    def fires_triggers(self, table: Table) -> bool:
+        return bool(
+            self.scalar(
+                "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
+                f"AND tgrelid = {_literal(self.table(table))}::regclass"
+            )
+        )
+
+    def advance_sequences(self, table: Table) -> None:
+        for column in table.columns:
+            if not column.identity:
+                continue
+            name = _literal(self.table(table))
+            sequence = self.scalar(f"SELECT pg_get_serial_sequence({name}, {_literal(column.name)})")
+            sequence = sequence or self._default_sequence(table, column)
+            if sequence is None:
+                continue
+            quoted = self.quote(column.name)
+            self.run(
+                f"SELECT setval({_literal(sequence)}::regclass, m.top) FROM (SELECT max({quoted}) AS top "
+                f"FROM {self.table(table)}) m, {sequence} q WHERE m.top IS NOT NULL AND m.top >= 1 "
+                f"AND (m.top > q.last_value OR (m.top = q.last_value AND NOT q.is_called))"
+            )
+
+    def _default_sequence(self, table: Table, column: Column) -> str | None:
+        """Return the sequence of a default ``nextval('…')`` that the column does not own."""
+        default = self.scalar(
+            "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a "
+            "ON a.attrelid = d.adrelid AND a.attnum = d.adnum "
+            f"WHERE d.adrelid = {_literal(self.table(table))}::regclass AND a.attname = {_literal(column.name)}"
+        )
+        found = re.match(r"^nextval\('((?:[^']|'')+)'::regclass\)$", default or "")
+        return found.group(1).replace("''", "'") if found else None
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,329 @@
+"""Bringing rows into SQLite: staged in a sidecar file, merged by INSERT … SELECT from it.
+
+The sidecar is written by ADBC, whose SQLite is another copy of the library than Python's. Two copies must never hold one
+file open at a time in one process ("How To Corrupt An SQLite Database File", 2.2.1), so the sidecar is attached only
+after ADBC has closed it, and ADBC never opens the target.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import uuid
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from datatransfer.database.writers.base import STAGE_PREFIX, Writer
+from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType, untag
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.database.connection import Database
+
+_BATCH = 10_000
+
+
+def affinity(declared: str) -> str:
+    """Return the affinity of a declared type, by the rules of SQLite's documentation ("Datatypes", 3.1)."""
+    name = declared.upper()
+    if "INT" in name:
+        return "INTEGER"
+    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    if "BLOB" in name or not name:
+        return "BLOB"
+    if any(word in name for word in ("REAL", "FLOA", "DOUB")):
+        return "REAL"
+    return "NUMERIC"
+
+
+class SQLiteWriter(Writer):
+    """Write access to a SQLite database, in a file or in memory."""
+
+    name = "sqlite"
+    transactional_ddl = True
+
+    def __init__(self, db: Database, import_id: uuid.UUID) -> None:
+        super().__init__(db, import_id)
+        self._sidecar = self._sidecar_path()
+        self._attached = False
+        self._put_back: list[str] = []
+
+    def _sidecar_path(self) -> Path:
+        database = self.db.engine.url.database
+        name = f"{STAGE_PREFIX}{self.import_id.hex[:12]}.sqlite"
+        if not database or database == ":memory:" or str(database).startswith("file:"):
+            return Path(tempfile.gettempdir()) / name
+        path = Path(database)
+        return path.with_name(f"{path.name}.{name}")
+
+    def _prepare(self) -> None:
+        for pragma in ("trusted_schema = OFF", "cache_size = -131072", "temp_store = MEMORY"):
+            self.run(f"PRAGMA {pragma}")
+
+    def explain(self, error: DBAPIError) -> Any:
+        text = str(error.orig)
+        if "locked" in text or "busy" in text:
+            from datatransfer.errors import DatabaseError
+
+            return DatabaseError("the database is locked by another connection", hint="try again when it is free")
+        return super().explain(error)
+
+    def constraint_of(self, error: DBAPIError) -> str:
+        text = str(error.orig)  # SQLite names columns here, never values
+        return f": {text}" if "constraint failed" in text else ""
+
+    # --- staging ------------------------------------------------------------------------------------------------
+
+    def stage_name(self, kind: str, number: int) -> str:
+        return f"dts.{self.quote(f'{kind}{number}')}"
+
+    def stage_type(self, kind: LogicalType) -> str:
+        return ""  # no affinity: a value keeps its storage class
+
+    def key_type(self, column: Column) -> str:
+        return ""
+
+    @property
+    def conn(self) -> Any:
+        conn = super().conn
+        if not self._attached:
+            self._attached = True
+            if not self._sidecar.exists():
+                self._make_sidecar()
+            quoted = str(self._sidecar).replace("'", "''")
+            self.run(f"ATTACH DATABASE '{quoted}' AS dts")
+        return conn
+
+    def _make_sidecar(self) -> None:
+        os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with sqlite3.connect(self._sidecar) as raw:
+            raw.execute("PRAGMA page_size = 16384")
+            raw.execute("CREATE TABLE checkpoints (number INTEGER PRIMARY KEY, row_count INTEGER NOT NULL)")
+        raw.close()
+
+    def _detach(self) -> None:
+        if self._attached:
+            self.run("DETACH DATABASE dts")
+            self._attached = False
+
+    def create(self, kind: str, number: int, columns: Sequence[tuple[str, str]], *, keyed: bool = True) -> str:
+        name = self.stage_name(kind, number)
+        lines = [f"{column} {sql_type}".strip() for column, sql_type in columns]
+        if keyed:
+            lines[0] = f"{columns[0][0]} INTEGER PRIMARY KEY"
+        self.run(f"CREATE TABLE {name} ({', '.join(lines)})")
+        return name
+
+    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        self._detach()
+        try:
+            if schema.metadata and schema.metadata.get(b"tagged"):
+                return self._load_slowly(number, schema, batches)
+            return self._load_fast(number, schema, batches)
+        finally:
+            _ = self.conn  # attached again
+
+    def _load_fast(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        import adbc_driver_sqlite.dbapi as adbc
+        import pyarrow as pa
+
+        plain = schema.remove_metadata()
+        first = next(iterator := iter(batches), None)
+        if first is None:
+            return 0
+        rows = 0
+
+        def counted() -> Iterable[pa.RecordBatch]:
+            nonlocal rows
+            for batch in chain([first], iterator):
+                rows += batch.num_rows
+                yield batch
+
+        failure: list[BaseException] = []
+
+        def guarded() -> Iterable[pa.RecordBatch]:
+            try:
+                yield from counted()
+            except BaseException as error:  # carried past the C stream, which would lose its type
+                failure.append(error)
+                raise
+
+        with adbc.connect(str(self._sidecar), autocommit=True) as raw, raw.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous = OFF")
+            cursor.execute("PRAGMA cache_size = -65536")
+            raw.adbc_connection.set_autocommit(False)
+            try:
+                cursor.adbc_ingest(f"s{number}", pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
+                cursor.execute(f"INSERT INTO checkpoints VALUES ({number}, {rows})")
+            except Exception:
+                if failure:
+                    raise failure[0] from None
+                raise
+            raw.commit()
+        return rows
+
+    def _load_slowly(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        tagged = {name.decode() for name in schema.metadata[b"tagged"].split(b",")}
+        insert = f"INSERT INTO s{number} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
+        raw = sqlite3.connect(self._sidecar, isolation_level=None)
+        rows = 0
+        try:
+            raw.execute("PRAGMA synchronous = OFF")
+            raw.execute("BEGIN")
+            for batch in batches:
+                lists = [
+                    [untag(v) for v in column.to_pylist()] if name in tagged else column.to_pylist()
+                    for name, column in zip(schema.names, batch.columns, strict=True)
+                ]
+                raw.executemany(insert, zip(*lists, strict=True))
+                rows += batch.num_rows
+            raw.execute("INSERT INTO checkpoints VALUES (?, ?)", (number, rows))
+            raw.execute("COMMIT")
+        finally:
+            raw.close()
+        return rows
+
+    def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
+        name = self.quote(f"{kind}{number}_{'_'.join(columns)}")
+        self.run(f"CREATE INDEX IF NOT EXISTS dts.{name} ON {self.quote(f'{kind}{number}')} ({', '.join(columns)})")
+
+    def drop_stage(self) -> None:
+        if self._conn is not None:
+            self._detach()
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{self._sidecar}{suffix}").unlink(missing_ok=True)
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def target_kind(self, source: LogicalType, column: Column) -> LogicalType | None:
+        """Return what the column stores without changing it, by its affinity; None where affinity would."""
+        kind, holds = source.kind, affinity(column.declared)
+        strict = column.type.kind if column.type.kind != "any" else ""
+        if strict and strict != kind and not (strict == "integer" and kind in ("integer", "boolean", "any")):
+            if strict == "text" and kind in ("date", "time", "timestamp", "timestamptz", "uuid", "json", "enum", "native"):
+                return source
+            return column.type
+        if holds == "TEXT" and kind in ("integer", "float", "boolean"):
+            return None
+        return source
+
+    def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if kind.kind == "timestamp":
+            return pc.strftime(values, format="%Y-%m-%d %H:%M:%S")
+        if kind.kind == "timestamptz":
+            return pc.binary_join_element_wise(
+                pc.strftime(values, format="%Y-%m-%d %H:%M:%S"), pa.scalar("+00:00"), "", null_handling="emit_null"
+            )
+        if kind.kind in ("date", "time"):
+            return values.cast(pa.string())
+        if kind.kind == "boolean" or (kind.kind == "integer" and values.type != pa.int64()):
+            return values.cast(pa.int64())
+        if kind.kind == "float" and values.type != pa.float64():
+            return values.cast(pa.float64())
+        if kind.kind == "uuid" and "32" in column.declared:
+            return pc.replace_substring(values, "-", "")
+        if kind.kind == "decimal" and affinity(column.declared) != "TEXT":
+            self._check_decimals(values, column)
+        return values
+
+    def _check_decimals(self, values: pa.Array, column: Column) -> None:
+        """SQLite keeps 15 digits of a decimal that it stores as a float, and all 18 of an integer."""
+        import pyarrow.compute as pc
+
+        from datatransfer.errors import ValueLossError
+
+        digits = pc.replace_substring_regex(values, r"^-?0*(\d*)(?:\.(\d*?)0*)?$", r"\1\2")
+        fits = pc.match_substring_regex(pc.replace_substring_regex(digits, r"^0+", ""), r"^\d{0,15}$")
+        if pc.all(fits, min_count=0).as_py() is False:
+            raise ValueLossError(
+                "a decimal has more than the 15 digits that SQLite keeps",
+                where=column.name,
+                hint="declare the column TEXT in the target",
+            )
+
+    def expression(self, staged: str, kind: LogicalType, column: Column) -> str:
+        holds = affinity(column.declared)
+        if kind.kind == "decimal" and holds in ("NUMERIC", "INTEGER"):
+            return f"CAST({staged} AS NUMERIC)"
+        if holds == "REAL" and kind.kind in ("decimal", "integer", "boolean"):
+            return f"CAST({staged} AS REAL)"
+        return staged
+
+    def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        if column is not None and column.type.kind == "integer":
+            return f"{left} = {right}"
+        return f"({left} = {right} AND typeof({left}) = typeof({right}))"
+
+    def same(self, left: str, right: str, column: Column) -> str:
+        return f"({left} COLLATE BINARY IS {right} AND typeof({left}) = typeof({right}))"
+
+    def exact_text(self, value: str, column: Column) -> str:
+        return f"typeof({value}), {value} COLLATE BINARY"
+
+    # --- merge --------------------------------------------------------------------------------------------------
+
+    def _begin_sql(self) -> str:
+        return "BEGIN IMMEDIATE"
+
+    def _before_merge(self) -> None:
+        # References are verified by the plan; row by row they would be verified once more, and cycles not at all.
+        self.run("PRAGMA foreign_keys = OFF")
+
+    def _after_merge(self) -> None:
+        self._put_back.clear()
+
+    def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
+        super_rows = super().insert(table, columns, select)
+        return int(self.scalar("SELECT changes()")) if super_rows < 0 else super_rows
+
+    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+        where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
+        assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
+        return int(self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount)
+
+    def prepare_tables(
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
+    ) -> None:
+        for kind, wanted in (("trigger", tables if suspend else ()), ("index", bulk)):
+            for table in wanted:
+                found = self.run(
+                    "SELECT name, sql FROM main.sqlite_master WHERE type = ? AND lower(tbl_name) = lower(?) "
+                    "AND sql IS NOT NULL",
+                    (kind, table.bare_name or table.name),
+                ).all()
+                for name, sql in found:
+                    self.run(f"DROP {kind.upper()} main.{self.quote(name)}")
+                    self._put_back.append(sql)
+
+    def restore_tables(self) -> None:
+        for sql in sorted(self._put_back, key=lambda text: "TRIGGER" in text.upper()[:24]):
+            self.run(sql)
+        self._put_back.clear()
+
+    def fires_triggers(self, table: Table) -> bool:
+        found = self.run(
+            "SELECT count(*) FROM main.sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)",
+            (table.bare_name or table.name,),
+        ).scalar()
+        return bool(found)
+
+    def close(self) -> None:
+        if self._conn is not None:
+            self._detach()
+            # The pooled connection goes back with the settings that a fresh one has.
+            self._conn.exec_driver_sql("PRAGMA cache_size = -2000")
+        super().close()
+
+
+__all__ = ["SQLiteWriter", "affinity"]

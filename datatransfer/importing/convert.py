@@ -1,0 +1,258 @@
+"""One column of a package turned into the values that a target column takes: exactly, or not at all.
+
+Everything here is Arrow in, Arrow out, a column at a time. Nothing here knows a database; what a target column takes is
+said by its logical type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from datatransfer.errors import ValueLossError
+from datatransfer.schema.values import LogicalType, untag
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Convert = Callable[["pa.Array"], "pa.Array"]
+
+_TEXTUAL = ("text", "enum", "json", "uuid", "decimal")
+#: (kind in the package, kind in the target) that can be tried; whether each value survives is then checked.
+_ALLOWED = {
+    ("integer", "float"), ("integer", "decimal"), ("integer", "boolean"), ("boolean", "integer"),
+    ("boolean", "decimal"), ("float", "decimal"), ("float", "integer"), ("decimal", "float"), ("decimal", "integer"),
+    ("text", "date"), ("text", "time"), ("text", "timestamp"), ("text", "timestamptz"), ("text", "uuid"),
+    ("text", "json"), ("text", "enum"), ("uuid", "text"), ("json", "text"), ("enum", "text"),
+    ("date", "timestamp"), ("timestamp", "date"),
+    ("any", "integer"), ("any", "float"), ("any", "decimal"), ("any", "text"), ("any", "bytes"), ("any", "boolean"),
+}  # fmt: skip
+
+
+def convertible(source: LogicalType, target: LogicalType) -> bool:
+    """Return whether values of one type may be tried in a column of another."""
+    if source.kind == target.kind:
+        return source.kind != "native" or source.native.split("(")[0] == target.native.split("(")[0]
+    if source.kind == "text" and target.kind == "native":
+        return True
+    return (source.kind, target.kind) in _ALLOWED
+
+
+def converter(source: LogicalType, target: LogicalType, *, fraction_digits: int = 6, where: str = "") -> Convert:
+    """Return a function that turns a package column into a target column.
+
+    Parameters
+    ----------
+    source, target : LogicalType
+    fraction_digits : int
+        Digits of a second that the target column keeps.
+    where : str
+        Table and column, for the error.
+
+    Returns
+    -------
+    callable
+        Takes and returns an Arrow array; raises `ValueLossError` where a value would not survive.
+    """
+
+    def run(array: pa.Array) -> pa.Array:
+        import pyarrow as pa
+
+        try:
+            changed = _change(array, source, target)
+        except (pa.ArrowInvalid, ValueError, OverflowError) as error:
+            raise ValueLossError(
+                f"a value of kind {source.kind} does not fit kind {target.kind}",
+                where=where,
+                hint="change the column in the target, or leave these rows out",
+            ) from error
+        problem = _loss(changed, source, target, fraction_digits)
+        if problem:
+            raise ValueLossError(problem, where=where, hint="widen the column in the target")
+        return changed
+
+    return run
+
+
+def _change(array: pa.Array, source: LogicalType, target: LogicalType) -> pa.Array:
+    if source.kind == "any" and target.kind != "any":
+        return _from_any(array, target)
+    if source.kind == target.kind:
+        if source.kind == "integer" and array.type != target.arrow():
+            return array.cast(target.arrow())
+        if source.kind == "float" and array.type != target.arrow():
+            return _exact_float(array, target)
+        return array
+    pair = (source.kind, target.kind)
+    special = _SPECIAL.get(pair)
+    if special is not None:
+        return special(array, target)
+    return array.cast(target.arrow())
+
+
+def _exact_float(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow.compute as pc
+
+    narrow = array.cast(target.arrow(), safe=False)
+    back = narrow.cast(array.type)
+    same = pc.or_(pc.equal(back, array), pc.and_(pc.is_nan(back), pc.is_nan(array)))
+    if not _all(same):
+        raise ValueError("a float does not fit 32 bits")
+    return narrow
+
+
+def _from_any(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+
+    allowed: dict[str, tuple[type, ...]] = {
+        "integer": (int,), "boolean": (int,), "float": (int, float), "decimal": (int, float), "text": (str,),
+        "bytes": (bytes,),
+    }  # fmt: skip
+    values: list[object] = []
+    for tagged in array.to_pylist():
+        value = untag(tagged)
+        if value is not None and not isinstance(value, allowed[target.kind]):
+            raise ValueError("a value has another storage class")
+        if value is not None and target.kind == "decimal":
+            value = _number_text(value)  # type: ignore[arg-type]
+        elif value is not None and target.kind == "float":
+            if isinstance(value, int) and int(float(value)) != value:
+                raise ValueError("an integer does not fit a float")
+            value = float(value)
+        elif value is not None and target.kind == "boolean":
+            if value not in (0, 1):
+                raise ValueError("an integer is neither 0 nor 1")
+            value = bool(value)
+        values.append(value)
+    return pa.array(values, type=target.arrow())
+
+
+def _number_text(value: float | int) -> str:
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError("not a finite number")
+        from decimal import Decimal
+
+        return format(Decimal(repr(value)), "f")
+    return str(value)
+
+
+def _float_to_decimal(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([None if v is None else _number_text(v) for v in array.to_pylist()], type=pa.string())
+
+
+def _decimal_to_float(array: pa.Array, target: LogicalType) -> pa.Array:
+    from decimal import Decimal
+
+    import pyarrow as pa
+
+    values: list[float | None] = []
+    for text in array.to_pylist():
+        number = None if text is None else float(text)
+        if number is not None and number == number and Decimal(repr(number)) != Decimal(text):
+            raise ValueError("a decimal does not fit a float")
+        values.append(number)
+    return pa.array(values, type=target.arrow())
+
+
+def _decimal_to_integer(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+
+    from_text = [None if v is None else int(re.sub(r"\.0*$", "", v)) for v in array.to_pylist()]
+    return pa.array(from_text, type=target.arrow())
+
+
+def _integer_to_boolean(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not _all(pc.is_in(array, pa.array([0, 1, None], type=array.type))):
+        raise ValueError("an integer is neither 0 nor 1")
+    return array.cast(pa.bool_())
+
+
+def _text_to_timestamp(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if target.kind == "timestamptz":
+        # Arrow reads an offset only when it is there; a text without one names no instant.
+        if not _all(pc.match_substring_regex(array, r"(Z|[+-]\d\d(:?\d\d)?)$")):
+            raise ValueError("a text names no time zone")
+        return array.cast(target.arrow())
+    return array.cast(pa.timestamp("us"))
+
+
+def _text_to_date(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow as pa
+
+    return array.cast(pa.timestamp("us")).cast(pa.date32())  # safe: fails unless it is midnight
+
+
+def _same_text(array: pa.Array, target: LogicalType) -> pa.Array:
+    return array
+
+
+_SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
+    ("float", "decimal"): _float_to_decimal,
+    ("decimal", "float"): _decimal_to_float,
+    ("decimal", "integer"): _decimal_to_integer,
+    ("integer", "boolean"): _integer_to_boolean,
+    ("text", "timestamp"): _text_to_timestamp,
+    ("text", "timestamptz"): _text_to_timestamp,
+    ("text", "date"): _text_to_date,
+    ("boolean", "decimal"): lambda a, t: _integer_text(a),
+    ("integer", "decimal"): lambda a, t: _integer_text(a),
+}
+
+
+def _integer_text(array: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    wide = array.cast(pa.int64()) if pa.types.is_boolean(array.type) else array
+    return wide.cast(pa.string())
+
+
+def _all(mask: pa.Array) -> bool:
+    import pyarrow.compute as pc
+
+    answer = pc.all(mask, skip_nulls=True, min_count=0).as_py()
+    return answer is not False
+
+
+def _loss(array: pa.Array, source: LogicalType, target: LogicalType, fraction_digits: int) -> str:
+    """Say what would be lost in the target column, or nothing."""
+    import pyarrow.compute as pc
+
+    if target.kind == "integer" and target.bits:
+        low = 0 if target.unsigned else -(2 ** (target.bits - 1))
+        high = 2**target.bits - 1 if target.unsigned else 2 ** (target.bits - 1) - 1
+        found = pc.min_max(array).as_py()
+        if found["min"] is not None and (found["min"] < low or found["max"] > high):
+            return f"an integer does not fit {target.bits} bits"
+    if target.kind == "decimal" and target.precision is not None:
+        scale = target.scale or 0
+        within = (source.precision or 10**6) - (source.scale or 0) <= target.precision - scale
+        if source.kind != "decimal" or not within or (source.scale or 0) > scale:
+            pattern = rf"^-?0*\d{{0,{target.precision - scale}}}(\.\d{{0,{scale}}}0*)?$"
+            if not _all(pc.or_(pc.match_substring_regex(array, pattern), pc.equal(array, "NaN"))):
+                return f"a decimal does not fit {target.precision} digits, {scale} of them after the point"
+    if target.kind == "text" and target.length:
+        longest = pc.max(pc.utf8_length(array)).as_py() or 0
+        if longest > target.length:
+            return f"a text of {longest} characters does not fit {target.length}"
+    if target.kind == "bytes" and target.length:
+        longest = pc.max(pc.binary_length(array)).as_py() or 0
+        if longest > target.length:
+            return f"{longest} bytes do not fit {target.length}"
+    if target.kind in ("timestamp", "timestamptz", "time") and fraction_digits < 6 and len(array) > array.null_count:
+        import pyarrow as pa
+
+        step = 10 ** (6 - fraction_digits)
+        micros = array.cast(pa.int64())
+        if not _all(pc.equal(pc.multiply(pc.divide(micros, step), step), micros)):
+            return f"the target keeps {fraction_digits} digits of a second"
+    return ""
