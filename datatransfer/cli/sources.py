@@ -50,9 +50,12 @@ _ADDRESS_HINT = "write an SQLAlchemy URL, such as sqlite:///shop.db or postgresq
 
 
 def _stores(typed: Sequence[str]) -> dict[str, Any]:
+    pairs = _pairs(typed, "--files", "TABLE.COLUMN=DIR")
+    if not pairs:
+        return {}
     from datatransfer.database.filestores import FolderStore
 
-    return {column: FolderStore(Path(folder)) for column, folder in _pairs(typed, "--files", "TABLE.COLUMN=DIR")}
+    return {column: FolderStore(Path(folder)) for column, folder in pairs}
 
 
 def natural_keys(typed: Sequence[str]) -> dict[str, list[str]]:
