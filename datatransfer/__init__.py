@@ -1,0 +1,117 @@
+"""Take a coherent part of a database into one package, and bring it into another database.
+
+This module is the public surface: every name that others may rely on, and nothing else. The names are loaded when they
+are first used, so that ``import datatransfer`` stays fast and pulls in neither pandas nor pyarrow nor SQLAlchemy.
+
+Examples
+--------
+>>> import datatransfer as dt
+>>> dt.FolderStore.__name__
+'FolderStore'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.database.filestores import FileStore, FolderStore, MemoryStore
+    from datatransfer.database.models import EntityMixin
+    from datatransfer.database.tracking import add_entity_uuids, drop_entity_uuids, track, untrack
+    from datatransfer.errors import (
+        Cancelled,
+        ConditionError,
+        ConflictError,
+        DatabaseError,
+        DataTransferError,
+        FileStoreError,
+        KeyValueError,
+        MergeError,
+        OrphanError,
+        PackageError,
+        PackageExistsError,
+        SchemaMismatchError,
+        SelectionError,
+        TargetChangedError,
+        UnknownColumnError,
+        UnknownTableError,
+        UsageError,
+        ValueLossError,
+    )
+    from datatransfer.events import Cancellation, Progress, Warned
+    from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.importing.importer import PackageImporter
+    from datatransfer.importing.receipts import receipt, receipts
+    from datatransfer.package.package import DataPackage
+    from datatransfer.schema.graph import DependencyGraph
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancellation",
+    "Cancelled",
+    "ConditionError",
+    "ConflictError",
+    "DataPackage",
+    "DataTransferError",
+    "Database",
+    "DatabaseError",
+    "DependencyGraph",
+    "EntityMixin",
+    "FileStore",
+    "FileStoreError",
+    "FolderStore",
+    "KeyValueError",
+    "MemoryStore",
+    "MergeError",
+    "OrphanError",
+    "PackageBuilder",
+    "PackageError",
+    "PackageExistsError",
+    "PackageImporter",
+    "Progress",
+    "SchemaMismatchError",
+    "SelectionError",
+    "TargetChangedError",
+    "UnknownColumnError",
+    "UnknownTableError",
+    "UsageError",
+    "ValueLossError",
+    "Warned",
+    "__version__",
+    "add_entity_uuids",
+    "drop_entity_uuids",
+    "receipt",
+    "receipts",
+    "track",
+    "untrack",
+]
+
+_ROOMS = {
+    "datatransfer.database.connection": ("Database",),
+    "datatransfer.database.filestores": ("FileStore", "FolderStore", "MemoryStore"),
+    "datatransfer.database.models": ("EntityMixin",),
+    "datatransfer.database.tracking": ("add_entity_uuids", "drop_entity_uuids", "track", "untrack"),
+    "datatransfer.events": ("Cancellation", "Progress", "Warned"),
+    "datatransfer.exporting.builder": ("PackageBuilder",),
+    "datatransfer.importing.importer": ("PackageImporter",),
+    "datatransfer.importing.receipts": ("receipt", "receipts"),
+    "datatransfer.package.package": ("DataPackage",),
+    "datatransfer.schema.graph": ("DependencyGraph",),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its room when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME.get(name, "datatransfer.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
