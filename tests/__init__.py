@@ -1,0 +1,1 @@
+"""Tests, benchmarks and campaigns of datatransfer."""

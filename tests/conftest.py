@@ -1,0 +1,98 @@
+"""Fixtures: fresh databases on every dialect, and those of ``shared/data``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.loaders import Library
+from tests.support.servers import Databases, Server, mariadb_server, postgresql_server, required
+
+# Skips that are no gap wherever they happen start with this word.
+OPTIONAL = "optional:"
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[str], Server]]:
+    """Return a function that gives the server of a dialect, found or started at the first call."""
+    with contextlib.ExitStack() as stack:
+        found: dict[str, Server] = {}
+        ways = {"postgresql": postgresql_server, "mariadb": mariadb_server}
+
+        def server(dialect: str) -> Server:
+            if dialect not in found:
+                found[dialect] = stack.enter_context(ways[dialect]())
+            return found[dialect]
+
+        yield server
+
+
+@pytest.fixture
+def databases(tmp_path: Path, servers: Callable[[str], Server]) -> Iterator[Databases]:
+    """Make fresh databases of any dialect: ``databases.create("mariadb")``; dropped after the test."""
+    made = Databases(tmp_path, servers)
+    yield made
+    made.drop_all()
+
+
+@pytest.fixture
+def sqlite_url(databases: Databases) -> Callable[[], str]:
+    """Return a function that gives the URL of a fresh SQLite file."""
+    return lambda: databases.create("sqlite")
+
+
+@pytest.fixture
+def postgresql_url(databases: Databases) -> Callable[[], str]:
+    """Return a function that makes a fresh PostgreSQL database and gives its URL."""
+    databases.server("postgresql")
+    return lambda: databases.create("postgresql")
+
+
+@pytest.fixture
+def mariadb_url(databases: Databases) -> Callable[[], str]:
+    """Return a function that makes a fresh MariaDB database and gives its URL."""
+    databases.server("mariadb")
+    return lambda: databases.create("mariadb")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory, servers: Callable[[str], Server]) -> Iterator[Library]:
+    """Return the databases of ``shared/data`` on any dialect, loaded once for the whole run; read them only."""
+    shelf = Databases(tmp_path_factory.mktemp("library"), servers)
+    yield Library(shelf)
+    shelf.drop_all()
+
+
+# --- nothing that is required may be skipped ----------------------------------------------------------------------
+
+
+def _not_allowed(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """Return the reason of a skip that hides a gap where everything is required, else None."""
+    if not report.skipped or hasattr(report, "wasxfail") or not required() or not os.environ.get("CI"):
+        return None
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
+    return None if reason.startswith(OPTIONAL) else reason
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Turn a skip into a failure where CI demands that everything runs."""
+    report = yield
+    if (reason := _not_allowed(report)) is not None:
+        report.outcome, report.longrepr = "failed", f"skipped, but nothing may be skipped here: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[Any]:
+    """Do the same for whole modules that skip themselves."""
+    report = yield
+    if (reason := _not_allowed(report)) is not None:
+        report.outcome, report.longrepr = "failed", f"skipped, but nothing may be skipped here: {reason}"
+    return report
