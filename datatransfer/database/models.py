@@ -1,8 +1,8 @@
 """The mixin for tracked models, and the tables of our own that we keep in a target database.
 
 Our tables are SQLAlchemy Core tables in one `MetaData`, the same on SQLite, PostgreSQL and MariaDB (InnoDB, utf8mb4).
-All their names start with ``datatransfer_``. What is in them is read and written by `datatransfer.database.ledger`; this
-module knows only their shape.
+All their names start with ``datatransfer_``. What is in them is read and written by `datatransfer.database.ledger`;
+this module knows only their shape.
 
 ==============================  ======================================================================================
 table                           one row is
