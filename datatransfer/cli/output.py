@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from datatransfer.display.plain import visible
 from datatransfer.errors import DataTransferError
@@ -112,7 +112,13 @@ class Output:
         if self.as_json:
             extra = {"warnings": [vars(warning) for warning in self.warnings]} if self.warnings else {}
             text = json.dumps({**document, **extra}, indent=2, default=str)
-        sys.stdout.write(f"{text}\n")
+        _write(sys.stdout, text)
+
+    def say(self, text: str) -> None:
+        """Show a line of a story as it happens; with ``--json`` the result holds it."""
+        if not self.as_json:
+            _write(sys.stdout, text)
+            sys.stdout.flush()
 
     def error(self, error: DataTransferError) -> None:
         """Show an error: what happened, where, and what to do."""
@@ -138,7 +144,13 @@ class Output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _to_stderr(self, text: str) -> None:
-        sys.stderr.write(f"{without_passwords(text, self._secrets)}\n")
+        _write(sys.stderr, without_passwords(text, self._secrets))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # a terminal of another encoding (LANG=C) shows escapes instead of failing
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def plain(value: Any) -> Any:
