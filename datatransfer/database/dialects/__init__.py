@@ -8,11 +8,16 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.database.dialects.mariadb import MariadbDialect
+from datatransfer.database.dialects.postgresql import PostgresqlDialect
 from datatransfer.database.dialects.sqlite import SqliteDialect
 
 #: SQLAlchemy's name of a dialect, and who serves it.
 DIALECTS: dict[str, type[Dialect]] = {
     "sqlite": SqliteDialect,
+    "postgresql": PostgresqlDialect,
+    "mariadb": MariadbDialect,
+    "mysql": MariadbDialect,
 }
 
 

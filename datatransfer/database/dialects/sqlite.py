@@ -42,7 +42,7 @@ class SqliteDialect(Dialect):
         keys = [f"t.{self.quote(name)}" for name in table.key]
         if not keys and not row_id:
             keys = [f"t.{self.quote(name)}" for name in table.column_names]
-        return ", ".join(keys + [row_id] if row_id else keys)
+        return ", ".join([*keys, row_id] if row_id else keys)
 
     def keyless_row_id(self, table: Table) -> str | None:
         """Return the rowid under a name that no column has taken, for tables whose key may hold NULL or is missing.
@@ -50,7 +50,8 @@ class SqliteDialect(Dialect):
         A table WITHOUT ROWID always has a key of NOT NULL columns.
         """
         taken = {name.lower() for name in table.column_names}
-        if table.key_kind == "primary" and not any(table.by_name[name].nullable for name in table.key):
+        known = [table.by_name.get(name) for name in table.key]
+        if table.key_kind == "primary" and not any(column is not None and column.nullable for column in known):
             return None
         free = next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
         return f"t.{free}" if free else None

@@ -1,0 +1,96 @@
+"""MariaDB and MySQL: reflection by ``information_schema``, InnoDB snapshots, values as text where the driver guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from datatransfer.database.dialects import mariadb_reflection
+from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.errors import DatabaseError
+from datatransfer.schema.tables import Column, Schema, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Read as text and parsed by us: drivers turn zero dates into None and decimals into whatever they prefer.
+_AS_CHAR = frozenset({"date", "timestamp", "timestamptz", "decimal", "uuid", "json", "enum", "native"})
+
+
+class MariadbDialect(Dialect):
+    """Reads through one consistent InnoDB snapshot, in UTC and utf8mb4."""
+
+    name = "mariadb"
+
+    def __init__(self, engine: sa.Engine, schema: str | None = None) -> None:
+        super().__init__(engine, schema)
+        self._engines: dict[str, str] = {}
+
+    def reflect(self, conn: sa.Connection) -> Schema:
+        """Return the tables of one database, and those of others that they refer to."""
+        found = mariadb_reflection.reflect(conn, self.schema)
+        self._engines = found.other_engines
+        return found.schema
+
+    def read_sql(self, column: Column) -> str:
+        """Return the expression that reads a column exactly."""
+        name = super().read_sql(column)
+        kind = column.type.kind
+        if kind == "float":
+            return f"CAST({name} AS DOUBLE)"  # FLOAT itself is sent with six digits only
+        if column.declared.startswith("bit"):
+            return f"{name} + 0"
+        if kind in _AS_CHAR and not mariadb_reflection.is_geometry(column.type):
+            return f"CAST({name} AS CHAR)"
+        return name
+
+    def _begin_snapshot(self, conn: sa.Connection) -> None:
+        conn.execution_options(isolation_level="REPEATABLE READ")
+        charset, zone = self.execute(conn, "SELECT @@character_set_results, @@time_zone").one()
+        if charset != "utf8mb4":
+            raise DatabaseError(
+                f"the connection speaks {charset}, which does not hold every character",
+                hint="add charset=utf8mb4 to the URL",
+            )
+        conn.info["datatransfer"] = zone
+        self.execute(conn, "SET time_zone = '+00:00', net_write_timeout = 3600")
+        self.execute(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+
+    def _end_snapshot(self, conn: sa.Connection) -> None:
+        zone = conn.info.pop("datatransfer", None)
+        if zone is not None and not conn.invalidated:
+            conn.rollback()
+            escaped = zone.replace("'", "''")
+            self.execute(conn, f"SET time_zone = '{escaped}', net_write_timeout = DEFAULT")
+        super()._end_snapshot(conn)
+
+    def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
+        """Return the table; its types are definite, but its storage must take part in snapshots."""
+        self._check_storage(table)
+        return table
+
+    def read(
+        self, conn: sa.Connection, table: Table, source: RowSource | None = None, *, batch_rows: int = 65536
+    ) -> Iterator[pa.RecordBatch]:
+        """Read rows; see `Dialect.read`.
+
+        Raises
+        ------
+        DatabaseError
+            The table's storage engine knows no snapshots, so its rows could change while they are read.
+        """
+        self._check_storage(table)
+        yield from super().read(conn, table, source, batch_rows=batch_rows)
+
+    def _check_storage(self, table: Table) -> None:
+        storage = self._engines.get(table.name)
+        if storage is None:
+            return
+        others = ", ".join(sorted(self._engines))
+        raise DatabaseError(
+            f"the storage engine {storage} takes no part in a consistent snapshot",
+            where=table.name,
+            hint=f"convert to InnoDB or leave out: {others}",
+        )

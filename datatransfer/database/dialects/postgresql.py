@@ -1,0 +1,103 @@
+"""PostgreSQL: reflection by the catalogs, one repeatable-read snapshot, types without an Arrow form as their own text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from datatransfer.database.dialects import postgresql_reflection
+from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.database.dialects.failures import database_errors
+from datatransfer.schema.tables import Column, Schema, Table
+from datatransfer.schema.values import LogicalType
+
+#: Read as the database's own text. For numbers and documents because any parsing could lose digits.
+AS_TEXT = frozenset({"native", "enum", "json", "decimal", "uuid"})
+#: What an Arrow or Python date cannot hold: infinity, years before 1 and after 9999, and the time 24:00.
+_OUTSIDE = {
+    "date": ("date", "{c} < '0001-01-01' OR {c} > '9999-12-31'"),
+    "time": ("time without time zone", "{c} = '24:00:00'"),
+    "timestamp": ("timestamp without time zone", "{c} < '0001-01-01' OR {c} >= '10000-01-01'"),
+    "timestamptz": (
+        "timestamp with time zone",
+        "{c} < '0001-01-01 00:00:00+00' OR {c} >= '10000-01-01 00:00:00+00'",
+    ),
+}
+#: How values are written as text, whatever the role's or the database's own settings are; and no row is hidden
+#: silently: with row_security off, the server refuses a query that a policy would filter.
+SETTINGS = (
+    "SET LOCAL TIME ZONE 'UTC'",
+    "SET LOCAL datestyle = 'ISO, YMD'",
+    "SET LOCAL intervalstyle = 'postgres'",
+    "SET LOCAL extra_float_digits = 3",
+    "SET LOCAL bytea_output = 'hex'",
+    "SET LOCAL lc_monetary = 'C'",
+    "SET LOCAL row_security = off",
+)
+
+
+class PostgresqlDialect(Dialect):
+    """Reads partitioned tables as one, inheritance parents without their children."""
+
+    name = "postgresql"
+
+    def __init__(self, engine: sa.Engine, schema: str | None = None) -> None:
+        super().__init__(engine, schema)
+        self._partitioned: frozenset[str] = frozenset()
+        self._inherited: frozenset[str] = frozenset()
+
+    def reflect(self, conn: sa.Connection) -> Schema:
+        """Return the tables of one schema, and those of others that they refer to."""
+        found = postgresql_reflection.reflect(conn, self.schema)
+        self.default_schema = found.home
+        self._partitioned, self._inherited = found.partitioned, found.inherited
+        return found.schema
+
+    def from_sql(self, table: Table) -> str:
+        """Return the table, with ONLY where tables inherit from it, so that no row comes twice."""
+        only = "ONLY " if table.name in self._inherited else ""
+        return only + self.table_sql(table)
+
+    def read_sql(self, column: Column) -> str:
+        """Return the column, as text where only the database's own notation is exact."""
+        name = super().read_sql(column)
+        return f"{name}::text" if column.type.kind in AS_TEXT else name
+
+    def order_sql(self, table: Table) -> str:
+        """Return the key, or the physical place where there is none."""
+        if table.key:
+            return super().order_sql(table)
+        return "t.tableoid, t.ctid" if table.name in self._partitioned else "t.ctid"
+
+    def keyless_row_id(self, table: Table) -> str | None:
+        """Return the physical place of a row, which does not change inside a snapshot."""
+        return "(t.tableoid::bigint || ' ' || t.ctid::text)" if table.name in self._partitioned else "t.ctid"
+
+    def _begin_snapshot(self, conn: sa.Connection) -> None:
+        # Not READ ONLY: the selection needs temporary tables.
+        conn.execution_options(isolation_level="REPEATABLE READ")
+        conn.begin()
+        for setting in SETTINGS:
+            self.execute(conn, setting)
+        self.execute(conn, "SELECT 1").close()
+
+    def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
+        """Turn dates and times that hold infinity or a year outside 1 to 9999 into the database's own text."""
+        columns = [column for column in table.columns if column.type.kind in _OUTSIDE]
+        if not columns:
+            return table
+        exprs = []
+        for column in columns:
+            condition = _OUTSIDE[column.type.kind][1].format(c=f"t.{self.quote(column.name)}")
+            exprs.append(f"coalesce(bool_or({condition}), false)")
+        sql = f"SELECT {', '.join(exprs)} FROM {self.from_sql(table)} t{source.tail()}"
+        with database_errors(self.engine, "looking at dates", where=table.name):
+            flags: Any = self.execute(conn, sql).one()
+        return table.with_types(
+            {
+                column.name: LogicalType("native", native=f"postgresql:{_OUTSIDE[column.type.kind][0]}")
+                for column, flag in zip(columns, flags, strict=True)
+                if flag
+            }
+        )

@@ -1,0 +1,262 @@
+"""Reflection of PostgreSQL by its catalogs, a fixed number of queries for any number of tables.
+
+SQLAlchemy's Inspector does not tell partitions from tables, says nothing of inheritance and loses the names of types.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
+from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema
+from datatransfer.schema.values import Kind, LogicalType
+
+_RELATIONS = """
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition,
+  pg_partition_root(c.oid)::oid::bigint,
+  EXISTS (SELECT 1 FROM pg_inherits h WHERE h.inhparent = c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 2, 3"""
+_COLUMNS = """
+SELECT a.attrelid::bigint, a.attnum::int, a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint,
+  a.atttypmod, a.attnotnull, a.attidentity::text, a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid IN ({oids}) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2"""
+_TYPES = """
+SELECT t.oid::bigint, t.typname::text, n.nspname::text, t.typtype::text, t.typbasetype::bigint, t.typtypmod,
+  t.typnotnull, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype IN ('b', 'd', 'e')"""
+_UNIQUES = """
+SELECT i.indrelid::bigint, coalesce(k.contype::text, ''), i.indkey::smallint[]::int[], i.indnkeyatts::int
+FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
+WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indrelid IN ({oids})
+ORDER BY i.indrelid, i.indexrelid"""
+_FOREIGN_KEYS = """
+SELECT k.conrelid::bigint, k.confrelid::bigint, k.conname::text, k.conkey::int[], k.confkey::int[], k.convalidated
+FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY k.conrelid, k.conname"""
+_LEFT_OUT = {
+    "v": ("view", "its rows are computed from tables"),
+    "m": ("materialized view", "its rows are computed from tables"),
+    "f": ("foreign table", "its rows live in another database"),
+}
+_SIMPLE: Mapping[str, LogicalType] = {
+    "int2": LogicalType("integer", bits=16),
+    "int4": LogicalType("integer", bits=32),
+    "int8": LogicalType("integer", bits=64),
+    "float4": LogicalType("float", bits=32),
+    "float8": LogicalType("float", bits=64),
+    "bool": LogicalType("boolean"),
+    "bytea": LogicalType("bytes"),
+    "text": LogicalType("text"),
+    "date": LogicalType("date"),
+    "time": LogicalType("time"),
+    "timestamp": LogicalType("timestamp"),
+    "timestamptz": LogicalType("timestamptz"),
+    "uuid": LogicalType("uuid"),
+    "json": LogicalType("json"),
+    "jsonb": LogicalType("json"),
+}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A row of ``pg_class``; ``root`` is the partitioned table that a partition belongs to."""
+
+    oid: int
+    space: str
+    bare: str
+    kind: str
+    is_partition: bool
+    root: int | None
+    has_children: bool
+
+
+@dataclass
+class Reflected:
+    """A schema, and which of its tables are read in a special way."""
+
+    schema: Schema
+    home: str
+    partitioned: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Read:
+    relations: dict[int, Relation]
+    home: str
+    columns: dict[int, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
+
+    def name(self, oid: int) -> str:
+        relation = self.relations[oid]
+        return relation.bare if relation.space == self.home else f"{relation.space}.{relation.bare}"
+
+    def columns_of(self, oid: int, numbers: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.columns[oid][number][2] for number in numbers)
+
+
+def reflect(conn: sa.Connection, schema: str | None) -> Reflected:
+    """Read one schema, and from others the tables that foreign keys lead to.
+
+    Parameters
+    ----------
+    conn : sqlalchemy.Connection
+    schema : str or None
+        The first of the search path if None.
+    """
+    rows = _asker(conn)
+    home = schema or str(rows("SELECT current_schema()")[0][0])
+    read = _Read({row[0]: Relation(*row) for row in rows(_RELATIONS)}, home)
+    references = _lifted(read, rows(_FOREIGN_KEYS))
+    wanted = _closure(read, references)
+    if not wanted:
+        return Reflected(assemble([], _notes(read)), home)
+    # Partitions' columns are needed to lift their foreign keys to the table that they belong to.
+    oids = ", ".join(map(str, sorted(wanted | {r.oid for r in read.relations.values() if r.root in wanted})))
+    for row in rows(_COLUMNS.format(oids=oids)):
+        read.columns[row[0]][row[1]] = row
+    types = {row[0]: row for row in rows(_TYPES)}
+    facts = {oid: _facts(read, oid, types) for oid in sorted(wanted)}
+    for oid, kind, numbers, count in rows(_UNIQUES.format(oids=oids)):
+        if oid in facts:
+            _add_unique(facts[oid], kind, read.columns_of(oid, numbers[:count]))
+    for oid, fact in facts.items():
+        fact.foreign_keys = _foreign_keys(read, oid, references)
+    kept = [fact for fact in facts.values() if not left_out_for_itself(fact.bare_name)]
+    more = [note for fact in facts.values() if (note := left_out_for_itself(fact.bare_name))]
+    special = {oid: read.relations[oid] for oid in facts}
+    return Reflected(
+        assemble(kept, [*_notes(read), *more]),
+        home,
+        partitioned=frozenset(read.name(oid) for oid, r in special.items() if r.kind == "p"),
+        inherited=frozenset(read.name(oid) for oid, r in special.items() if r.kind == "r" and r.has_children),
+    )
+
+
+def _asker(conn: sa.Connection) -> Any:
+    def rows(sql: str) -> Sequence[Any]:
+        return conn.exec_driver_sql(sql, execution_options={"no_parameters": True}).fetchall()
+
+    return rows
+
+
+def _notes(read: _Read) -> list[LeftOut]:
+    found = [r for r in read.relations.values() if r.kind in _LEFT_OUT and r.space == read.home and not r.is_partition]
+    return [LeftOut(relation.bare, *_LEFT_OUT[relation.kind]) for relation in found]
+
+
+def _closure(read: _Read, references: Mapping[int, Sequence[Any]]) -> set[int]:
+    """Return the tables of the home schema, and all that they refer to."""
+    ours = [r for r in read.relations.values() if r.kind in "rp" and not r.is_partition and not is_own(r.bare)]
+    wanted = {relation.oid for relation in ours if relation.space == read.home}
+    allowed = {relation.oid for relation in ours}
+    waiting = list(wanted)
+    while waiting:
+        for _, parent, *_ in references.get(waiting.pop(), ()):
+            if parent in allowed and parent not in wanted:
+                wanted.add(parent)
+                waiting.append(parent)
+    return wanted
+
+
+def _lifted(read: _Read, rows: Iterable[Any]) -> dict[int, list[Any]]:
+    """Return foreign keys by the table they belong to; those of partitions under their partitioned table."""
+    found: dict[int, list[Any]] = defaultdict(list)
+    for child, parent, *rest in rows:
+        relation, other = read.relations.get(child), read.relations.get(parent)
+        if relation is None or other is None:
+            continue
+        target = other.root if other.is_partition and other.root else parent
+        owner = relation.root if relation.is_partition and relation.root else child
+        found[owner].append((child, target, *rest, parent))
+    return found
+
+
+def _foreign_keys(read: _Read, oid: int, references: Mapping[int, Sequence[Any]]) -> list[ForeignKey]:
+    leaves = {r.oid for r in read.relations.values() if r.root == oid and r.is_partition and r.kind == "r"}
+    merged: dict[tuple[Any, ...], list[Any]] = {}
+    for child, parent, name, numbers, other_numbers, validated, named_parent in references.get(oid, ()):
+        if not read.columns.get(named_parent) and parent in read.columns:
+            named_parent = parent
+        columns = read.columns_of(child, numbers)
+        others = read.columns_of(named_parent, other_numbers) if read.columns.get(named_parent) else ()
+        whole = named_parent == parent
+        merged.setdefault((columns, parent, others), []).append((child, name, validated and whole))
+    found = []
+    for (columns, parent, others), parts in merged.items():
+        owners = {child for child, _, _ in parts}
+        complete = oid in owners or leaves <= owners
+        enforced = complete and all(valid for _, _, valid in parts)
+        name = parts[0][1]
+        found.append(ForeignKey(read.name(oid), columns, read.name(parent), others, name=name, enforced=enforced))
+    return found
+
+
+def _add_unique(fact: Facts, kind: str, columns: tuple[str, ...]) -> None:
+    if kind == "p":
+        fact.primary = columns
+    else:
+        (fact.constraints if kind == "u" else fact.indexes).append(columns)
+
+
+def _facts(read: _Read, oid: int, types: Mapping[int, Any]) -> Facts:
+    relation = read.relations[oid]
+    space = None if relation.space == read.home else relation.space
+    fact = Facts(read.name(oid), relation.bare, space)
+    fact.columns = [_column(row, types) for _, row in sorted(read.columns[oid].items())]
+    return fact
+
+
+def _column(row: Any, types: Mapping[int, Any]) -> Column:
+    _, _, name, declared, type_oid, modifier, not_null, identity, generated, default = row
+    kind, domain_not_null = _logical(type_oid, modifier, declared, types)
+    is_serial = bool(default) and default.startswith("nextval(")
+    counted = bool(identity) or is_serial
+    return Column(
+        name=name,
+        type=kind,
+        declared=declared,
+        nullable=not (not_null or domain_not_null),
+        has_default=counted or (default is not None and not generated),
+        generated=bool(generated),
+        identity="always" if identity == "a" else "default" if counted else "",
+    )
+
+
+def _logical(oid: int, modifier: int, shown: str, types: Mapping[int, Any]) -> tuple[LogicalType, bool]:
+    """Follow domains to their base type; the logical type is the base's."""
+    not_null = False
+    found = types.get(oid)
+    while found is not None and found[3] == "d":
+        not_null = not_null or bool(found[6])
+        oid, modifier, shown = found[4], found[5], found[7]
+        found = types.get(oid)
+    native = LogicalType("native", native=f"postgresql:{shown}")
+    if found is None:
+        return native, not_null
+    _, name, space, kind, *_ = found
+    if kind == "e":
+        return LogicalType("enum"), not_null
+    if space != "pg_catalog":
+        return native, not_null
+    if name == "numeric":
+        return _numeric(modifier), not_null
+    if name in ("varchar", "bpchar"):
+        text: Kind = "text"
+        return LogicalType(text, length=modifier - 4 if modifier >= 4 else None), not_null
+    return _SIMPLE.get(name, native), not_null
+
+
+def _numeric(modifier: int) -> LogicalType:
+    """Read precision and scale from the type modifier, as ``numeric.c`` packs them; the scale has a sign since 15."""
+    if modifier < 4:
+        return LogicalType("decimal")
+    packed = modifier - 4
+    scale = packed & 0x7FF
+    return LogicalType("decimal", precision=(packed >> 16) & 0xFFFF, scale=scale - 0x800 if scale & 0x400 else scale)
