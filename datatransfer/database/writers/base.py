@@ -129,6 +129,10 @@ class Writer:
         """Return the SQL type of a target key in a map."""
         return column.declared
 
+    def key_type_of(self, kind: LogicalType) -> str:
+        """Return the SQL type of a staged key that is joined with staged rows."""
+        return self.stage_type(kind)
+
     def create(self, kind: str, number: int, columns: Sequence[tuple[str, str]], *, keyed: bool = True) -> str:
         """Create a staging table; ``keyed`` makes its first column the primary key."""
         name = self.stage_name(kind, number)
@@ -139,15 +143,22 @@ class Writer:
         self._created.append(name)
         return name
 
+    def create_as(self, kind: str, number: int, select: str) -> str:
+        """Create a staging table from a SELECT."""
+        name = self.stage_name(kind, number)
+        self.run(f"CREATE {self._stage_words()}TABLE {name} AS {select}")
+        self._created.append(name)
+        return name
+
     def _stage_words(self) -> str:
         return ""
 
     def _stage_options(self) -> str:
         return ""
 
-    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Bring batches into the staging table ``s<number>`` and return how many rows came."""
-        name = self.stage_name("s", number)
+    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        """Bring batches into a staging table and return how many rows came."""
+        name = self.stage_name(kind, number)
         marks = ", ".join([self._mark()] * len(schema.names))
         insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({marks})"
         rows = 0
@@ -216,9 +227,17 @@ class Writer:
         """Return SQL that is equal for two values only if they are the same to the last bit."""
         return value
 
-    def join_unique(self, table: Table, columns: Sequence[str]) -> bool:
-        """Whether a unique constraint treats null as different from null (the standard)."""
-        return True
+    def any_value(self, value: str) -> str:
+        """Return SQL for one of a group's values."""
+        return f"min({value})"
+
+    def uuid_text(self, value: str, column: Column) -> str:
+        """Return SQL for a UUID as 32 hexadecimal digits in lower case."""
+        return f"lower(replace(CAST({value} AS CHAR(36)), '-', ''))"
+
+    def concat(self, parts: Sequence[str]) -> str:
+        """Return SQL that joins texts."""
+        return " || ".join(parts)
 
     # --- merge --------------------------------------------------------------------------------------------------
 
@@ -265,13 +284,11 @@ class Writer:
         select : str
             Gives one row for each row to update.
         """
-        on = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         where = " AND ".join(f"{self.table(table)}.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(
             f"{self.quote(c)} = (SELECT x.{n} FROM ({select}) x WHERE {where})" for c, n in sets
         )
         exists = f"EXISTS (SELECT 1 FROM ({select}) x WHERE {where})"
-        del on
         return int(self.run(f"UPDATE {self.table(table)} SET {assigns} WHERE {exists}").rowcount)
 
     def prepare_tables(self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]) -> None:

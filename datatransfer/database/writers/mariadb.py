@@ -106,6 +106,9 @@ class MariaDBWriter(Writer):
             return f"(CAST({left} AS BINARY) <=> CAST({right} AS BINARY))"
         return f"({left} <=> {right})"
 
+    def concat(self, parts: Sequence[str]) -> str:
+        return f"concat({', '.join(parts)})"
+
     def exact_text(self, value: str, column: Column) -> str:
         return f"CAST({value} AS BINARY)" if column.type.kind in ("text", "json", "enum", "native") else value
 

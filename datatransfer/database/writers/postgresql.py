@@ -57,6 +57,10 @@ class PostgreSQLWriter(Writer):
     def _stage_words(self) -> str:
         return "UNLOGGED "
 
+    def create(self, kind: str, number: int, columns: Sequence[tuple[str, str]], *, keyed: bool = True) -> str:
+        # Staged rows are joined by hashes; an index on their numbers would only slow down loading.
+        return super().create(kind, number, columns, keyed=keyed and kind != "s")
+
     def stage_name(self, kind: str, number: int) -> str:
         schema = self.db.dialect.default_schema
         bare = self.quote(self._bare_stage_name(kind, number))
@@ -70,7 +74,7 @@ class PostgreSQLWriter(Writer):
         for name in self._created:
             self.run(f"ANALYZE {name}")
 
-    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         from datatransfer.database.dialects.postgresql import adbc_connect
 
         iterator = iter(batches)
@@ -80,10 +84,10 @@ class PostgreSQLWriter(Writer):
         adbc = adbc_connect(self.db.engine)
         stream = chain([first], iterator)
         if adbc is None:
-            return self._copy(number, schema, stream)
-        return self._ingest(adbc, number, schema, stream)
+            return self._copy(kind, number, schema, stream)
+        return self._ingest(adbc, self._bare_stage_name(kind, number), schema, stream)
 
-    def _ingest(self, adbc: Any, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _ingest(self, adbc: Any, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         import pyarrow as pa
 
         rows, failure = 0, []
@@ -101,7 +105,7 @@ class PostgreSQLWriter(Writer):
         with adbc, adbc.cursor() as cursor:
             try:
                 cursor.adbc_ingest(
-                    self._bare_stage_name("s", number),
+                    name,
                     pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded()),
                     mode="append",
                     db_schema_name=self.db.dialect.default_schema,
@@ -115,10 +119,10 @@ class PostgreSQLWriter(Writer):
                 ) from None
         return rows
 
-    def _copy(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _copy(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         raw: Any = self.conn.connection.dbapi_connection
         rows = 0
-        with raw.cursor() as cursor, cursor.copy(f"COPY {self.stage_name('s', number)} FROM STDIN") as copy:
+        with raw.cursor() as cursor, cursor.copy(f"COPY {self.stage_name(kind, number)} FROM STDIN") as copy:
             for batch in batches:
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     copy.write_row(row)
@@ -160,6 +164,12 @@ class PostgreSQLWriter(Writer):
             return f"{left} IS NOT DISTINCT FROM {right}"
         cast = f"::{column.declared}::text"
         return f"({left})::text IS NOT DISTINCT FROM ({right}){cast}"
+
+    def any_value(self, value: str) -> str:
+        return f"(array_agg({value}))[1]"
+
+    def uuid_text(self, value: str, column: Column) -> str:
+        return f"replace({value}::text, '-', '')"
 
     def exact_text(self, value: str, column: Column) -> str:
         return f"({value})::{column.declared}::text" if column.type.kind != "bytes" else value

@@ -106,7 +106,7 @@ class SQLiteWriter(Writer):
         os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with sqlite3.connect(self._sidecar) as raw:
             raw.execute("PRAGMA page_size = 16384")
-            raw.execute("CREATE TABLE checkpoints (number INTEGER PRIMARY KEY, row_count INTEGER NOT NULL)")
+            raw.execute("CREATE TABLE checkpoints (name TEXT PRIMARY KEY, row_count INTEGER NOT NULL)")
         raw.close()
 
     def _detach(self) -> None:
@@ -122,16 +122,16 @@ class SQLiteWriter(Writer):
         self.run(f"CREATE TABLE {name} ({', '.join(lines)})")
         return name
 
-    def load(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         self._detach()
         try:
             if schema.metadata and schema.metadata.get(b"tagged"):
-                return self._load_slowly(number, schema, batches)
-            return self._load_fast(number, schema, batches)
+                return self._load_slowly(f"{kind}{number}", schema, batches)
+            return self._load_fast(f"{kind}{number}", schema, batches)
         finally:
             _ = self.conn  # attached again
 
-    def _load_fast(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         import adbc_driver_sqlite.dbapi as adbc
         import pyarrow as pa
 
@@ -161,8 +161,8 @@ class SQLiteWriter(Writer):
             cursor.execute("PRAGMA cache_size = -65536")
             raw.adbc_connection.set_autocommit(False)
             try:
-                cursor.adbc_ingest(f"s{number}", pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
-                cursor.execute(f"INSERT INTO checkpoints VALUES ({number}, {rows})")
+                cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
+                cursor.execute(f"INSERT INTO checkpoints VALUES ('{name}', {rows})")
             except Exception:
                 if failure:
                     raise failure[0] from None
@@ -170,9 +170,9 @@ class SQLiteWriter(Writer):
             raw.commit()
         return rows
 
-    def _load_slowly(self, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _load_slowly(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         tagged = {name.decode() for name in schema.metadata[b"tagged"].split(b",")}
-        insert = f"INSERT INTO s{number} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
+        insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
         raw = sqlite3.connect(self._sidecar, isolation_level=None)
         rows = 0
         try:
@@ -180,12 +180,12 @@ class SQLiteWriter(Writer):
             raw.execute("BEGIN")
             for batch in batches:
                 lists = [
-                    [untag(v) for v in column.to_pylist()] if name in tagged else column.to_pylist()
-                    for name, column in zip(schema.names, batch.columns, strict=True)
+                    [untag(v) for v in column.to_pylist()] if label in tagged else column.to_pylist()
+                    for label, column in zip(schema.names, batch.columns, strict=True)
                 ]
                 raw.executemany(insert, zip(*lists, strict=True))
                 rows += batch.num_rows
-            raw.execute("INSERT INTO checkpoints VALUES (?, ?)", (number, rows))
+            raw.execute("INSERT INTO checkpoints VALUES (?, ?)", (name, rows))
             raw.execute("COMMIT")
         finally:
             raw.close()
@@ -267,6 +267,9 @@ class SQLiteWriter(Writer):
 
     def same(self, left: str, right: str, column: Column) -> str:
         return f"({left} COLLATE BINARY IS {right} AND typeof({left}) = typeof({right}))"
+
+    def uuid_text(self, value: str, column: Column) -> str:
+        return f"lower(replace({value}, '-', ''))" if "32" not in column.declared else value
 
     def exact_text(self, value: str, column: Column) -> str:
         return f"typeof({value}), {value} COLLATE BINARY"

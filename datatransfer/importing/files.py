@@ -1,0 +1,69 @@
+"""Files of a package placed in the target's stores: before the commit, and taken away again if there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datatransfer.database.ledger import ImportedFile
+from datatransfer.importing.remap import TablePlan
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.database.filestores import FileStore
+    from datatransfer.package.package import DataPackage
+
+
+class FilePlacer:
+    """Writes the files that the rows of one import refer to.
+
+    Parameters
+    ----------
+    package : DataPackage
+    target : Database
+    """
+
+    def __init__(self, package: DataPackage, target: Database) -> None:
+        self.package = package
+        self.target = target
+        self.placed: list[ImportedFile] = []
+        self.unmapped: set[str] = set()
+        self._written: list[tuple[FileStore, str]] = []
+        self._kept = False
+
+    def place(self, plans: list[TablePlan]) -> None:
+        """Write every file whose column has a store in the target; one that is there already stays.
+
+        Raises
+        ------
+        FileStoreError
+            Another file has that path already.
+        """
+        targets = {plan.fit.source.name: plan for plan in plans}
+        for entry in self.package.manifest_data.files:
+            for reference in entry.references:
+                plan = targets.get(reference.table)
+                fit = plan.fit.by_source(reference.column) if plan else None
+                if plan is None or fit is None or entry.sha256 is None:
+                    continue
+                where = (plan.fit.target.name, fit.target.name)
+                store = self.target.files.get(where)
+                if store is None:
+                    self.unmapped.add(".".join(where))
+                    continue
+                with self.package.open_file(entry.sha256) as source:
+                    written = store.write(reference.path, source, entry.sha256)
+                if written:
+                    self._written.append((store, reference.path))
+                action = "written" if written else "found"
+                self.placed.append(ImportedFile(*where, reference.path, entry.sha256, entry.bytes, action))
+
+    def keep(self) -> None:
+        """The import is committed: the files stay."""
+        self._kept = True
+
+    def undo_unless_kept(self) -> None:
+        """Remove what was written, after a rollback."""
+        if not self._kept:
+            for store, path in reversed(self._written):
+                store.delete(path)
+            self._written.clear()

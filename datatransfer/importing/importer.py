@@ -1,0 +1,185 @@
+"""`PackageImporter`: brings a package into a target, as a list of verbs.
+
+1. **verify** the package and compare schemas,
+2. **stage** its rows beside the target,
+3. **plan** what happens to each entity,
+4. **merge** in one transaction,
+5. leave a **receipt**.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from datatransfer.database.writers import WRITERS, Writer
+from datatransfer.errors import ConflictError, UsageError
+from datatransfer.events import Cancellation, Listener, Warned, silent
+from datatransfer.importing.actions import Action, Policies
+from datatransfer.importing.merge import Merge
+from datatransfer.importing.plan import ImportPlan, Planner
+from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.database.connection import Database
+    from datatransfer.package.package import DataPackage
+
+
+class PackageImporter:
+    """Brings one package into one target.
+
+    Parameters
+    ----------
+    package : DataPackage
+    target : Database
+    progress : bool or Listener, optional
+        Who is told how far it is: True for bars, a callable, or None for bars in a terminal or notebook only.
+    cancellation : Cancellation, optional
+        Asked between batches.
+
+    Examples
+    --------
+    >>> importer = PackageImporter(package, target)          # doctest: +SKIP
+    >>> importer.run(on_match="update").summary              # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        package: DataPackage,
+        target: Database,
+        *,
+        listener: Listener | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        self.package = package
+        self.target = target
+        self.listener: Listener = listener or silent
+        self.cancellation = cancellation or Cancellation()
+
+    def plan(
+        self,
+        *,
+        on_match: str = "skip",
+        on_clash: str = "error",
+        identity: str = "keep",
+        on_orphan: str = "error",
+        triggers: str = "suspend",
+        match_on: Mapping[str, Sequence[str] | str] | None = None,
+    ) -> ImportPlan:
+        """Stage the package and decide what would happen; nothing visible in the target changes.
+
+        Parameters
+        ----------
+        on_match : {"skip", "update", "error"}
+            An entity is in the target already, with other content.
+        on_clash : {"error", "reuse"}
+            Another row of the target holds the same unique values.
+        identity : {"keep", "copy"}
+            Whether entities keep their UUIDs, or all become new ones.
+        on_orphan : {"error", "keep", "null"}
+            References whose parent is neither in the package nor in the target.
+        triggers : {"suspend", "fire"}
+        match_on : mapping of table to columns
+            Natural keys, e.g. ``{"users": ["email"]}``.
+
+        Returns
+        -------
+        ImportPlan
+
+        Raises
+        ------
+        UsageError
+            A policy, table or column is not known.
+        SchemaMismatchError
+            Package and target do not fit; with every finding.
+        ValueLossError
+            A value does not fit its column in the target.
+        OrphanError
+            References without a parent, and ``on_orphan="error"``.
+        PackageError
+            The package is damaged.
+        """
+        policies = Policies.of(
+            on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
+            match_on=match_on,
+        )  # fmt: skip
+        writer = self._writer()
+        return Planner(self.package, self.target, writer, policies, self.listener, self.cancellation).plan()
+
+    def _writer(self) -> Writer:
+        kind = WRITERS.get(self.target.engine.dialect.name, Writer)
+        return kind(self.target, uuid.uuid4())
+
+    def run(
+        self,
+        plan: ImportPlan | None = None,
+        *,
+        on_match: str = "skip",
+        on_clash: str = "error",
+        identity: str = "keep",
+        on_orphan: str = "error",
+        triggers: str = "suspend",
+        match_on: Mapping[str, Sequence[str] | str] | None = None,
+    ) -> Receipt:
+        """Carry out a plan, or plan with these policies and carry that out; all of it or nothing.
+
+        Returns
+        -------
+        Receipt
+
+        Raises
+        ------
+        ConflictError
+            The plan holds conflicts.
+        TargetChangedError
+            The target changed since the plan was made.
+        MergeError
+            The database refused; everything was rolled back.
+        """
+        if plan is None:
+            plan = self.plan(
+                on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
+                match_on=match_on,
+            )  # fmt: skip
+        if plan.done or plan.target is not self.target or plan.package is not self.package:
+            raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
+        try:
+            return self._merge(plan)
+        finally:
+            plan.discard()
+
+    def _merge(self, plan: ImportPlan) -> Receipt:
+        self._refuse_conflicts(plan)
+        metadata = self.package.metadata
+        if not self._writes(plan):
+            maps: dict[str, pa.Table] = {}
+            for table in plan.plans.values():
+                for keys in key_maps_of(plan, table):
+                    maps.setdefault(table.fit.target.name, keys)
+            counts = counts_of(plan)
+            return Receipt(self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps)
+        merge = Merge(plan, self.listener, self.cancellation)
+        merge.run()
+        for warning in merge.warnings:
+            self.listener(Warned("import", warning))
+        return receipt(self.target, plan.writer.import_id)
+
+    @staticmethod
+    def _writes(plan: ImportPlan) -> bool:
+        return any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values())
+
+    @staticmethod
+    def _refuse_conflicts(plan: ImportPlan) -> None:
+        if not plan.conflict_count:
+            return
+        tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
+        reasons = sorted(set(plan.conflicts["reason"].head(1000)))
+        raise ConflictError(
+            f"{plan.conflict_count} entities are in conflict: {'; '.join(reasons[:5])}",
+            where=", ".join(tables),
+            hint='see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
+            evidence={"tables": tables},
+        )

@@ -1,0 +1,265 @@
+"""Which staged row is which row of the target: matched by UUID, receipts, natural keys; set-based, nothing visible changes.
+
+For every table that may hold matches a map ``m<number>`` is made (see `datatransfer.importing.remap`). The order of
+evidence: the row's UUID in the target, its UUID or key in receipts, ``match_on`` columns, a key that is itself made of
+references or UUIDs, unique values held by another row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from datatransfer.errors import SchemaMismatchError, UnknownColumnError
+from datatransfer.importing.actions import Action, Identity, OnClash, Policies
+from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.validation import ColumnFit
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
+
+if TYPE_CHECKING:
+    from datatransfer.database.writers import Writer
+
+
+class Matcher:
+    """Fills the map of one table after another, parents first.
+
+    Parameters
+    ----------
+    writer : Writer
+    remap : Remap
+    policies : Policies
+    known : KnownKeys
+        Keys that receipts of the target know.
+    same_origin : bool
+        Whether the package comes from the target itself.
+    """
+
+    def __init__(
+        self, writer: Writer, remap: Remap, policies: Policies, known: KnownKeys, *, same_origin: bool
+    ) -> None:
+        self.writer = writer
+        self.remap = remap
+        self.policies = policies
+        self.known = known
+        self.same_origin = same_origin
+
+    # --- which way ----------------------------------------------------------------------------------------------
+
+    def needs_map(self, plan: TablePlan) -> bool:
+        """Whether rows of the target could match or clash, so that each staged row is looked up."""
+        if plan.was_empty:
+            return False
+        if not plan.key:
+            return self.policies.identity is Identity.KEEP
+        name = plan.fit.source.name
+        return bool(
+            plan.fit.surrogate is None
+            or plan.fit.target.uniques
+            or self.same_origin
+            or self.known.has(name)
+            or plan.staged.has_foreign
+            or name in self.policies.match_on
+        )
+
+    def plan_table(self, plan: TablePlan) -> None:
+        """Decide for every staged row: matched, clashing or new; and the key that it gets."""
+        if not self.needs_map(plan):
+            if plan.fit.surrogate and not plan.was_empty:
+                plan.offset = self._offset(plan, self._staged_key(plan), "")
+            return
+        if not plan.key:
+            self._match_multiset(plan)
+            return
+        self._create_map(plan)
+        if self.policies.identity is Identity.KEEP:
+            self._match_identity(plan)
+        if plan.fit.source.name in self.policies.match_on:
+            self._match_columns(plan)
+        if self._key_is_identity(plan):
+            self._match_on(plan, plan.key, "key")
+        self._mark_double_matches(plan)
+        self._find_clashes(plan)
+        self._insert_rest(plan)
+
+    # --- the map ------------------------------------------------------------------------------------------------
+
+    def _create_map(self, plan: TablePlan) -> None:
+        target = plan.fit.target
+        columns = [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")]
+        columns += [(f"k{i}", self.writer.key_type(target.by_name[c])) for i, c in enumerate(plan.key)]
+        columns += [(f"v{i}", self.writer.key_type(target.by_name[c])) for i, c in enumerate(plan.referenced)]
+        self.writer.create("m", plan.number, columns)
+        self.writer.create("d", plan.number, [("r", "BIGINT"), ("d", self.writer.text_type)])
+        plan.mapped = True
+
+    def _map_columns(self, plan: TablePlan) -> str:
+        names = ["r", "a", "w", "x", *(f"k{i}" for i in range(len(plan.key)))]
+        return ", ".join([*names, *(f"v{i}" for i in range(len(plan.referenced)))])
+
+    def _add_matches(self, plan: TablePlan, join: str, how: str, *, action: str = "NULL", reason: str = "NULL") -> None:
+        """Add staged rows joined with target rows ``t`` that are not in the map yet; several ``t`` are a conflict."""
+        w = self.writer
+        target = w.table(plan.fit.target)
+        m, s = w.stage_name("m", plan.number), w.stage_name("s", plan.number)
+        values = [w.any_value(f"t.{w.quote(c)}") for c in (*plan.key, *plan.referenced)]
+        several = f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END"
+        why = f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END"
+        text = how.replace("'", "''")[:200]
+        w.run(
+            f"INSERT INTO {m} ({self._map_columns(plan)}) "
+            f"SELECT s.r, {several}, '{text}', {why}, {', '.join(values)} "
+            f"FROM {s} s {join.replace('{target}', target)} "
+            f"AND NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r) GROUP BY s.r"
+        )
+
+    def _match_identity(self, plan: TablePlan) -> None:
+        w = self.writer
+        target = plan.fit.target
+        if plan.staged.has_uuid and target.tracked:
+            for column in (ENTITY_UUID, IMPORTED_FROM_UUID):
+                if column in target.by_name:
+                    there = w.uuid_text(f"t.{w.quote(column)}", target.by_name[column])
+                    self._add_matches(plan, f"JOIN {{target}} t ON {there} = s.u WHERE s.u IS NOT NULL", "uuid")
+        for known in self.known.tables_of(plan):
+            on = " AND ".join(w.equal(f"l.s{i}", f"s.{c}") for i, c in enumerate(known.stage_columns))
+            back = " AND ".join(
+                w.equal(f"t.{w.quote(c)}", w.expression(f"l.t{i}", known.kinds[i], target.by_name[c]), target.by_name[c])
+                for i, c in enumerate(plan.key)
+            )
+            native = "" if not plan.staged.has_foreign else (" AND s.k IS NULL" if known.native else "")
+            self._add_matches(
+                plan, f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}", "receipt"
+            )
+        if self.same_origin and not (plan.staged.has_uuid and target.tracked):
+            on = self._key_join(plan)
+            foreign = " AND s.k IS NULL" if plan.staged.has_foreign else ""
+            not_known = self.known.not_imported(plan, "t")
+            self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}", "uuid")
+
+    def _key_join(self, plan: TablePlan) -> str:
+        w = self.writer
+        return " AND ".join(
+            w.equal(f"t.{w.quote(c)}", self.remap.raw(plan, plan.fit.fit_of(c)), plan.fit.target.by_name[c])
+            for c in plan.key
+        )
+
+    def _match_columns(self, plan: TablePlan) -> None:
+        columns = self.policies.match_on[plan.fit.source.name]
+        for column in columns:
+            if all(fit.target.name != column for fit in plan.fit.columns):
+                raise UnknownColumnError(
+                    f"match_on names a column {column!r} that package and target do not share",
+                    where=plan.fit.source.name,
+                )
+        self._match_on(plan, columns, "natural:" + ",".join(columns))
+
+    def _match_on(
+        self, plan: TablePlan, columns: Sequence[str], how: str, *, action: str = "NULL", reason: str = "NULL"
+    ) -> None:
+        w = self.writer
+        joins: dict[str, str] = {}
+        pairs = []
+        for column in columns:
+            fit = plan.fit.fit_of(column)
+            pairs.append(w.equal(f"t.{w.quote(column)}", self.remap.value(plan, fit, joins), fit.target))
+        join = " ".join(joins.values())
+        self._add_matches(
+            plan, f"{join} JOIN {{target}} t ON {' AND '.join(pairs)} WHERE 1 = 1", how, action=action, reason=reason
+        )
+
+    def _key_is_identity(self, plan: TablePlan) -> bool:
+        """Whether equal keys mean the same entity: keys made of references, and UUIDs."""
+        references = {c for fk in plan.fit.source.foreign_keys for c in fk.columns}
+        fits = [plan.fit.fit_of(c) for c in plan.key]
+        if any(fit.source.name in references for fit in fits):
+            return self.policies.identity is Identity.KEEP or plan.fit.surrogate is None
+        return all(fit.target.type.kind == "uuid" for fit in fits) and self.policies.identity is Identity.KEEP
+
+    def _mark_double_matches(self, plan: TablePlan) -> None:
+        m = self.writer.stage_name("m", plan.number)
+        keys = ", ".join(f"k{i}" for i in range(len(plan.key)))
+        self.writer.run(
+            f"UPDATE {m} SET a = '{Action.CONFLICT}', x = 'another entity of the package matches the same row' "
+            f"WHERE a IS NULL AND r IN (SELECT r FROM (SELECT r, row_number() OVER (PARTITION BY {keys} ORDER BY r) n "
+            f"FROM {m} WHERE a IS NULL) d WHERE d.n > 1)"
+        )
+
+    def _find_clashes(self, plan: TablePlan) -> None:
+        shared = {fit.target.name for fit in plan.fit.columns}
+        candidates = [] if plan.fit.surrogate else [plan.key]
+        for unique in (*candidates, *plan.fit.target.uniques):
+            if not set(unique) <= shared or unique == (plan.fit.surrogate,):
+                continue
+            label = ", ".join(unique)
+            if self.policies.on_clash is OnClash.REUSE:
+                self._match_on(plan, unique, f"clash:{label}")
+            else:
+                reason = f"'another row holds the same {label}'".replace("\\", "")
+                quoted = "'" + reason[1:-1].replace("'", "''")[:190] + "'"
+                self._match_on(plan, unique, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=quoted)
+        self._mark_double_matches(plan)
+
+    def _insert_rest(self, plan: TablePlan) -> None:
+        w = self.writer
+        m = w.stage_name("m", plan.number)
+        if plan.fit.surrogate:
+            unmapped = f"LEFT JOIN {m} m ON m.r = s.r WHERE m.r IS NULL"
+            plan.offset = self._offset(plan, self._staged_key(plan), unmapped)
+        fits = [plan.fit.fit_of(c) for c in (*plan.key, *plan.referenced)]
+        select = self.remap.select(
+            plan,
+            [("", fit) for fit in fits],
+            lead=f"s.r, '{Action.INSERT}', NULL, NULL",
+            tail=f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)",
+        )
+        w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
+
+    # --- keys ---------------------------------------------------------------------------------------------------
+
+    def _staged_key(self, plan: TablePlan) -> ColumnFit:
+        surrogate = plan.fit.surrogate
+        assert surrogate is not None  # noqa: S101 - asked only for tables that have one
+        return plan.fit.fit_of(surrogate)
+
+    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int:
+        """Return 0 if the keys of the new rows are free, else what moves them all above the target's."""
+        w = self.writer
+        s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
+        key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
+        taken = w.scalar(
+            f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k"
+        )
+        if not taken:
+            return 0
+        low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
+        top = max(int(w.scalar(f"SELECT max({there}) FROM {t}")), 0)
+        offset = top + 1 - int(low)
+        limit = 2 ** ((fit.target.type.bits or 64) - 1) - 1
+        if int(high) + offset > limit:
+            raise SchemaMismatchError(
+                "there is no room above the highest key for the new rows",
+                where=f"{plan.fit.target.name}.{fit.target.name}",
+                hint="widen the key column in the target",
+            )
+        return offset
+
+    def _match_multiset(self, plan: TablePlan) -> None:
+        """Match rows without a key by their content and how often it occurs."""
+        w = self.writer
+        w.create("m", plan.number, [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")])
+        plan.mapped = True
+        m = w.stage_name("m", plan.number)
+        named = [(f"c{i}", fit) for i, (_, fit) in enumerate(plan.staged.columns)]
+        ours = self.remap.select(plan, named, lead="s.r AS r, 1 AS ours")
+        theirs = ", ".join(f"t.{w.quote(fit.target.name)}" for _, fit in named)
+        both = f"{ours} UNION ALL SELECT NULL, 0, {theirs} FROM {w.table(plan.fit.target)} t"
+        parts = ", ".join(w.exact_text(f"b.{name}", fit.target) for name, fit in named)
+        counted = (
+            f"SELECT b.r, b.ours, sum(1 - b.ours) OVER (PARTITION BY {parts}) AS there, "
+            f"row_number() OVER (PARTITION BY b.ours, {parts} ORDER BY b.r) AS n FROM ({both}) b"
+        )
+        w.run(
+            f"INSERT INTO {m} (r, a, w) SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
+            f"CASE WHEN n <= there THEN 'content' END FROM ({counted}) d WHERE ours = 1"
+        )

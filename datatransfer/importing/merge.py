@@ -1,0 +1,170 @@
+"""The one transaction that changes the target: everything in a plan, or nothing.
+
+1. The target is looked at again: what the plan was bound to must be as it was.
+2. Triggers rest, and what makes bulk inserts slow or cycles impossible is put away.
+3. Files are placed; rows are inserted and updated table by table, parents first, and counted against the plan.
+4. Everything put away comes back, sequences move on, the receipt is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.errors import MergeError, TargetChangedError
+from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.importing.actions import Action, Triggers
+from datatransfer.importing.files import FilePlacer
+from datatransfer.importing.plan import ImportPlan
+from datatransfer.importing.receipts import before_image, write_receipt
+from datatransfer.importing.remap import TablePlan
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.database.writers import Writer
+
+_BULK_ROWS = 10_000
+
+
+class Merge:
+    """Carries out one plan.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    listener, cancellation
+        Told after each table, asked before it.
+    """
+
+    def __init__(self, plan: ImportPlan, listener: Listener, cancellation: Cancellation) -> None:
+        self.plan = plan
+        self.writer: Writer = plan.writer
+        self.listener = listener
+        self.cancellation = cancellation
+        self.warnings = list(plan.warnings)
+        self.images: dict[str, pa.Table] = {}
+        self._done = 0
+
+    def run(self, before_commit: Callable[[], None] | None = None) -> None:
+        """Merge, or leave the target as it was.
+
+        Raises
+        ------
+        TargetChangedError
+            Rows that the plan touches have changed since.
+        MergeError
+            The database refused, or touched other rows than planned.
+        """
+        plans = list(self.plan.plans.values())
+        total = sum(plan.staged.rows for plan in plans)
+        with ExitStack() as stack:
+            placer = FilePlacer(self.plan.package, self.plan.target)
+            stack.callback(placer.undo_unless_kept)
+            with self.writer.merge():
+                for plan in plans:
+                    self._recheck(plan)
+                self._prepare(plans)
+                placer.place(plans)
+                for plan in plans:
+                    self.cancellation.check()
+                    self._merge_table(plan)
+                    self._done += plan.staged.rows
+                    self.listener(Progress("merge", plan.fit.source.name, self._done, total))
+                self.writer.restore_tables()
+                for plan in plans:
+                    self.writer.advance_sequences(plan.fit.target)
+                write_receipt(self.plan, self.warnings, placer.placed, self.images)
+                if before_commit is not None:
+                    before_commit()
+            placer.keep()
+
+    # --- before -------------------------------------------------------------------------------------------------
+
+    def _recheck(self, plan: TablePlan) -> None:
+        w = self.writer
+        t = w.table(plan.fit.target)
+        changed = ""
+        if plan.was_empty and w.run(f"SELECT 1 FROM {t} LIMIT 1").first() is not None:
+            changed = "the table was empty when the import was planned"
+        elif plan.mapped and plan.key:
+            changed = self._changed_rows(plan, t)
+        if changed:
+            raise TargetChangedError(changed, where=plan.fit.target.name, hint="nothing was changed; plan again")
+
+    def _changed_rows(self, plan: TablePlan, t: str) -> str:
+        w = self.writer
+        m, b = w.stage_name("m", plan.number), w.stage_name("b", plan.number)
+        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
+        there = int(w.scalar(f"SELECT count(*) FROM {m} m JOIN {t} t ON {key} WHERE m.a <> '{Action.INSERT}'"))
+        expected = sum(n for a, n in plan.counts.items() if a is not Action.INSERT)
+        if there != expected:
+            return "rows that the plan matched are gone"
+        if plan.counts.get(Action.INSERT) and int(
+            w.scalar(f"SELECT count(*) FROM {m} m JOIN {t} t ON {key} WHERE m.a = '{Action.INSERT}'")
+        ):
+            return "keys that the plan gives to new rows are taken"
+        if plan.counts.get(Action.UPDATE):
+            same = " AND ".join(
+                w.same(f"t.{w.quote(c.name)}", f"b.b{i}", c) for i, c in enumerate(plan.fit.target.columns)
+            )
+            sql = f"SELECT count(*) FROM {m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key} WHERE {same}"
+            if int(w.scalar(sql)) != plan.counts[Action.UPDATE]:
+                return "rows that the plan updates have changed"
+        return ""
+
+    def _prepare(self, plans: list[TablePlan]) -> None:
+        touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
+        suspend = self.plan.policies.triggers is Triggers.SUSPEND and self.writer.transactional_ddl
+        if not suspend:
+            for plan in touched:
+                if self.writer.fires_triggers(plan.fit.target):
+                    self.warnings.append(f"{plan.fit.target.name}: its triggers fired during the import")
+        bulk = [p.fit.target for p in touched if p.was_empty and p.staged.rows >= _BULK_ROWS]
+        self.writer.prepare_tables(
+            [p.fit.target for p in touched], suspend=suspend, bulk=bulk, cyclic=self._cyclic(touched)
+        )
+
+    def _cyclic(self, touched: list[TablePlan]) -> list[Table]:
+        graph = DependencyGraph(self.plan.package.schema)
+        members = {name for cycle in graph.cycles if len(set(cycle)) > 1 for name in cycle}
+        return [p.fit.target for p in touched if p.fit.source.name in members]
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def _merge_table(self, plan: TablePlan) -> None:
+        inserted = self._insert(plan) if plan.counts.get(Action.INSERT) else 0
+        updated = 0
+        if plan.counts.get(Action.UPDATE):
+            self.images[plan.fit.target.name] = before_image(self.plan, plan)
+            updated = self._update(plan)
+        wanted = (plan.counts.get(Action.INSERT, 0), plan.counts.get(Action.UPDATE, 0))
+        if (inserted, updated) != wanted:
+            raise MergeError(
+                f"{inserted} rows were inserted and {updated} updated where the plan says {wanted[0]} and {wanted[1]}",
+                where=plan.fit.target.name,
+                hint="nothing was changed; a trigger or rule of the target may be in the way",
+            )
+
+    def _insert(self, plan: TablePlan) -> int:
+        w = self.writer
+        fits = list(plan.fit.columns)
+        join = ""
+        if plan.mapped:
+            join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.INSERT}'"
+        select = self.plan.remap.select(plan, [("", f) for f in fits], join=join)
+        return w.insert(plan.fit.target, [f.target for f in fits], select)
+
+    def _update(self, plan: TablePlan) -> int:
+        w = self.writer
+        skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
+        fits = [f for f in plan.fit.columns if f.target.name not in skipped]
+        named: list[tuple[str, Any]] = [(f"n{i}", f) for i, f in enumerate(fits)]
+        lead = ", ".join(f"m.k{i} AS k{i}" for i in range(len(plan.key)))
+        join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.UPDATE}'"
+        select = self.plan.remap.select(plan, named, lead=lead, join=join)
+        keys = [(c, f"k{i}") for i, c in enumerate(plan.key)]
+        return w.update(plan.fit.target, keys, [(f.target.name, name) for name, f in named], select)

@@ -1,0 +1,379 @@
+"""What an import will do, decided before anything is written: an action for every entity.
+
+`make_plan` stages a package, matches it with the target and decides; `ImportPlan` is the result, bound to the state of the
+target rows that it would touch. Planning changes nothing visible in the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.errors import ConflictError, OrphanError
+from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.importing.actions import Action, OnMatch, OnOrphan, Policies
+from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.matching import Matcher
+from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.staging import StagedTable, Stager
+from datatransfer.importing.validation import ColumnFit, fit
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from datatransfer.database.connection import Database
+    from datatransfer.database.writers import Writer
+    from datatransfer.package.package import DataPackage
+
+
+@dataclass
+class ImportPlan:
+    """The actions that an import will take.
+
+    Attributes
+    ----------
+    plans : dict of str to TablePlan
+        Per package table, parents first.
+    warnings : list of str
+    """
+
+    package: DataPackage
+    target: Database
+    policies: Policies
+    writer: Writer
+    remap: Remap
+    plans: dict[str, TablePlan]
+    warnings: list[str] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Per table and action, how many entities."""
+        return {name: {str(a): n for a, n in plan.counts.items()} for name, plan in self.plans.items()}
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a table, one column an action, and their total."""
+        import pandas as pd
+
+        rows = [
+            {"table": name, **{str(a): plan.counts.get(a, 0) for a in Action}, "rows": plan.staged.rows}
+            for name, plan in self.plans.items()
+        ]
+        return pd.DataFrame(rows, columns=["table", *map(str, Action), "rows"])
+
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """The entities in conflict, as in `to_frame`."""
+        return self.to_frame(action=Action.CONFLICT)
+
+    @property
+    def conflict_count(self) -> int:
+        """How many entities are in conflict."""
+        return sum(plan.counts.get(Action.CONFLICT, 0) for plan in self.plans.values())
+
+    def to_frame(self, table: str | None = None, *, action: str | None = None, limit: int | None = None) -> pd.DataFrame:
+        """Return one row an entity.
+
+        Parameters
+        ----------
+        table, action : str, optional
+            Only of this table, only with this action.
+        limit : int, optional
+            Most rows a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            table, action, matched_by, source_key, target_key, changed, reason.
+        """
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for name, plan in self.plans.items():
+            if table in (None, name):
+                rows += self._entities(plan, action, limit)
+        names = ["table", "action", "matched_by", "source_key", "target_key", "changed", "reason"]
+        return pd.DataFrame(rows, columns=names)
+
+    def _entities(self, plan: TablePlan, action: str | None, limit: int | None) -> list[dict[str, Any]]:
+        if self.done:
+            raise ConflictError("the plan has been carried out or discarded", hint="plan again, or look at the receipt")
+        if action is not None and not plan.counts.get(Action(action)):
+            return []
+        w = self.writer
+        source_key = [plan.staged.stage_of_source(c) for c in plan.fit.source.key]
+        keys = [f"s.{c}" for c in source_key if c is not None]
+        s = w.stage_name("s", plan.number)
+        end = f" LIMIT {int(limit)}" if limit is not None else ""
+        if not plan.mapped:
+            moved = [self.remap.value(plan, plan.fit.fit_of(c), {}) for c in plan.key if c == plan.fit.surrogate]
+            values = ", ".join([f"'{Action.INSERT}'", "NULL", "NULL", "''", *keys, *(moved or keys)])
+            found = w.run(f"SELECT {values} FROM {s} s ORDER BY s.r{end}").all()
+        else:
+            k = [f"m.k{i}" for i in range(len(plan.key))]
+            where = f"WHERE m.a = '{Action(action)}' " if action else ""
+            diff = f"LEFT JOIN {w.stage_name('d', plan.number)} d ON d.r = s.r " if plan.key else ""
+            values = ", ".join(["m.a", "m.w", "m.x", "d.d" if plan.key else "''", *keys, *k])
+            m = w.stage_name("m", plan.number)
+            sql = f"SELECT {values} FROM {s} s JOIN {m} m ON m.r = s.r {diff}{where}ORDER BY s.r{end}"
+            found = w.run(sql).all()
+        return [self._entity(plan, tuple(row), len(keys)) for row in found]
+
+    def _entity(self, plan: TablePlan, row: tuple[Any, ...], width: int) -> dict[str, Any]:
+        columns = plan.fit.columns
+        changed = [columns[int(i)].target.name for i in (row[3] or "").split(",") if i]
+        return {
+            "table": plan.fit.source.name,
+            "action": row[0],
+            "matched_by": row[1] or "",
+            "source_key": _key(row[4 : 4 + width]),
+            "target_key": _key(row[4 + width :]),
+            "changed": ", ".join(changed),
+            "reason": row[2] or "",
+        }
+
+    def discard(self) -> None:
+        """Remove what was staged; the target was never changed."""
+        if not self.done:
+            self.done = True
+            self.writer.drop_stage()
+            self.writer.close()
+
+    def __enter__(self) -> ImportPlan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def __repr__(self) -> str:
+        totals = {a: sum(p.counts.get(a, 0) for p in self.plans.values()) for a in Action}
+        said = ", ".join(f"{n} {a}" for a, n in totals.items() if n) or "nothing to do"
+        return f"ImportPlan({said})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
+
+
+def _key(values: tuple[Any, ...]) -> Any:
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+class Planner:
+    """Makes the plan of one import.
+
+    Steps: 1 compare schemas, 2 stage, 3 resolve references out of the package, 4 match table by table, parents first,
+    5 compare matched rows, 6 count.
+    """
+
+    def __init__(
+        self,
+        package: DataPackage,
+        target: Database,
+        writer: Writer,
+        policies: Policies,
+        listener: Listener,
+        cancellation: Cancellation,
+    ) -> None:
+        self.package = package
+        self.target = target
+        self.writer = writer
+        self.policies = policies
+        self.listener = listener
+        self.cancellation = cancellation
+
+    def plan(self) -> ImportPlan:
+        """Return the plan; the stage is dropped if that fails."""
+        schema = self.package.schema
+        rows = {name: self.package.entry(name).rows for name in schema.tables}
+        fits = fit(schema, rows, self.target.schema, self.writer)
+        for name in self.policies.match_on:
+            self.target.schema.table(name)
+        order = [name for name in DependencyGraph(schema).order if name in fits]
+        try:
+            stager = Stager(self.package, self.writer, self.policies, self.listener, self.cancellation)
+            staged = stager.stage(fits, order, rows)
+            return self._decide(staged)
+        except BaseException:
+            self.writer.drop_stage()
+            self.writer.close()
+            raise
+
+    def _decide(self, staged: dict[str, StagedTable]) -> ImportPlan:
+        plans = {name: TablePlan(table) for name, table in staged.items()}
+        remap = Remap(self.writer, plans, self.policies.on_orphan)
+        origin = self.package.metadata.origin.uuid
+        known = KnownKeys(self.writer, origin, self.target.origin)
+        same = origin == self.target.origin
+        matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
+        warnings: list[str] = []
+        for plan in plans.values():
+            plan.was_empty = self._is_empty(plan)
+            plan.referenced = self._referenced(plan, plans)
+        for name, plan in plans.items():
+            self.cancellation.check()
+            self._index_parents(plan, plans, matcher)
+            warnings += self._resolve_outside(plan, plans, known, same)
+            matcher.plan_table(plan)
+            self.listener(Progress("plan", name))
+        for plan in plans.values():
+            self._compare(plan, remap)
+            self._count(plan)
+        return ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, warnings)
+
+    def _is_empty(self, plan: TablePlan) -> bool:
+        return self.writer.run(f"SELECT 1 FROM {self.writer.table(plan.fit.target)} LIMIT 1").first() is None
+
+    @staticmethod
+    def _referenced(plan: TablePlan, plans: Mapping[str, TablePlan]) -> list[str]:
+        """Return the target columns, outside the key, that references in the package point to."""
+        names: list[str] = []
+        for child in plans.values():
+            for fk in child.fit.source.foreign_keys:
+                if fk.parent != plan.fit.source.name:
+                    continue
+                for column in fk.parent_columns:
+                    found = plan.fit.by_source(column)
+                    if found and found.target.name not in (*plan.key, *names):
+                        names.append(found.target.name)
+        return names
+
+    def _index_parents(self, plan: TablePlan, plans: Mapping[str, TablePlan], matcher: Matcher) -> None:
+        """Index the staged columns that references are joined on, where they will be."""
+        wanted = {fk.parent_columns for child in plans.values() for fk in child.fit.source.foreign_keys
+                  if fk.parent == plan.fit.source.name and (matcher.needs_map(plan) or child.staged.outside[fk])}  # fmt: skip
+        for columns in sorted(wanted):
+            staged = [plan.staged.stage_of_source(c) for c in columns]
+            if all(staged):
+                self.writer.index("s", plan.number, [str(c) for c in staged])
+
+    # --- references out of the package --------------------------------------------------------------------------
+
+    def _resolve_outside(
+        self, plan: TablePlan, plans: Mapping[str, TablePlan], known: KnownKeys, same: bool
+    ) -> list[str]:
+        """Find the parents that are not in the package in the target, or follow ``on_orphan``."""
+        warnings = []
+        for index, fk in enumerate(plan.fit.source.foreign_keys):
+            columns = [plan.staged.stage_of_source(c) for c in fk.columns]
+            if not plan.staged.outside[fk] or not all(columns):
+                continue
+            missing = self._outside_sql(plan, plans, fk, [str(c) for c in columns])
+            if not self.writer.run(f"SELECT 1 FROM ({missing}) o LIMIT 1").first():
+                continue
+            plan.outside.add(fk)
+            left = self._lay_outside(plan, fk, index, missing, same)
+            if not left:
+                continue
+            if self.policies.on_orphan is OnOrphan.ERROR:
+                raise OrphanError(
+                    f"{left} values refer to rows of {fk.parent!r} that are neither in the package nor in the target",
+                    where=fk.label,
+                    hint='import the parents first, or say on_orphan="keep" or "null"',
+                    evidence={"foreign_key": fk.label, "values": left},
+                )
+            self._check_nullable(plan, fk)
+            warnings.append(f"{fk.label}: {left} values have no parent ({self.policies.on_orphan})")
+        return warnings
+
+    def _check_nullable(self, plan: TablePlan, fk: ForeignKey) -> None:
+        required = [c for c in fk.columns if (f := plan.fit.by_source(c)) and not f.target.nullable]
+        if self.policies.on_orphan is OnOrphan.NULL and len(required) == len(fk.columns):
+            raise OrphanError(
+                "references without a parent cannot become NULL, the column is required",
+                where=fk.label,
+                hint='import the parents first, or say on_orphan="keep"',
+            )
+
+    def _outside_sql(
+        self, plan: TablePlan, plans: Mapping[str, TablePlan], fk: ForeignKey, columns: list[str]
+    ) -> str:
+        """Return SQL for the distinct references that have no parent in the package."""
+        w = self.writer
+        names = ", ".join(f"s.{c} AS o{i}" for i, c in enumerate(columns))
+        some = " AND ".join(f"s.{c} IS NOT NULL" for c in columns)
+        sql = f"SELECT DISTINCT {names} FROM {w.stage_name('s', plan.number)} s WHERE {some}"
+        if fk.parent not in plans:
+            return sql
+        parent = plans[fk.parent]
+        above = [parent.staged.stage_of_source(c) for c in fk.parent_columns]
+        on = " AND ".join(f"p.{a} = s.{c}" for a, c in zip(above, columns, strict=True))
+        return f"{sql} AND NOT EXISTS (SELECT 1 FROM {w.stage_name('s', parent.number)} p WHERE {on})"
+
+    def _lay_outside(self, plan: TablePlan, fk: ForeignKey, index: int, missing: str, same: bool) -> int:
+        """Stage those of the references whose parent the target holds; return how many it does not."""
+        w = self.writer
+        fits = [plan.fit.by_source(c) for c in fk.columns]
+        number = plan.number * 1000 + index
+        types = [w.stage_type(f.kind) for f in fits if f]
+        columns = [("r", "BIGINT"), *((f"o{i}", t) for i, t in enumerate(types))]
+        columns += [(f"n{i}", w.key_type(f.target)) for i, f in enumerate(fits) if f]
+        name = w.create("x", number, columns, keyed=False)
+        plan.resolved[fk] = name
+        found = next((t for t in self.target.schema.tables if t.lower() == fk.parent.lower()), None)
+        if same and found is not None:
+            parent = self.target.schema.tables[found]
+            values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
+            on = " AND ".join(
+                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c)) for c, v in zip(fk.parent_columns, values, strict=True)
+            )
+            olds, news = ", ".join(f"o.o{i}" for i in range(len(fits))), ", ".join(values)
+            w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {w.table(parent)} t ON {on}")
+        total = int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
+        return total - int(w.scalar(f"SELECT count(*) FROM {name}"))
+
+    # --- what matched rows differ in ----------------------------------------------------------------------------
+
+    def _compare(self, plan: TablePlan, remap: Remap) -> None:
+        """Give every matched row its action, and list the columns in which it differs."""
+        if not plan.mapped or not plan.key:
+            return
+        w = self.writer
+        m, d = w.stage_name("m", plan.number), w.stage_name("d", plan.number)
+        joins: dict[str, str] = {}
+        cases = [f"CASE WHEN {w.same(f't.{w.quote(f.target.name)}', value, f.target)} THEN '' ELSE '{i},' END"
+                 for i, f, value in self._compared(plan, remap, joins)]  # fmt: skip
+        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
+        w.run(
+            f"INSERT INTO {d} (r, d) SELECT s.r, {w.concat(cases or [chr(39) * 2])} "
+            f"FROM {w.stage_name('s', plan.number)} s JOIN {m} m ON m.r = s.r AND m.a IS NULL "
+            f"JOIN {w.table(plan.fit.target)} t ON {key} {' '.join(joins.values())}"
+        )
+        differs = f"r IN (SELECT r FROM {d} WHERE d <> '')"
+        action = {OnMatch.SKIP: Action.SKIP, OnMatch.UPDATE: Action.UPDATE, OnMatch.ERROR: Action.CONFLICT}
+        chosen = action[self.policies.on_match]
+        reason = ", x = 'the row differs in the target'" if chosen is Action.CONFLICT else ""
+        w.run(f"UPDATE {m} SET a = '{chosen}'{reason} WHERE a IS NULL AND {differs}")
+        w.run(f"UPDATE {m} SET a = '{Action.REUSE}' WHERE a IS NULL")
+        if chosen is Action.UPDATE:
+            self._remember_touched(plan, key)
+
+    def _compared(self, plan: TablePlan, remap: Remap, joins: dict[str, str]) -> list[tuple[int, ColumnFit, str]]:
+        skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
+        return [
+            (i, f, remap.value(plan, f, joins))
+            for i, f in enumerate(plan.fit.columns)
+            if f.target.name not in skipped
+        ]
+
+    def _remember_touched(self, plan: TablePlan, key: str) -> None:
+        """Keep the rows that an update will touch as they are now: the plan is bound to them."""
+        w = self.writer
+        columns = ", ".join(f"t.{w.quote(c.name)} AS b{i}" for i, c in enumerate(plan.fit.target.columns))
+        w.create_as(
+            "b", plan.number,
+            f"SELECT m.r AS r, {columns} FROM {w.stage_name('m', plan.number)} m "
+            f"JOIN {w.table(plan.fit.target)} t ON {key} WHERE m.a = '{Action.UPDATE}'",
+        )  # fmt: skip
+
+    def _count(self, plan: TablePlan) -> None:
+        if not plan.mapped:
+            plan.counts = {Action.INSERT: plan.staged.rows} if plan.staged.rows else {}
+            return
+        found = self.writer.run(f"SELECT a, count(*) FROM {self.writer.stage_name('m', plan.number)} GROUP BY a").all()
+        plan.counts = {Action(a): int(n) for a, n in found}

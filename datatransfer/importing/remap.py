@@ -1,0 +1,183 @@
+"""SQL for the values that staged rows take in the target: keys kept, shifted or mapped, references following them.
+
+A table is planned either as a whole (every row is inserted, keys shifted by one offset) or row by row through its map
+``m<number>``: ``r`` the staged row, ``a`` the action, ``w`` how it was matched, ``x`` the reason, ``k0…`` the key in the
+target, ``v0…`` other columns in the target that references point to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datatransfer.importing.actions import Action, OnOrphan
+from datatransfer.importing.staging import StagedTable
+from datatransfer.importing.validation import ColumnFit, TableFit
+from datatransfer.schema.tables import ForeignKey
+
+if TYPE_CHECKING:
+    from datatransfer.database.writers import Writer
+
+
+@dataclass
+class TablePlan:
+    """How one table is merged.
+
+    Attributes
+    ----------
+    mapped : bool
+        Whether there is a map ``m<number>``; else every row is inserted.
+    offset : int
+        Added to the surrogate key of inserted rows.
+    referenced : list of str
+        Target columns, not of the key, that references in the package point to.
+    resolved : dict of ForeignKey to bool
+        Foreign keys with references out of the package; true where ``x<number>_<i>`` maps some of them.
+    counts : dict of Action to int
+    """
+
+    staged: StagedTable
+    mapped: bool = False
+    offset: int = 0
+    was_empty: bool = True
+    referenced: list[str] = field(default_factory=list)
+    outside: set[ForeignKey] = field(default_factory=set)
+    resolved: dict[ForeignKey, str] = field(default_factory=dict)
+    counts: dict[Action, int] = field(default_factory=dict)
+
+    @property
+    def fit(self) -> TableFit:
+        """The package table and the target table."""
+        return self.staged.fit
+
+    @property
+    def number(self) -> int:
+        """Names the staging tables."""
+        return self.staged.number
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The target's key columns, empty if rows cannot be told apart."""
+        return self.fit.target.key if self.fit.keyed else ()
+
+    def map_column(self, target_column: str) -> str:
+        """Return the column of the map that holds a key or referenced column."""
+        if target_column in self.key:
+            return f"k{self.key.index(target_column)}"
+        return f"v{self.referenced.index(target_column)}"
+
+
+class Remap:
+    """Expressions over the stage.
+
+    Parameters
+    ----------
+    writer : Writer
+    plans : dict of str to TablePlan
+        By package table name.
+    on_orphan : OnOrphan
+    """
+
+    def __init__(self, writer: Writer, plans: dict[str, TablePlan], on_orphan: OnOrphan) -> None:
+        self.writer = writer
+        self.plans = plans
+        self.on_orphan = on_orphan
+
+    def raw(self, plan: TablePlan, fit: ColumnFit, alias: str = "s") -> str:
+        """Return a staged value in the target's type, as it came."""
+        return self.writer.expression(f"{alias}.{plan.staged.stage_column(fit.target.name)}", fit.kind, fit.target)
+
+    def reference_of(self, plan: TablePlan, fit: ColumnFit) -> ForeignKey | None:
+        """Return the foreign key whose parent decides the value of a column."""
+        keys = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns]
+        inside = [fk for fk in keys if fk.parent in self.plans]
+        moved = [fk for fk in inside if self._moves(fk, fit)]
+        return next(iter(moved or [fk for fk in keys if fk in plan.resolved] or inside or keys), None)
+
+    def _moves(self, fk: ForeignKey, fit: ColumnFit) -> bool:
+        parent = self.plans[fk.parent]
+        return parent.mapped or bool(parent.offset)
+
+    def value(self, plan: TablePlan, fit: ColumnFit, joins: dict[str, str]) -> str:
+        """Return the value of a target column for staged row ``s``; needed joins are added to ``joins``."""
+        raw = self.raw(plan, fit)
+        fk = self.reference_of(plan, fit)
+        if fk is None:
+            return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
+        position = fk.columns.index(fit.source.name)
+        outside = self._outside(plan, fk, fit, position, raw, joins)
+        if fk.parent not in self.plans:
+            return outside
+        parent = self.plans[fk.parent]
+        parent_fit = parent.fit.by_source(fk.parent_columns[position])
+        if parent_fit is None:
+            return outside
+        shifted = parent.offset and parent_fit.target.name == parent.fit.surrogate
+        if not parent.mapped:
+            moved = f"{raw} + {parent.offset}" if shifted else raw
+            if fk not in plan.outside or moved == outside:
+                return moved
+            number = self._join_parent(plan, fk, parent, joins)
+            return f"CASE WHEN p{number}.r IS NOT NULL THEN {moved} ELSE {outside} END"
+        number = self._join_parent(plan, fk, parent, joins)
+        joins.setdefault(
+            f"q{number}", f"LEFT JOIN {self.writer.stage_name('m', parent.number)} q{number} ON q{number}.r = p{number}.r"
+        )
+        mapped = f"q{number}.{parent.map_column(parent_fit.target.name)}"
+        if fk in plan.outside:
+            return f"CASE WHEN p{number}.r IS NOT NULL THEN {mapped} ELSE {outside} END"
+        return mapped
+
+    def _join_parent(self, plan: TablePlan, fk: ForeignKey, parent: TablePlan, joins: dict[str, str]) -> int:
+        number = plan.fit.source.foreign_keys.index(fk)
+        pairs = []
+        for child, above in zip(fk.columns, fk.parent_columns, strict=True):
+            left, right = plan.staged.stage_of_source(child), parent.staged.stage_of_source(above)
+            pairs.append(self.stage_equal(f"p{number}.{right}", f"s.{left}"))
+        joins.setdefault(
+            f"p{number}", f"LEFT JOIN {self.writer.stage_name('s', parent.number)} p{number} ON {' AND '.join(pairs)}"
+        )
+        return number
+
+    @staticmethod
+    def stage_equal(left: str, right: str) -> str:
+        """Compare two staged values; staged columns have no affinity, so classes are compared too."""
+        return f"{left} = {right}"
+
+    def _outside(
+        self, plan: TablePlan, fk: ForeignKey, fit: ColumnFit, position: int, raw: str, joins: dict[str, str]
+    ) -> str:
+        """Return the value of a reference whose parent is not in the package."""
+        if fk not in plan.outside or fk not in plan.resolved:
+            return raw
+        number = plan.fit.source.foreign_keys.index(fk)
+        pairs = " AND ".join(
+            self.stage_equal(f"x{number}.o{i}", f"s.{plan.staged.stage_of_source(c)}") for i, c in enumerate(fk.columns)
+        )
+        joins.setdefault(f"x{number}", f"LEFT JOIN {plan.resolved[fk]} x{number} ON {pairs}")
+        otherwise = raw if self.on_orphan is OnOrphan.KEEP else "NULL"
+        return f"CASE WHEN x{number}.r IS NOT NULL THEN x{number}.n{position} ELSE {otherwise} END"
+
+    def select(
+        self, plan: TablePlan, columns: Sequence[tuple[str, ColumnFit]], *, lead: str = "", join: str = "", tail: str = ""
+    ) -> str:
+        """Return a SELECT over the stage giving target values under the names given.
+
+        Parameters
+        ----------
+        columns : sequence of (name, ColumnFit)
+            An empty name leaves the expression without one.
+        lead, join, tail : str
+            Expressions before, joins before the needed ones, and what follows them.
+        """
+        joins: dict[str, str] = {}
+        parts = [lead] if lead else []
+        for name, fit in columns:
+            if plan.mapped and fit.target.name in plan.key and " m ON" in join:
+                value = f"m.{plan.map_column(fit.target.name)}"
+            else:
+                value = self.value(plan, fit, joins)
+            parts.append(f"{value} AS {name}" if name else value)
+        clauses = " ".join(part for part in (join, *joins.values(), tail) if part)
+        return f"SELECT {', '.join(parts)} FROM {self.writer.stage_name('s', plan.number)} s {clauses}"

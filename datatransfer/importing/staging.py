@@ -1,0 +1,249 @@
+"""The rows of a package laid beside the target, table by table, before anything in the target changes.
+
+Each staged row has a number ``r``, the columns ``c0``, ``c1``, … as the target takes them, and where the table has them:
+``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from elsewhere). While
+rows stream past, references without a parent in the package are counted.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datatransfer.errors import ValueLossError
+from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.importing.actions import Identity, Policies
+from datatransfer.importing.convert import Convert, converter
+from datatransfer.importing.validation import ColumnFit, TableFit
+from datatransfer.schema.keysets import KeySet
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.database.writers import Writer
+    from datatransfer.package.package import DataPackage
+
+ORIGIN_COLUMN = "datatransfer:origin"
+KEY_COLUMN = "datatransfer:key"
+
+
+@dataclass
+class StagedTable:
+    """One table of the stage.
+
+    Attributes
+    ----------
+    number : int
+        Names its staging tables: ``s<number>`` rows, ``m<number>`` map, …
+    columns : list of (stage column, ColumnFit)
+    rows : int
+    key_chunks : list of bytes
+        The integer keys in order, as compressed Parquet.
+    outside : dict of ForeignKey to int
+        References whose parent is not in the package; -1 where the stage has to be asked.
+    """
+
+    number: int
+    fit: TableFit
+    rows: int = 0
+    has_uuid: bool = False
+    has_foreign: bool = False
+    key_chunks: list[bytes] = field(default_factory=list)
+    outside: dict[ForeignKey, int] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[tuple[str, ColumnFit]]:
+        """The stage columns in order."""
+        return [(f"c{i}", fit) for i, fit in enumerate(self.fit.columns)]
+
+    def stage_column(self, target_column: str) -> str:
+        """Return the stage column that holds the values for a target column."""
+        return next(name for name, fit in self.columns if fit.target.name == target_column)
+
+    def stage_of_source(self, source_column: str) -> str | None:
+        """Return the stage column that holds a package column."""
+        return next((name for name, fit in self.columns if fit.source.name == source_column), None)
+
+
+class Stager:
+    """Loads a package into the stage.
+
+    Parameters
+    ----------
+    package : DataPackage
+    writer : Writer
+    policies : Policies
+    listener, cancellation
+        Told after each batch, asked before it.
+    """
+
+    def __init__(
+        self,
+        package: DataPackage,
+        writer: Writer,
+        policies: Policies,
+        listener: Listener,
+        cancellation: Cancellation,
+    ) -> None:
+        self.package = package
+        self.writer = writer
+        self.policies = policies
+        self.listener = listener
+        self.cancellation = cancellation
+        self._keys: dict[tuple[str, str], KeySet] = {}
+        self._done = 0
+        self._total = 0
+
+    def stage(self, fits: dict[str, TableFit], order: list[str], rows: dict[str, int]) -> dict[str, StagedTable]:
+        """Load all tables, parents first."""
+        self._total = sum(rows[name] for name in order)
+        staged: dict[str, StagedTable] = {}
+        for name in order:
+            for fk in fits[name].source.foreign_keys:
+                if len(fk.parent_columns) == 1 and fk.parent in fits:
+                    self._keys.setdefault((fk.parent, fk.parent_columns[0]), KeySet())
+        for number, name in enumerate(order):
+            table = StagedTable(number, fits[name])
+            self._stage_table(table, staged)
+            staged[name] = table
+        self.writer.analyze()
+        return staged
+
+    def _stage_table(self, table: StagedTable, before: dict[str, StagedTable]) -> None:
+        import pyarrow as pa
+
+        name = table.fit.source.name
+        schema = self.package[name].schema
+        table.has_foreign = ORIGIN_COLUMN in schema.names
+        table.has_uuid = ENTITY_UUID in schema.names
+        for fk in table.fit.source.foreign_keys:
+            watched = fk.parent in before and len(fk.columns) == 1
+            table.outside[fk] = 0 if watched else -1
+        stage_columns = [("r", "BIGINT")]
+        stage_columns += [(c, self.writer.stage_type(fit.kind)) for c, fit in table.columns]
+        stage_columns += [(c, self.writer.key_type(_UUID_TEXT)) for c in self._identity_columns(table)]
+        self.writer.create("s", table.number, stage_columns)
+        batches = self._convert(table)
+        first = next(batches, None)
+        if first is None:
+            return
+        tagged = [c for c, fit in table.columns if fit.kind.kind == "any"]
+        arrow = first.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
+
+        def all_batches() -> Iterator[pa.RecordBatch]:
+            yield first
+            yield from batches
+
+        table.rows = self.writer.load("s", table.number, arrow, all_batches())
+
+    @staticmethod
+    def _identity_columns(table: StagedTable) -> list[str]:
+        return ["u"] * table.has_uuid + ["o", "k"] * table.has_foreign
+
+    def _convert(self, table: StagedTable) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+        import pyarrow as pa
+
+        name = table.fit.source.name
+        converters = [self._converter(table, fit) for _, fit in table.columns]
+        start = 0
+        for batch in self.package.batches(name):
+            self.cancellation.check()
+            self._watch(table, batch)
+            arrays: list[pa.Array] = [pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64))]
+            for (_, fit), convert in zip(table.columns, converters, strict=True):
+                arrays.append(convert(batch.column(fit.source.name)))
+            arrays += self._identity_arrays(table, batch)
+            names = ["r", *(c for c, _ in table.columns), *self._identity_columns(table)]
+            if table.has_uuid and self.policies.identity is Identity.COPY:
+                self._make_copies(table, names, arrays)
+            self._keep_keys(table, names, arrays)
+            start += batch.num_rows
+            self._done += batch.num_rows
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+            self.listener(Progress("stage", name, self._done, self._total))
+
+    def _converter(self, table: StagedTable, fit: ColumnFit) -> Convert:
+        where = f"{table.fit.source.name}.{fit.source.name}"
+        digits = self.writer.fraction_digits(fit.target)
+        change = converter(fit.source.type, fit.kind, fraction_digits=digits, where=where)
+
+        def run(array: pa.Array) -> pa.Array:
+            try:
+                return self.writer.stage_values(change(array), fit.kind, fit.target)
+            except ValueLossError as error:
+                raise ValueLossError(error.message, where=where, hint=error.hint) from error
+
+        return run
+
+    def _identity_arrays(self, table: StagedTable, batch: pa.RecordBatch) -> list[pa.Array]:
+        import pyarrow.compute as pc
+
+        arrays: list[pa.Array] = []
+        if table.has_uuid:
+            text = batch.column(ENTITY_UUID)
+            fit = table.fit.source.by_name[ENTITY_UUID]
+            if fit.type.kind == "any":
+                text = pc.utf8_slice_codeunits(text, 1)
+            arrays.append(pc.utf8_lower(pc.replace_substring(text, "-", "")))
+        if table.has_foreign:
+            arrays += [batch.column(ORIGIN_COLUMN), batch.column(KEY_COLUMN)]
+        return arrays
+
+    def _make_copies(self, table: StagedTable, names: list[str], arrays: list[pa.Array]) -> None:
+        """Give each row a UUID of its own and remember the package's in ``imported_from_uuid``."""
+        import pyarrow as pa
+
+        old = arrays[names.index("u")]
+        for column, fit in table.columns:
+            if fit.target.name in (ENTITY_UUID, IMPORTED_FROM_UUID):
+                fresh = [uuid.uuid4() for _ in range(len(old))]
+                wanted = fresh if fit.target.name == ENTITY_UUID else [v and uuid.UUID(v) for v in old.to_pylist()]
+                short = "32" in fit.target.declared
+                text = pa.array([None if v is None else (v.hex if short else str(v)) for v in wanted], type=pa.string())
+                arrays[names.index(column)] = text
+
+    def _watch(self, table: StagedTable, batch: pa.RecordBatch) -> None:
+        """Count references without a parent and remember the keys that later tables refer to."""
+        import pyarrow as pa
+
+        for fk in table.fit.source.foreign_keys:
+            keys = self._keys.get((fk.parent, fk.parent_columns[0])) if len(fk.columns) == 1 else None
+            if table.outside[fk] < 0:
+                continue
+            column = batch.column(fk.columns[0])
+            if keys is None or not keys.usable or not pa.types.is_int64(column.type):
+                table.outside[fk] = -1
+            else:
+                table.outside[fk] += keys.missing(column)
+        for (parent, name), keys in self._keys.items():
+            if parent == table.fit.source.name:
+                column = batch.column(name)
+                if pa.types.is_int64(column.type):
+                    keys.add(column)
+                else:
+                    keys.usable = False
+
+    def _keep_keys(self, table: StagedTable, names: list[str], arrays: list[pa.Array]) -> None:
+        """Keep integer keys compressed, for the key map of rows that are all inserted."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not table.fit.keyed:
+            return
+        columns = [table.stage_column(c) for c in table.fit.target.key]
+        keys = {c: arrays[names.index(s)] for c, s in zip(table.fit.target.key, columns, strict=True)}
+        if not all(pa.types.is_int64(array.type) for array in keys.values()) or table.has_foreign:
+            return
+        sink = io.BytesIO()
+        encoded = pa.table(keys)
+        pq.write_table(encoded, sink, compression="zstd", use_dictionary=False, column_encoding="DELTA_BINARY_PACKED")
+        table.key_chunks.append(sink.getvalue())
+
+
+_UUID_TEXT = Column("u", LogicalType("text"), declared="varchar(200)")
