@@ -111,7 +111,7 @@ class TqdmListener:
         tqdm.write(visible(f"warning: {where}{event.message}"), file=self._stream or sys.stderr)
 
     def _show(self, event: Progress) -> None:
-        in_rows = bool(event.rows_total or event.rows_done) or not event.bytes_total
+        in_rows = bool(event.rows_total or event.rows_done) or not (event.bytes_total or event.bytes_done)
         done, total = (event.rows_done, event.rows_total) if in_rows else (event.bytes_done, event.bytes_total)
         self._end_phases_of_unknown_length(event.phase)
         finished = 0 < total <= done

@@ -103,8 +103,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) ->
     return heard.err
 
 
-def by_table(document: Any, key: str = "tables") -> dict[str, dict[str, Any]]:
-    return {row["table"]: row for row in document[key]}
+def by_table(document: Any) -> dict[str, dict[str, Any]]:
+    return {row["table"]: row for row in document["tables"]}
 
 
 # --- help and arguments ------------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def test_a_key_of_several_columns_is_a_json_list(shop: Shop, capsys: pytest.Capt
 
 def test_preview_counts_and_writes_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     document = told(capsys, "export", shop.url, shop.path("all.zip"), "--all", "--preview")
-    assert by_table(document, "preview")["items"]["rows"] == 4
+    assert by_table(document)["items"]["rows"] == 4
     assert not Path(shop.path("all.zip")).exists()
 
 

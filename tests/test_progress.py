@@ -114,3 +114,9 @@ def test_characters_that_play_tricks_are_shown_as_escapes(hostile: str, shown: s
 def test_columns_are_aligned_also_with_wide_characters() -> None:
     text = aligned(["name", "rows"], [("漢字", 1), ("a", 1000)])
     assert text.splitlines() == ["name   rows", "漢字      1", "a     1,000"]
+
+
+def test_bytes_of_unknown_total_are_counted() -> None:
+    with tqdm_listener(delay=0, stream=Terminal()) as listener:
+        listener(Progress("files", bytes_done=700))
+        assert (listener._bars["files"].n, listener._bars["files"].unit) == (700, "B")

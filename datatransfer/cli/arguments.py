@@ -110,13 +110,16 @@ def _export(commands: Any) -> None:
     _database(parser, "url")
     parser.add_argument("package", metavar="PACKAGE", help="the file to write; a name without .zip makes a folder")
     _roots(parser)
-    rules = parser.add_argument_group("rules", "which references to go along; default: all, see the documentation")
+    rules = parser.add_argument_group(
+        "rules",
+        "which foreign keys to go along; default: all. Up is from a row to what it refers to, down is the other way",
+    )
     for word, about in (
-        ("follow", "go along this foreign key in both directions"),
+        ("follow", "go along this foreign key (the default)"),
         ("stop", "do not go along this foreign key"),
         ("null", "leave out what this foreign key refers to, and set it to NULL"),
     ):
-        rules.add_argument(f"--{word}", action="append", default=[], metavar="TABLE.COLUMN", help=about)
+        rules.add_argument(f"--{word}", action="append", default=[], metavar="TABLE.COLUMN[:up|:down]", help=about)
     _policy(parser, "--on-orphan", ON_ORPHAN, "rows whose parent does not exist")
     _policy(parser, "--on-missing-file", ("error", "skip"), "referenced files that are missing or unreadable")
     _policy(parser, "--encoding", ENCODINGS, "one JSON document a row, or columns (Parquet)")
@@ -298,7 +301,10 @@ class _Param(_RootAction):
 class _Key(_RootAction):
     def add(self, roots: list[Root], text: str) -> None:
         table, value = pair(text, "TABLE=KEY")
-        roots.append(Root(table, keys=[value]))
+        if roots and roots[-1].table == table and roots[-1].keys:
+            roots[-1].keys.append(value)
+        else:
+            roots.append(Root(table, keys=[value]))
 
 
 class _Uuid(_RootAction):

@@ -90,8 +90,16 @@ def builder(source: Database, options: argparse.Namespace, out: Output) -> Packa
         _add(made, source, root)
     for word in ("follow", "stop", "null"):
         for label in getattr(options, word):
-            getattr(made, word)(label)
+            _rule(made, word, label)
     return made
+
+
+def _rule(made: PackageBuilder, word: str, label: str) -> None:
+    foreign_key, _, direction = label.rpartition(":")
+    if direction in ("up", "down") and foreign_key:
+        getattr(made, word)(foreign_key, direction=direction)
+    else:
+        getattr(made, word)(label)
 
 
 def _add(made: PackageBuilder, source: Database, root: Root) -> None:

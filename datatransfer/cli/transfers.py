@@ -14,6 +14,7 @@ from datatransfer.events import Warned
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
+    from datatransfer.exporting.preview import Selection
     from datatransfer.importing.importer import PackageImporter
 
 
@@ -23,7 +24,10 @@ def export(options: argparse.Namespace, out: Output) -> int:
         made = builder(source, options, out)
         if options.preview:
             return _preview(made.preview(), out)
-        package = made.build(options.package, encoding=options.encoding, overwrite=options.overwrite)
+        package = made.build(
+            options.package, overwrite=options.overwrite, encoding=options.encoding,
+            on_orphan=options.on_orphan, on_missing_file=options.on_missing_file,
+        )  # fmt: skip
     document = summary_of(package)
     rows = sum(table["rows"] for table in document["tables"])
     filled = [table for table in document["tables"] if table["rows"]]
@@ -36,11 +40,13 @@ def export(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _preview(selection: Any, out: Output) -> int:
+def _preview(selection: Selection, out: Output) -> int:
     for warning in selection.warnings:
-        out.warn(_warned(warning))
-    document = {"preview": records(selection.counts)}
-    out.result(document, f"{text_of(document['preview'], nothing='no rows')}\n\nnothing was written")
+        out.warn(warning)
+    files = records(selection.files)
+    document = {"tables": records(selection.counts), "files": files}
+    end = f"{counted(selection.total, 'row')}, {counted(len(files), 'file')}; nothing was written"
+    out.result(document, f"{text_of(document['tables'], nothing='no rows')}\n\n{end}")
     return 0
 
 
