@@ -43,7 +43,7 @@ class FilePlacer:
             for reference in entry.references:
                 plan = targets.get(reference.table)
                 fit = plan.fit.by_source(reference.column) if plan else None
-                if plan is None or fit is None or entry.sha256 is None:
+                if plan is None or fit is None or entry.missing:
                     continue
                 where = (plan.fit.target.name, fit.target.name)
                 store = self.target.files.get(where)
@@ -51,11 +51,11 @@ class FilePlacer:
                     self.unmapped.add(".".join(where))
                     continue
                 with self.package.open_file(entry.sha256) as source:
-                    written = store.write(reference.path, source, entry.sha256)
+                    written = store.write(reference.name, source, entry.sha256)
                 if written:
-                    self._written.append((store, reference.path))
+                    self._written.append((store, reference.name))
                 action = "written" if written else "found"
-                self.placed.append(ImportedFile(*where, reference.path, entry.sha256, entry.bytes, action))
+                self.placed.append(ImportedFile(*where, reference.name, entry.sha256, entry.bytes, action))
 
     def keep(self) -> None:
         """The import is committed: the files stay."""

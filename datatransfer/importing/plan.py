@@ -207,7 +207,7 @@ class Planner:
     def _decide(self, staged: dict[str, StagedTable]) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
-        origin = self.package.metadata.origin.uuid
+        origin = self.package.metadata.origin
         known = KnownKeys(self.writer, origin, self.target.origin)
         same = origin == self.target.origin
         matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)

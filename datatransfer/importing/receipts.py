@@ -149,13 +149,13 @@ def write_receipt(
         import_id=plan.writer.import_id,
         package_id=metadata.package_id,
         package_digest=metadata.manifest_sha256,
-        origin=metadata.origin.uuid,
+        origin=metadata.origin,
         options=options,
     )
     for table in plan.plans.values():
         for keys in key_maps_of(plan, table):
             ledger.add_key_map(
-                conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin.uuid
+                conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin
             )
     for name, image in images.items():
         ledger.add_before_image(conn, plan.writer.import_id, name, image)

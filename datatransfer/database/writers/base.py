@@ -79,7 +79,7 @@ class Writer:
         """
         try:
             if parameters is None:
-                return self.conn.exec_driver_sql(sql, execution_options={"no_parameters": True})
+                return self.conn.exec_driver_sql(sql, execution_options={"no_parameters": True, "preserve_rowcount": True})
             return self.conn.exec_driver_sql(sql, parameters)
         except DBAPIError as error:
             raise self.explain(error) from None

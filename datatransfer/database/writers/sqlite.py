@@ -167,7 +167,7 @@ class SQLiteWriter(Writer):
                 if failure:
                     raise failure[0] from None
                 raise
-            raw.commit()
+            raw.adbc_connection.commit()
         return rows
 
     def _load_slowly(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
@@ -287,13 +287,14 @@ class SQLiteWriter(Writer):
         self._put_back.clear()
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
-        super_rows = super().insert(table, columns, select)
-        return int(self.scalar("SELECT changes()")) if super_rows < 0 else super_rows
+        super().insert(table, columns, select)
+        return int(self.scalar("SELECT changes()"))
 
     def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
         where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
-        return int(self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount)
+        self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}")
+        return int(self.scalar("SELECT changes()"))
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
