@@ -211,12 +211,15 @@ class Dialect:
         """
         source = source or RowSource()
         fast = self._fast(conn, table, source, batch_rows)
-        if fast is not None:
-            yield from fast
-            return
+        yield from fast if fast is not None else self._slow(conn, table, source, batch_rows)
+
+    def _slow(
+        self, conn: sa.Connection, table: Table, source: RowSource, batch_rows: int, *, tail: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        """Read by the driver; ``tail`` ends the statement."""
         types = [(c.name, c.type) for c in table.columns] + [(name, kind) for _, name, kind in source.extra]
         with database_errors(self.engine, "reading rows", where=table.name):
-            rows = self._open(conn, self.statement(table, source))
+            rows = self._open(conn, self.statement(table, source) + tail)
         try:
             yield from joined(self._chunks(rows, table, types, batch_rows), batch_rows)
         finally:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -14,9 +14,13 @@ from datatransfer.database.dialects.base import Dialect, Rows, RowSource
 from datatransfer.database.dialects.columns import value_loss
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.dialects.sqlite_classes import Rowset, storage_classes
+from datatransfer.database.dialects.sqlite_fast import BATCH_ROWS, ChildFailed, FastSnapshot, file_of
 from datatransfer.errors import DatabaseError
 from datatransfer.schema.tables import Schema, Table
 from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _UNDECODABLE = re.compile(r"Could not decode to UTF-8 column '(.*?)' with text '", re.DOTALL)
 
@@ -25,14 +29,18 @@ class SqliteDialect(Dialect):
     """Reflects by pragmas and reads storage classes exactly."""
 
     name = "sqlite"
+    #: Size in bytes of a file from which on a child process reads whole tables; below, its start would cost more.
+    fast_above = 16 * 1024 * 1024
 
     def __init__(self, engine: sa.Engine, schema: str | None = None) -> None:
         super().__init__(engine, schema)
         self.default_schema = schema or "main"
+        self._reflected: Schema | None = None
 
     def reflect(self, conn: sa.Connection) -> Schema:
         """Return the tables of the database file."""
-        return sqlite_reflection.reflect(conn, self.default_schema or "main")
+        self._reflected = sqlite_reflection.reflect(conn, self.default_schema or "main")
+        return self._reflected
 
     # --- SQL ----------------------------------------------------------------------------------------------------
 
@@ -71,11 +79,37 @@ class SqliteDialect(Dialect):
             )
         conn.info["datatransfer"] = (raw.isolation_level, raw.text_factory, raw.row_factory)
         raw.isolation_level, raw.text_factory, raw.row_factory = None, str, None
-        raw.execute("BEGIN")
-        raw.execute(f"SELECT count(*) FROM {self.quote(self.default_schema or 'main')}.sqlite_schema").fetchall()
+
+        def begin() -> None:
+            raw.execute("BEGIN")
+            raw.execute(f"SELECT count(*) FROM {self.quote(self.default_schema or 'main')}.sqlite_schema").fetchall()
+
+        fast = self._fast_snapshot(raw)
+        if fast is None:
+            begin()
+        elif fast.begin(begin, raw.rollback):
+            conn.info["datatransfer_fast"] = fast
+        else:
+            fast.close()
+
+    def _fast_snapshot(self, raw: sqlite3.Connection) -> FastSnapshot | None:
+        """Return the quick way for a plain file that is large enough for it to pay."""
+        url = self.engine.url
+        if self.engine.dialect.driver != "pysqlite" or url.query or self.default_schema != "main":
+            return None
+        path = file_of(raw)
+        if path is None or path.stat().st_size < self.fast_above:
+            return None
+        try:
+            return FastSnapshot(path, self.quote)
+        except (ChildFailed, OSError):
+            return None
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
         raw = _driver(conn)
+        fast = conn.info.pop("datatransfer_fast", None)
+        if fast is not None:
+            fast.close()
         with database_errors(self.engine, "closing a snapshot"):
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
@@ -96,11 +130,47 @@ class SqliteDialect(Dialect):
         if not open_columns:
             return table
 
-        rows = Rowset(f"{self.from_sql(table)} t {source.join}".strip(), source.where, self.order_sql(table))
+        rows = self._rowset(table, source)
+        fast: FastSnapshot | None = conn.info.get("datatransfer_fast")
         with database_errors(self.engine, "looking at storage classes", where=table.name):
+            if fast is not None and self._is_whole(table, source):
+                assert self._reflected is not None
+                others = [(other, self._rowset(other, RowSource())) for other in self._reflected]
+                return table.with_types(fast.classes(table, rows, others).types)
             raw = _driver(conn)
             found = storage_classes(lambda sql: raw.execute(sql).fetchall(), open_columns, rows, self.quote)
         return table.with_types(found.types)
+
+    def _rowset(self, table: Table, source: RowSource) -> Rowset:
+        return Rowset(f"{self.from_sql(table)} t {source.join}".strip(), source.where, self.order_sql(table))
+
+    def _is_whole(self, table: Table, source: RowSource) -> bool:
+        """Whether all columns of all rows of a table of this database are asked for, and nothing else."""
+        if self._reflected is None or not source.whole or source.join or source.where or source.extra:
+            return False
+        known = self._reflected.tables.get(table.name)
+        return known is not None and known.column_names == table.column_names and known.key == table.key
+
+    def _fast(
+        self, conn: sa.Connection, table: Table, source: RowSource, batch_rows: int
+    ) -> Iterator[pa.RecordBatch] | None:
+        fast: FastSnapshot | None = conn.info.get("datatransfer_fast")
+        if fast is None or batch_rows < BATCH_ROWS or not self._is_whole(table, source):
+            return None
+        batches = fast.read(table, self._rowset(table, source))
+        return None if batches is None else self._resumed(batches, conn, table, batch_rows)
+
+    def _resumed(
+        self, batches: Iterator[pa.RecordBatch], conn: sa.Connection, table: Table, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Go on by the driver where the child failed: same snapshot, same order."""
+        done = 0
+        try:
+            for batch in batches:
+                done += batch.num_rows
+                yield batch
+        except ChildFailed:
+            yield from self._slow(conn, table, RowSource(), batch_rows, tail=f" LIMIT -1 OFFSET {done}")
 
     def _open(self, conn: sa.Connection, sql: str) -> Rows:
         # The driver's own cursor: SQLAlchemy's result would cost a third more time and give the same values.

@@ -87,10 +87,13 @@ class Classes:
         One entry a column asked for.
     seen : set of str
         Columns that hold a value in the first rows, in the order given.
+    wide : bool
+        Whether a row is so long that batches must not be counted in rows; known only where somebody looked.
     """
 
     types: dict[str, LogicalType] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    wide: bool = False
 
 
 @dataclass(frozen=True)
