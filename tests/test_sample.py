@@ -77,6 +77,12 @@ def test_it_holds_what_makes_a_transfer_hard(tmp_path: Path) -> None:
     assert all(row[datasets.index("current_version_id")] is not None for row in rows["datasets"])
 
 
+def test_a_server_made_first_takes_no_foreign_keys_from_sqlite(databases: Databases, tmp_path: Path) -> None:
+    sample.create_schema(databases.create("postgresql"))
+    with sample.sample_database(tmp_path, size=1) as db:
+        assert len(db.schema.table("datasets").foreign_keys) == 4
+
+
 def test_every_attachment_is_there_and_some_share_their_content(tmp_path: Path) -> None:
     sample.sample_database(tmp_path).close()
     files = files_of(tmp_path / "files")

@@ -71,10 +71,8 @@ def create_schema(url: str | sa.URL | sa.Engine) -> None:
     url : str, sqlalchemy.URL or sqlalchemy.Engine
         An empty database.
     """
-    from datatransfer.sample.models import Base
-
     with _engine(url) as engine:
-        Base.metadata.create_all(engine)
+        _create_tables(engine)
 
 
 def create_sample(
@@ -99,11 +97,10 @@ def create_sample(
         With ``files`` set, so that a package carries the attached files.
     """
     from datatransfer.database.connection import Database
-    from datatransfer.sample.models import Base
 
     store = FolderStore(files_dir)
     with _engine(url) as engine:
-        Base.metadata.create_all(engine)
+        _create_tables(engine)
         with engine.begin() as conn:
             _fill(conn, store, random.Random(seed), size)  # noqa: S311 - repeatable, not secret
             _count_on(conn)
@@ -127,6 +124,21 @@ def sample_database(folder: str | os.PathLike[str], *, seed: int = 0, size: int 
     if path.exists():
         return Database(f"sqlite:///{path}", files={FILES: FolderStore(files)})
     return create_sample(f"sqlite:///{path}", files, seed=seed, size=size)
+
+
+def _create_tables(engine: sa.Engine) -> None:
+    """Create the tables from a copy of the models' metadata.
+
+    Where the foreign keys of a cycle are added by ALTER TABLE, SQLAlchemy marks them, in the metadata itself, as not to
+    be written inline (``isolate_from_table`` of `sqlalchemy.schema.AddConstraint`). The next SQLite database made by the
+    same process would lack them.
+    """
+    from datatransfer.sample.models import Base
+
+    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    copy.create_all(engine)
 
 
 @contextmanager
