@@ -69,12 +69,14 @@ def _policies(options: argparse.Namespace) -> dict[str, Any]:
 def plan(options: argparse.Namespace, out: Output) -> int:
     """Say what an import would do, and write nothing."""
     with database(options.target, options) as target:
-        planned = _importer(options, target, out).plan(**_policies(options))
-        conflicts = records(planned.conflicts)
-        document = {
-            "package": options.package, "target": target.url_shown,
-            "tables": records(planned.summary), "conflicts": conflicts,
-        }  # fmt: skip
+        with _importer(options, target, out).plan(**_policies(options)) as planned:
+            conflicts = records(planned.conflicts)
+            document = {
+                "package": options.package, "target": target.url_shown,
+                "tables": records(planned.summary), "conflicts": conflicts,
+            }  # fmt: skip
+        for warning in planned.warnings:
+            out.warn(_warned(warning))
     text = text_of(document["tables"], nothing="the package holds no rows")
     if conflicts:
         text += f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}"
@@ -89,12 +91,13 @@ def import_(options: argparse.Namespace, out: Output) -> int:
         for warning in receipt.warnings:
             out.warn(_warned(warning))
         document = {
-            "import_id": str(receipt.import_id), "package": options.package, "target": target.url_shown,
-            "tables": records(receipt.summary),
+            "import_id": str(receipt.import_id) if receipt.recorded else None, "package": options.package,
+            "target": target.url_shown, "tables": records(receipt.summary),
         }  # fmt: skip
     written = sum(table["inserted"] + table["updated"] for table in document["tables"])
-    end = f"{counted(written, 'row')} written" if written else "nothing was written: it was all there already"
-    out.result(document, f"{text_of(document['tables'])}\n\n{end}; import {document['import_id']}")
+    end = f"{counted(written, 'row')} written, import {document['import_id']}"
+    end = end if written else "nothing was written: it was all there already"
+    out.result(document, f"{text_of(document['tables'])}\n\n{end}")
     return 0
 
 
