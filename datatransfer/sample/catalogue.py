@@ -127,18 +127,23 @@ def sample_database(folder: str | os.PathLike[str], *, seed: int = 0, size: int 
 
 
 def _create_tables(engine: sa.Engine) -> None:
-    """Create the tables from a copy of the models' metadata.
+    """Create the tables from a copy of the models' metadata, and the indexes in the order of their names.
 
     Where the foreign keys of a cycle are added by ALTER TABLE, SQLAlchemy marks them, in the metadata itself, as not to
-    be written inline (``isolate_from_table`` of `sqlalchemy.schema.AddConstraint`). The next SQLite database made by the
-    same process would lack them.
+    be written inline (sqlalchemy/sqlalchemy#12382), and the next SQLite file made by the same process would lack them.
+    It keeps a table's indexes in a set, in whose order the file's bytes would differ from run to run.
     """
     from datatransfer.sample.models import Base
 
     copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.tables.values():
-        table.to_metadata(copy)
+    indexes = []
+    for original in Base.metadata.tables.values():
+        table = original.to_metadata(copy)
+        indexes += sorted(table.indexes, key=lambda index: str(index.name))
+        table.indexes.clear()
     copy.create_all(engine)
+    for index in indexes:
+        index.create(engine, checkfirst=True)
 
 
 @contextmanager
