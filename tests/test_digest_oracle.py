@@ -65,7 +65,7 @@ def test_sqlite_values_that_look_alike_differ(databases: Databases, left: str, r
     ("kind", "left", "right"),
     [
         ("numeric", "0.10", "0.1"), ("numeric", "'NaN'", "NULL"), ("double precision", "'-0'", "'0'"),
-        ("text", "''", "NULL"), ("json", """'{"a":1}'""", """'{"a": 1}'"""), 
+        ("text", "''", "NULL"), ("json", """'{"a":1}'""", """'{"a": 1}'"""),
         ("timestamptz", "'infinity'", "'9999-12-31'"),
         ("timestamp", "'2020-01-01 00:00:00.000001'", "'2020-01-01'"), ("int[]", "'{{1,2}}'", "'{1,2}'"),
         ("interval", "'1 month'", "'30 days'"), ("bytea", "'\\x00'", "''"), ("varchar(9)", "'a'", "'a '"),
@@ -190,7 +190,7 @@ def test_pagila_loads_whole(library: Library) -> None:
     ("kind", "one", "other"),
     [
         ("decimal", 0.1, "0.10"), ("decimal", 5, "5.00"), ("boolean", True, 1), ("char", "a  ", "a"),
-        ("timestamp", "2020-01-01 00:00:00", "2020-01-01T00:00:00.000000"), 
+        ("timestamp", "2020-01-01 00:00:00", "2020-01-01T00:00:00.000000"),
         ("date", "2020-01-01 00:00:00", "2020-01-01"),
         ("uuid", "0" * 32, "00000000-0000-0000-0000-000000000000"), ("json", '{"b": 1, "a": [2]}', '{"a":[2],"b":1}'),
         ("timestamptz", "2020-01-01 02:00:00+02:00", "2020-01-01 00:00:00"),

@@ -4,8 +4,8 @@
 sha256 of the sorted row hashes, so a multiset that needs no key. *Database digest*: over all tables.
 
 Two modes. `exact_digest` compares databases of one dialect, where nothing at all may differ: on SQLite the storage
-class of every value, on PostgreSQL its own text, on MariaDB the bytes. `logical_digest` compares across dialects, where each
-column has a declared meaning (see `tests.support.kinds`).
+class of every value, on PostgreSQL its own text, on MariaDB the bytes. `logical_digest` compares across dialects, where
+each column has a declared meaning (see `tests.support.kinds`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a column means, whatever the dialect, and the canonical form of its values.
 
 A kind is one of ``integer, decimal, float, boolean, text, char, bytes, date, time, timestamp, timestamptz, uuid``
-or ``json``. Values that do not fit their kind keep their Python type and text, so that they can only equal the same misfit.
+or ``json``. Values that do not fit their kind keep their Python type and text, so that they can only equal the same
+misfit.
 """
 
 from __future__ import annotations

@@ -10,9 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 from tests.support.copies import empty_copy
 from tests.support.kinds import Kinds
@@ -82,12 +80,10 @@ def load_pagila(url: str) -> None:
 
 
 def make_sample(url: str, folder: Path) -> None:
-    """Fill an empty database with the project's own sample catalogue."""
-    from datatransfer import sample
+    """Fill an empty database with the project's own sample catalogue; its files are the same for every database."""
+    from datatransfer.sample import create_sample
 
-    engine = create_engine(url, poolclass=NullPool)
-    sample.create(engine, folder)
-    engine.dispose()
+    create_sample(url, folder).close()
 
 
 class Library:
