@@ -109,7 +109,7 @@ class DependencyGraph:
     # --- other forms ------------------------------------------------------------------------------------------------
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """Return a ``networkx.MultiDiGraph``: an edge from child to parent per foreign key, with ``label`` and ``fk``."""
+        """Return a ``networkx.MultiDiGraph``: an edge from child to parent per foreign key, with its ``fk``."""
         import networkx as nx
 
         graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()

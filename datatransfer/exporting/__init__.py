@@ -1,0 +1,1 @@
+"""From a database to a package: which rows, with what reason, in what order."""

@@ -1,0 +1,433 @@
+"""Temporary tables of keys: how selected rows are remembered inside the snapshot's own connection.
+
+A selected table has one key table with columns ``k0, k1, …`` (its key, or what names a row where it has none), ``gen``
+(in which step the row was reached) and ``edge`` (by what). No statement opens a key table twice, because MySQL cannot do
+that with temporary tables. What differs between databases stands in the variants at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.dialects.failures import driver_message
+from datatransfer.errors import DatabaseError
+from datatransfer.schema.tables import Column, ForeignKey, Table
+
+if TYPE_CHECKING:
+    from datatransfer.database.dialects.base import Dialect
+
+INSERT_ROWS = 10_000
+PREFIX = "datatransfer_tmp_"
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """A temporary table of keys of one table.
+
+    Parameters
+    ----------
+    name : str
+    width : int
+        Number of columns ``k0, k1, …``.
+    unique : int
+        How many of them, from the first, can hold the same values only once; 0 for no such limit.
+    """
+
+    name: str
+    width: int
+    unique: int = 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """``k0, k1, …``."""
+        return tuple(f"k{index}" for index in range(self.width))
+
+    @property
+    def unique_columns(self) -> str:
+        """The unique ones, for SQL."""
+        return ", ".join(self.columns[: self.unique])
+
+
+class KeyTables:
+    """Makes, fills and drops temporary key tables; complete on standard SQL.
+
+    Parameters
+    ----------
+    conn : sqlalchemy.Connection
+        From ``dialect.snapshot()``.
+    dialect : Dialect
+    """
+
+    join_word = "JOIN"
+    drops = True
+    text = "CAST('' AS VARCHAR(4000))"
+
+    def __init__(self, conn: sa.Connection, dialect: Dialect) -> None:
+        self.conn = conn
+        self.dialect = dialect
+        self._made: list[str] = []
+        self._count = 0
+
+    # --- statements -------------------------------------------------------------------------------------------------
+
+    def run(self, sql: str) -> int:
+        """Run a statement that writes a temporary table; return how many rows it wrote."""
+        result = self._execute(sql)
+        return max(0, result.rowcount)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a small answer."""
+        return [tuple(row) for row in self._execute(sql)]
+
+    def one(self, sql: str) -> tuple[Any, ...] | None:
+        """Return the first row, if there is one."""
+        result = self._execute(sql)
+        row = result.first()
+        return None if row is None else tuple(row)
+
+    def number(self, sql: str) -> int:
+        """Return the one number that a statement answers."""
+        row = self.one(sql)
+        return int(row[0] or 0) if row else 0
+
+    def _execute(self, sql: str) -> sa.CursorResult[Any]:
+        try:
+            return self.dialect.execute(self.conn, sql)
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(
+                f"the database refused a query of the selection: {driver_message(error)}",
+                hint="conditions and undeclared relations must compare values of the same type",
+            ) from None
+
+    # --- SQL pieces -------------------------------------------------------------------------------------------------
+
+    def column(self, alias: str, name: str) -> str:
+        """Return a quoted column of an alias."""
+        return f"{alias}.{self.dialect.quote(name)}"
+
+    def key_of(self, table: Table, alias: str) -> tuple[str, ...]:
+        """Return the expressions that name a row; empty where nothing does."""
+        if table.key:
+            return tuple(self.column(alias, name) for name in table.key)
+        row_id = self.dialect.keyless_row_id(table)
+        return () if row_id is None else (re.sub(r"\bt\.", f"{alias}.", row_id),)
+
+    def from_table(self, table: Table, alias: str) -> str:
+        """Return a table with an alias, as it stands after FROM or JOIN."""
+        return f"{self.dialect.from_sql(table)} {alias}"
+
+    def same_key(self, table: Table, alias: str, keys: KeyTable, keys_alias: str = "s") -> str:
+        """Return the condition that a row of a table is the one a key table names."""
+        pairs = zip(self.key_of(table, alias), keys.columns, strict=True)
+        return " AND ".join(f"{expr} = {keys_alias}.{name}" for expr, name in pairs)
+
+    def joined(self, table: Table, keys: KeyTable, alias: str) -> str:
+        """Return ``keys s JOIN table alias ON …``, the keys first."""
+        return f"{keys.name} s {self.join_word} {self.from_table(table, alias)} ON {self.same_key(table, alias, keys)}"
+
+    def match(
+        self, fk: ForeignKey, child: Table, parent: Table, *, names: tuple[str, str] = ("child", "parent")
+    ) -> str:
+        """Return the condition that one row refers to another, as the database itself compares them."""
+        return " AND ".join(
+            self.equal(parent.column(p), self.column(names[1], p), child.column(c), self.column(names[0], c))
+            for c, p in zip(fk.columns, fk.parent_columns, strict=True)
+        )
+
+    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
+        """Return the condition that two values of a reference are equal."""
+        return f"{parent_sql} = {child_sql}"
+
+    def referring(self, fk: ForeignKey, alias: str) -> str:
+        """Return the condition that a row refers to anything at all: no column of the key is NULL."""
+        return " AND ".join(f"{self.column(alias, name)} IS NOT NULL" for name in fk.columns)
+
+    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:
+        """Return whether the keys of the parent's key table can be compared with the child's columns directly."""
+        return (
+            bool(parent.key) and set(fk.parent_columns) == set(parent.key) and len(set(fk.columns)) == len(parent.key)
+        )
+
+    def match_keys(self, fk: ForeignKey, parent: Table) -> str:
+        """Return the condition that alias ``child`` refers to the key in alias ``s``."""
+        place = {name: f"s.k{index}" for index, name in enumerate(parent.key)}
+        pairs = zip(fk.columns, fk.parent_columns, strict=True)
+        return " AND ".join(f"{self.column('child', c)} = {place[p]}" for c, p in pairs)
+
+    def exact(self, column_sql: str, key_sql: str) -> str:
+        """Return the condition that a column holds a key given by the caller, of the same type."""
+        return f"{column_sql} = {key_sql}"
+
+    def source(self, table: Table, keys: KeyTable) -> RowSource:
+        """Return how the rows of a key table are read."""
+        return RowSource(join=f"JOIN {keys.name} s ON {self.same_key(table, 't', keys)}", whole=False)
+
+    def limit(self, rows: int) -> str:
+        """Return the end of a query that wants only the first rows."""
+        return f"LIMIT {rows}"
+
+    # --- making and filling -----------------------------------------------------------------------------------------
+
+    def create(self, table: Table, exprs: Sequence[str] | None = None, *, unique: bool | int = True) -> KeyTable:
+        """Make an empty key table for a table.
+
+        Parameters
+        ----------
+        table : Table
+        exprs : sequence of str, optional
+            Expressions over alias ``t`` whose types the columns take; the table's key if not given.
+        unique : bool or int
+            Whether a key can be in it only once, or how many of its columns count for that.
+        """
+        self._count += 1
+        exprs = tuple(self.key_of(table, "t") if exprs is None else exprs)
+        width = len(exprs)
+        keys = KeyTable(f"{PREFIX}{self._count}", width, width if unique is True else int(unique))
+        self._create(keys, table, exprs)
+        self._made.append(keys.name)
+        return keys
+
+    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
+        shape = ", ".join(f"{expr} AS {name}" for expr, name in zip(exprs, keys.columns, strict=True))
+        source = f"SELECT {shape}, 0 AS gen, 0 AS edge FROM {self.from_table(table, 't')} WHERE 1 = 0"
+        self.run(f"CREATE TEMPORARY TABLE {keys.name} AS {source}")
+        if keys.unique:
+            self.run(f"CREATE UNIQUE INDEX {keys.name}_k ON {keys.name} ({keys.unique_columns})")
+
+    def index_generations(self, keys: KeyTable) -> None:
+        """Make the keys of one generation quick to find: in a cycle there may be as many generations as rows."""
+        self.run(f"CREATE INDEX {keys.name}_g ON {keys.name} (gen)")
+
+    def insert(self, keys: KeyTable, rows: Iterable[Sequence[Any]]) -> int:
+        """Insert keys given as Python values, in batches; return how many."""
+        target = sa.table(keys.name, *[sa.column(name) for name in (*keys.columns, "gen", "edge")])
+        names = (*keys.columns, "gen", "edge")
+        count, waiting = 0, iter(rows)
+        while batch := list(islice(waiting, INSERT_ROWS)):
+            self.conn.execute(sa.insert(target), [dict(zip(names, (*row, 0, 0), strict=True)) for row in batch])
+            count += len(batch)
+        return count
+
+    def add(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> int:
+        """Insert the keys that a query finds and that are not there yet; return how many were new.
+
+        Parameters
+        ----------
+        keys : KeyTable
+        exprs : sequence of str
+            The key's expressions in the query.
+        tail : str
+            The query from FROM on; it may not name `keys` itself, see `add_through`.
+        gen, edge : int
+            Written beside each key.
+        """
+        return self.run(self.add_sql(keys, exprs, tail, gen, edge))
+
+    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
+        """Return the statement of `add`."""
+        names = ", ".join((*keys.columns, "gen", "edge"))
+        fresh = " AND ".join(f"x.{name} = q.{name}" for name in keys.columns[: keys.unique])
+        shape = ", ".join(f"{expr} AS {name}" for expr, name in zip(exprs, keys.columns, strict=True))
+        return (
+            f"INSERT INTO {keys.name} ({names}) SELECT q.*, {gen}, {edge} FROM (SELECT DISTINCT {shape} {tail}) q "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {keys.name} x WHERE {fresh})"
+        )
+
+    def add_through(self, keys: KeyTable, table: Table, exprs: Sequence[str], tail: str, marks: tuple[int, int]) -> int:
+        """Like `add` where the query reads `keys` itself: what it finds rests in a table between."""
+        between = self.create(table, unique=False)
+        self.run(f"INSERT INTO {between.name} ({', '.join(between.columns)}) SELECT DISTINCT {', '.join(exprs)} {tail}")
+        gen, edge = marks
+        added = self.add(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", gen, edge)
+        self.drop(between)
+        return added
+
+    def create_map(self, table: Table) -> KeyTable:
+        """Make an empty table of two texts for each key of a table."""
+        own = self.key_of(table, "t")
+        return self.create(table, (*own, self.text, self.text), unique=len(own))
+
+    def insert_new(self, keys: KeyTable, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows given as Python values, leaving out keys that are there already."""
+        exprs = [*self.key_of(table, "t"), *[self.text] * (keys.width - keys.unique)]
+        between = self.create(table, exprs, unique=False)
+        self.insert(between, rows)
+        self.run(self.add_sql(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", 0, 0))
+        self.drop(between)
+
+    def second(self, table: Table, keys: KeyTable) -> KeyTable:
+        """Return a table with the same keys for a statement that reads `keys` already."""
+        return keys
+
+    def drop(self, keys: KeyTable) -> None:
+        """Drop a key table."""
+        self.run(f"DROP TABLE {keys.name}")
+        self._made.remove(keys.name)
+
+    def drop_all(self) -> None:
+        """Drop everything that was made, so that a pooled connection goes back as it came."""
+        while self.drops and self._made:
+            self.run(f"DROP TABLE {self._made.pop()}")
+
+
+class SqliteKeyTables(KeyTables):
+    """SQLite: columns without affinity, so that 1 and '1' stay two keys."""
+
+    # CROSS JOIN fixes the order: from the selected keys through the index, never a scan of the whole table per key.
+    join_word = "CROSS JOIN"
+    drops = False  # the snapshot's rollback takes them away
+
+    def __init__(self, conn: sa.Connection, dialect: Dialect) -> None:
+        super().__init__(conn, dialect)
+        # SQLite's own default of 2 MB makes it sort millions of keys through the disk.
+        self._cache = self.number("PRAGMA temp.cache_size")
+        self.run("PRAGMA temp.cache_size = -131072")
+
+    def drop_all(self) -> None:
+        """Give the connection its own cache size back; the tables go with the snapshot."""
+        self.run(f"PRAGMA temp.cache_size = {self._cache}")
+
+    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
+        columns = ", ".join(keys.columns)
+        key = f", PRIMARY KEY ({keys.unique_columns})) WITHOUT ROWID" if keys.unique else ")"
+        self.run(f"CREATE TEMP TABLE {keys.name} ({columns}, gen INTEGER, edge INTEGER{key}")
+
+    def index_generations(self, keys: KeyTable) -> None:
+        """Make the keys of one generation quick to find."""
+        self.run(f"CREATE INDEX temp.{keys.name}_g ON {keys.name} (gen)")
+
+    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
+        """Return the statement of `add`."""
+        return f"INSERT OR IGNORE INTO {keys.name} SELECT {', '.join(exprs)}, {gen}, {edge} {tail}"
+
+    def source(self, table: Table, keys: KeyTable) -> RowSource:
+        """Return how the rows of a key table are read."""
+        # IN lets SQLite go through the keys in order; as a join it would rather scan the table to save the sorting.
+        row = ", ".join(self.key_of(table, "t"))
+        left = row if keys.width == 1 else f"({row})"
+        return RowSource(where=f"{left} IN (SELECT {', '.join(keys.columns)} FROM {keys.name})", whole=False)
+
+    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:
+        """Return whether keys can be compared without the parent's own columns."""
+        # Only integers compare the same without the parent's affinity and collation.
+        pairs = zip(fk.columns, fk.parent_columns, strict=True)
+        plain = all(
+            {affinity(child.column(c).declared), affinity(parent.column(p).declared)} == {"integer"} for c, p in pairs
+        )
+        return plain and super().is_direct(fk, child, parent)
+
+    def exact(self, column_sql: str, key_sql: str) -> str:
+        """Return the condition that a column holds a key of the same storage class."""
+        classes = f"typeof({column_sql}) = typeof({key_sql})"
+        numbers = " AND ".join(f"typeof({sql}) IN ('integer', 'real')" for sql in (column_sql, key_sql))
+        return f"{column_sql} = {key_sql} AND ({classes} OR ({numbers}))"
+
+    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
+        """Return the condition that two values of a reference are equal."""
+        plain = super().equal(parent, parent_sql, child, child_sql)
+        if affinity(parent.declared) != "none" or affinity(child.declared) == "none":
+            return plain
+        # A parent column without affinity holds 1 and '1' apart, but the child's affinity would make them equal.
+        classes = f"typeof({parent_sql}) = typeof({child_sql})"
+        numbers = " AND ".join(f"typeof({sql}) IN ('integer', 'real')" for sql in (parent_sql, child_sql))
+        return f"{plain} AND ({classes} OR ({numbers}))"
+
+
+class PostgresqlKeyTables(KeyTables):
+    """PostgreSQL: columns take the key's own type and collation; tables go with the snapshot's transaction."""
+
+    drops = False
+    text = "CAST('' AS TEXT)"
+
+    def add(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> int:
+        """Insert new keys, see the base."""
+        added = super().add(keys, exprs, tail, gen, edge)
+        if added > 1000:
+            self.run(f"ANALYZE {keys.name}")  # a temporary table has no statistics of its own accord
+        return added
+
+    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
+        """Return the statement of `add`."""
+        select = f"SELECT DISTINCT {', '.join(exprs)}, {gen}, {edge} {tail}"
+        return f"INSERT INTO {keys.name} {select} ON CONFLICT DO NOTHING"
+
+
+class MariadbKeyTables(KeyTables):
+    """MariaDB and MySQL: columns take the key's own type and collation."""
+
+    text = "CAST('' AS CHAR(4000))"
+
+    def second(self, table: Table, keys: KeyTable) -> KeyTable:
+        """Return a copy."""
+        copy = self.create(table, unique=keys.unique)
+        self.run(f"INSERT INTO {copy.name} SELECT * FROM {keys.name}")
+        return copy
+
+    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
+        shape = ", ".join(f"{expr} AS {name}" for expr, name in zip(exprs, keys.columns, strict=True))
+        key = f"(PRIMARY KEY ({keys.unique_columns}))" if keys.unique else ""
+        marks = "CAST(0 AS SIGNED) AS gen, CAST(0 AS SIGNED) AS edge"
+        source = f"SELECT {shape}, {marks} FROM {self.from_table(table, 't')} WHERE 1 = 0"
+        self.run(f"CREATE TEMPORARY TABLE {keys.name} {key} ENGINE=InnoDB {source}")
+
+    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
+        """Return the statement of `add`."""
+        return f"INSERT IGNORE INTO {keys.name} SELECT {', '.join(exprs)}, {gen}, {edge} {tail}"
+
+    def drop(self, keys: KeyTable) -> None:
+        """Drop a key table."""
+        self.run(f"DROP TEMPORARY TABLE {keys.name}")
+        self._made.remove(keys.name)
+
+    def drop_all(self) -> None:
+        """Drop everything that was made."""
+        while self._made:
+            self.run(f"DROP TEMPORARY TABLE {self._made.pop()}")
+
+
+class StandardKeyTables(KeyTables):
+    """Databases that know no LIMIT: SQL:2008's own words."""
+
+    def limit(self, rows: int) -> str:
+        """Return the end of a query that wants only the first rows."""
+        return f"FETCH FIRST {rows} ROWS ONLY"
+
+
+VARIANTS: dict[str, type[KeyTables]] = {
+    "sqlite": SqliteKeyTables,
+    "postgresql": PostgresqlKeyTables,
+    "mariadb": MariadbKeyTables,
+    "mysql": MariadbKeyTables,
+    "oracle": StandardKeyTables,
+    "mssql": StandardKeyTables,
+}
+
+
+def key_tables(conn: sa.Connection, dialect: Dialect) -> KeyTables:
+    """Return the variant for a database, the standard one where there is none."""
+    return VARIANTS.get(dialect.name, KeyTables)(conn, dialect)
+
+
+def affinity(declared: str) -> str:
+    """Return SQLite's affinity of a declared type (https://sqlite.org/datatype3.html#determination_of_column_affinity).
+
+    Examples
+    --------
+    >>> affinity("VARCHAR(20)"), affinity("BIGINT"), affinity(""), affinity("DECIMAL(10,2)")
+    ('text', 'integer', 'none', 'numeric')
+    """
+    name = declared.upper()
+    if "INT" in name:
+        return "integer"
+    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
+        return "text"
+    if "BLOB" in name or not name or name == "ANY":
+        return "none"
+    return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"

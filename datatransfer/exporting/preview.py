@@ -1,0 +1,286 @@
+"""Selection: what a build would carry, counted and weighed, with everything that deserves a look beforehand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.display import blocks
+from datatransfer.events import Warned
+from datatransfer.exporting.closure import Closure, closed, usable
+from datatransfer.exporting.files import Referenced, all_referenced, size_of
+from datatransfer.exporting.orphans import count_orphans, count_outside
+from datatransfer.exporting.plan import Plan
+from datatransfer.exporting.why import Why, explain
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from datatransfer.database.connection import Database
+
+_SECRET = re.compile(
+    r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
+)
+_SAMPLE_ROWS = 200
+
+
+@dataclass(frozen=True)
+class TableCount:
+    """How much of one table is selected."""
+
+    table: str
+    rows: int
+    bytes: int
+    whole: bool
+    because: str
+
+
+@dataclass(frozen=True, repr=False)
+class Selection:
+    """What a build would carry. Nothing was written; the counts are those of one moment.
+
+    Attributes
+    ----------
+    counts : pandas.DataFrame
+        One row a table, parents first: table, rows, bytes (estimated), because.
+    files : pandas.DataFrame
+        One row a file: table, column, path, rows, bytes, problem.
+    warnings : tuple of Warned
+        Orphans, keys with NULL, columns that look like secrets, references that lead out, missing files and more.
+    orphans, outside, nulled : mapping of foreign key to number of rows
+        References to nothing; references to rows that a rule leaves out, kept and set to NULL.
+    total, bytes : int
+        Rows, and estimated bytes without files.
+    """
+
+    table_counts: tuple[TableCount, ...]
+    referenced_files: tuple[tuple[Referenced, int], ...]
+    warnings: tuple[Warned, ...]
+    orphans: Mapping[str, int]
+    outside: Mapping[str, int]
+    nulled: Mapping[str, int]
+    _db: Database
+    _plan: Plan
+    roots: tuple[str, ...] = field(default=())
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """One row a table, parents first: table, rows, bytes (estimated), because."""
+        import pandas as pd
+
+        rows = [(c.table, c.rows, c.bytes, c.because) for c in self.table_counts]
+        return pd.DataFrame(rows, columns=["table", "rows", "bytes", "because"])
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """One row a file: table, column, path, rows, bytes, problem (empty if it can be read)."""
+        import pandas as pd
+
+        rows = [(r.table, r.column, r.path, len(r.keys), size, r.problem) for r, size in self.referenced_files]
+        return pd.DataFrame(rows, columns=["table", "column", "path", "rows", "bytes", "problem"])
+
+    @property
+    def total(self) -> int:
+        """Number of rows."""
+        return sum(count.rows for count in self.table_counts)
+
+    @property
+    def bytes(self) -> int:
+        """Estimated bytes of the rows, as text."""
+        return sum(count.bytes for count in self.table_counts)
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """The selected tables with their counts; those that were asked for are marked."""
+        counts = {count.table: count.rows for count in self.table_counts}
+        return DependencyGraph(self._plan.schema, counts=counts, roots=self.roots)
+
+    def why(self, table: str, key: Any) -> Why:
+        """Return the chain of references from a row to a root; looked up in a fresh snapshot.
+
+        Parameters
+        ----------
+        table : str
+        key : value or tuple
+
+        Raises
+        ------
+        SelectionError
+            The row is not selected.
+
+        Examples
+        --------
+        ``print(selection.why("items", 7))`` ::
+
+            items 7: refers by items.order_id
+              orders 42: asked for where placed >= :day
+        """
+        self._plan.schema.table(table)
+        with closed(self._db, self._plan) as closure:
+            return explain(closure, table, key)
+
+    def __repr__(self) -> str:
+        files = f", {blocks.plural(len(self.referenced_files), 'file')}" if self.referenced_files else ""
+        warned = f", {blocks.plural(len(self.warnings), 'warning')}" if self.warnings else ""
+        tables = blocks.plural(len(self.table_counts), "table")
+        about = f"about {blocks.size(self.bytes)}"
+        return f"Selection({blocks.plural(self.total, 'row')} of {tables}, {about}{files}{warned})"
+
+    def _repr_html_(self) -> str:
+        rows = [(c.table, c.rows, blocks.size(c.bytes), c.because) for c in self.table_counts]
+        parts = [blocks.table(("table", "rows", "about", "because"), rows)]
+        if self.referenced_files:
+            shown = [
+                (f"{r.table}.{r.column}", r.path, blocks.size(size), r.problem) for r, size in self.referenced_files
+            ]
+            title = blocks.plural(len(shown), "file")
+            parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
+        if self.warnings:
+            texts = [f"{w.where}: {w.message}" if w.where else w.message for w in self.warnings]
+            title = blocks.plural(len(texts), "warning")
+            parts.append(blocks.fold(title, blocks.listing(texts), is_open=True))
+        return blocks.block(repr(self), *parts)
+
+
+def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:
+    """Count, weigh and check a selection in one snapshot, and leave nothing behind.
+
+    Raises
+    ------
+    SelectionError
+        Nothing was asked for, or a rule leaves out a parent that a row needs.
+    """
+    with closed(db, plan, check) as closure:
+        counts = closure.counts()
+        kept, nulled = count_outside(closure)
+        orphans = count_orphans(closure)
+        files = _files(closure)
+        tables = tuple(
+            TableCount(name, rows, _bytes(closure, name, rows), closure.chosen[name].whole is not None, because)
+            for name, rows in counts.items()
+            for because in (_because(closure, name),)
+        )
+        warnings = [*facts(closure, counts), *_referring(orphans, kept, nulled), *_lost_files(files)]
+        roots = tuple(dict.fromkeys(root.table for root in plan.roots))
+        return Selection(tables, files, tuple(warnings), orphans, kept, nulled, db, plan, roots)
+
+
+def _files(closure: Closure) -> tuple[tuple[Referenced, int], ...]:
+    found = []
+    for one, store in all_referenced(closure):
+        size, problem = size_of(store, one)
+        shown = Referenced(one.table, one.column, one.path, one.keys, problem) if problem else one
+        found.append((shown, size))
+    return tuple(found)
+
+
+def _bytes(closure: Closure, name: str, rows: int) -> int:
+    """Estimate the bytes of the selected rows from the first ones."""
+    if not rows:
+        return 0
+    sql, table = closure.sql, closure.chosen[name].table
+    exprs = ", ".join(closure.db.dialect.read_sql(column) for column in table.columns)
+    tail = closure.source(name).tail()
+    sample = sql.rows(f"SELECT {exprs} FROM {sql.from_table(table, 't')}{tail} {sql.limit(_SAMPLE_ROWS)}")
+    weight = sum(len(v) if isinstance(v, str | bytes) else 8 for row in sample for v in row if v is not None)
+    return weight * rows // max(1, len(sample))
+
+
+def _because(closure: Closure, name: str) -> str:
+    chosen = closure.chosen[name]
+    if chosen.whole is not None:
+        numbers = [chosen.whole[1]]
+    elif chosen.keys is not None:
+        numbers = [
+            int(row[0]) for row in closure.sql.rows(f"SELECT DISTINCT edge FROM {chosen.keys.name} ORDER BY edge")
+        ]
+    else:
+        return ", ".join(f"refers by {fk.label}" for fk in chosen.down) or "asked for"
+    edges = [closure.edges[number] for number in numbers]
+    words = {"root": "asked for", "down": "refers by", "up": "referred to by"}
+    texts = [f"{words[edge.kind]} {edge.fk.label if edge.fk else ''}".strip() for edge in edges]
+    return ", ".join(dict.fromkeys(texts))
+
+
+def facts(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
+    """Return what deserves a look in the selected tables, whatever the policies are."""
+    found = [
+        Warned("key_null", "rows have NULL in the key, so they travel as if the table had none", name)
+        for name in closure.key_nulls
+        if name in counts
+    ]
+    found += [
+        Warned("key_missing", f"{blocks.plural(count, 'of the keys was', 'of the keys were')} not found", name)
+        for name, count in closure.missing_keys.items()
+    ]
+    for name in counts:
+        table = closure.plan.schema.table(name)
+        found += [
+            Warned("secret", "the column looks like a secret and would be carried", f"{name}.{column}")
+            for column in secrets_in(table)
+        ]
+        found += [
+            Warned("foreign_key_broken", "the foreign key names columns or a table that do not exist", fk.label)
+            for fk in table.foreign_keys
+            if fk.parent not in closure.plan.schema or not usable(closure, fk)
+        ]
+    if closure.plan.is_everything:
+        found += [Warned("left_out", f"{item.kind}: {item.reason}", item.name) for item in closure.plan.schema.left_out]
+    return found + _filtered(closure, counts)
+
+
+def secrets_in(table: Table) -> list[str]:
+    """Return the columns whose names look like secrets.
+
+    Examples
+    --------
+    >>> from datatransfer.schema.tables import Column
+    >>> from datatransfer.schema.values import LogicalType
+    >>> kind = LogicalType("text")
+    >>> secrets_in(Table("users", (Column("name", kind), Column("api_key", kind), Column("PasswordHash", kind))))
+    ['api_key', 'PasswordHash']
+    """
+    return [name for name in table.column_names if _SECRET.search(re.sub(r"[_\-\s]", "", name))]
+
+
+def _filtered(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
+    """Return the tables of which row level security shows this user only a part."""
+    if closure.db.dialect.name != "postgresql":
+        return []
+    rows = closure.sql.rows(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relrowsecurity AND row_security_active(c.oid)"
+    )
+    active = {(schema, name) for schema, name in rows}
+    default = closure.db.dialect.default_schema
+    found = []
+    for name in counts:
+        table = closure.plan.schema.table(name)
+        if (table.db_schema or default, table.bare_name or name) in active:
+            found.append(Warned("row_security", "row level security hides rows from this user", name))
+    return found
+
+
+def _referring(orphans: Mapping[str, int], kept: Mapping[str, int], nulled: Mapping[str, int]) -> list[Warned]:
+    words = (
+        ("orphan", orphans, "refer to a parent that does not exist"),
+        ("outside", kept, "keep a reference to a row that is left out"),
+        ("nulled", nulled, "lose a reference to a row that is left out: it becomes NULL"),
+    )
+    return [
+        Warned(code, f"{blocks.plural(count, 'row')} {text}", label)
+        for code, counts, text in words
+        for label, count in sorted(counts.items())
+    ]
+
+
+def _lost_files(files: tuple[tuple[Referenced, int], ...]) -> list[Warned]:
+    return [
+        Warned("file_missing", f"{one.path!r}: {one.problem}", f"{one.table}.{one.column}")
+        for one, _ in files
+        if one.problem
+    ]

@@ -1,0 +1,312 @@
+"""The selected rows of a table as batches, in the order of its key, with orphans counted or nulled on the way.
+
+`DatabaseRows` gives all rows of a database in the same form, so that a database can be digested and compared like a
+package.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from datatransfer.database.dialects.base import RowSource
+from datatransfer.errors import UsageError
+from datatransfer.exporting.closure import Closure
+from datatransfer.exporting.identities import foreign_identity
+from datatransfer.exporting.orphans import (
+    KeySet,
+    OnOrphan,
+    checked_keys,
+    count_orphans,
+    count_where,
+    left_out,
+    null_columns,
+    orphan_error,
+    without_parent,
+)
+from datatransfer.exporting.roots import typed_key
+from datatransfer.schema.identity import RESERVED_PREFIX
+from datatransfer.schema.tables import ForeignKey, Schema, Table
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from datatransfer.database.connection import Database
+
+_MASK = LogicalType("integer", bits=64)
+
+
+@dataclass
+class Prepared:
+    """How one table is read.
+
+    Parameters
+    ----------
+    table : Table
+        With definite types.
+    source : RowSource
+    foreign_identity : bool
+        Whether origin and key of imported rows follow the table's columns.
+    orphans : dict of label to count
+        Complete when all batches were read.
+    looked_up : tuple of ForeignKey
+        Whose parents are looked up in a `KeySet` while streaming.
+    masks : tuple of (name, columns)
+        Extra columns that say where columns become NULL.
+    """
+
+    table: Table
+    source: RowSource
+    foreign_identity: bool = False
+    orphans: dict[str, int] = field(default_factory=dict)
+    looked_up: tuple[ForeignKey, ...] = ()
+    masks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class Rows:
+    """Reads the tables of a closure, parents first.
+
+    Parameters
+    ----------
+    closure : Closure
+    on_orphan : {"error", "keep", "null"}
+    """
+
+    def __init__(self, closure: Closure, on_orphan: OnOrphan) -> None:
+        self.closure = closure
+        self.on_orphan = on_orphan
+        self._sets: dict[tuple[str, str], KeySet] = {}
+        self._rank = {name: rank for rank, name in enumerate(closure.graph.order)}
+
+    def prepare(self, name: str) -> Prepared:
+        """Decide how a table is read; to be called when its parents were read, because their keys are used.
+
+        Raises
+        ------
+        OrphanError
+            Rows without parent, and the policy is ``error``.
+        """
+        closure = self.closure
+        table, source = closure.table(name), closure.source(name)
+        reserved = [column.name for column in table.columns if column.name.startswith(RESERVED_PREFIX)]
+        if reserved:
+            raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
+        keyed = typed_key(closure, table) if table.key else table
+        join, extra = foreign_identity(closure, keyed)
+        resolved = closure.db.dialect.resolve_types(closure.conn, table, source)
+        prepared = Prepared(resolved, source, bool(extra))
+        masks = self._rule_masks(name) + self._check_orphans(prepared)
+        named = [(f"{RESERVED_PREFIX}mask{number}", columns) for number, (_, columns) in enumerate(masks)]
+        prepared.masks = tuple(named)
+        numbers = [f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition, _ in masks]
+        extra += tuple((sql, mask, _MASK) for sql, (mask, _) in zip(numbers, named, strict=True))
+        if extra:
+            joined = f"{source.join} {join}".strip()
+            prepared.source = RowSource(joined, source.where, whole=False, extra=extra)
+        self._remember(prepared)
+        return prepared
+
+    def _rule_masks(self, name: str) -> list[tuple[str, tuple[str, ...]]]:
+        closure = self.closure
+        return [
+            (left_out(closure, fk), null_columns(closure, fk))
+            for fk, direction, rule in closure.plan.rules
+            if direction == "up" and rule.nulls and fk.table == name
+        ]
+
+    def _check_orphans(self, prepared: Prepared) -> list[tuple[str, tuple[str, ...]]]:
+        """Count orphans by SQL where they cannot be looked up; return the masks of those that become NULL."""
+        closure = self.closure
+        masks = []
+        for fk in checked_keys(closure, prepared.table.name):
+            if self._can_look_up(fk, prepared):
+                prepared.looked_up += (fk,)
+                continue
+            condition = without_parent(closure, fk)
+            count = count_where(closure, fk.table, condition)
+            if count:
+                self._decide(fk)
+                prepared.orphans[fk.label] = count
+                if self.on_orphan == "null":
+                    masks.append((condition, null_columns(closure, fk)))
+        return masks
+
+    def _decide(self, fk: ForeignKey) -> None:
+        """Raise for orphans that may not travel; the error names those of every foreign key, not of the first."""
+        if self.on_orphan == "error":
+            raise orphan_error(count_orphans(self.closure))
+        if self.on_orphan == "null" and not null_columns(self.closure, fk):
+            counts = count_orphans(self.closure)
+            error = orphan_error({fk.label: counts.get(fk.label, 0)})
+            error.hint = 'the key may not be NULL: pass on_orphan="keep"'
+            raise error
+
+    def _can_look_up(self, fk: ForeignKey, prepared: Prepared) -> bool:
+        chosen = self.closure.chosen
+        parent = chosen.get(fk.parent)
+        known = self._sets.get((fk.parent, fk.parent_columns[0]))
+        return (
+            len(fk.columns) == 1
+            and prepared.source.whole
+            and parent is not None
+            and parent.whole is not None
+            and self._rank[fk.parent] < self._rank[fk.table]
+            and known is not None
+            and known.usable
+            and prepared.table.column(fk.columns[0]).type == _MASK
+        )
+
+    def _remember(self, prepared: Prepared) -> None:
+        """Make room for the integer keys that later tables look up."""
+        if not prepared.source.whole:
+            return
+        for fk in self.closure.plan.schema.children_of(prepared.table.name):
+            if fk.enforced or len(fk.parent_columns) != 1 or fk.is_self:
+                continue
+            name = fk.parent_columns[0]
+            if name in prepared.table.by_name and prepared.table.column(name).type == _MASK:
+                self._sets.setdefault((prepared.table.name, name), KeySet())
+
+    def batches(self, prepared: Prepared) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table.
+
+        Raises
+        ------
+        OrphanError, ValueLossError, DatabaseError, Cancelled
+        """
+        closure, name = self.closure, prepared.table.name
+        keysets = [(column, keys) for (table, column), keys in self._sets.items() if table == name]
+        lookups = [(fk, self._sets[fk.parent, fk.parent_columns[0]]) for fk in prepared.looked_up]
+        for read in closure.db.dialect.read(closure.conn, prepared.table, prepared.source):
+            closure.check()
+            batch = read
+            for column, keys in keysets:
+                keys.add(batch.column(column))
+            for fk, keys in lookups:
+                missing = keys.missing(batch.column(fk.columns[0]))
+                count = int(missing.sum())
+                if count:
+                    prepared.orphans[fk.label] = prepared.orphans.get(fk.label, 0) + count
+                    self._decide(fk)
+                    if self.on_orphan == "null":
+                        batch = with_nulls(batch, fk.columns, missing)
+            yield masked(batch, prepared) if prepared.masks else batch
+
+
+def masked(batch: pa.RecordBatch, prepared: Prepared) -> pa.RecordBatch:
+    """Set to NULL what the mask columns of a batch say, and take those columns away."""
+    for mask, columns in prepared.masks:
+        hits = batch.column(mask).to_numpy(zero_copy_only=False) == 1
+        if hits.any():
+            batch = with_nulls(batch, columns, hits)
+    width = batch.num_columns - len(prepared.masks)
+    return batch.select(list(range(width)))
+
+
+def with_nulls(
+    batch: pa.RecordBatch, columns: Sequence[str], where: np.ndarray[Any, np.dtype[np.bool_]]
+) -> pa.RecordBatch:
+    """Return a batch with NULL in some columns of some rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    mask = pa.array(where)
+    for name in columns:
+        column = batch.column(name)
+        nulled = pc.if_else(mask, pa.scalar(None, column.type), column)
+        batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), nulled)
+    return batch
+
+
+class DatabaseRows:
+    """All rows of a database in one snapshot, in the form in which a package gives them.
+
+    Parameters
+    ----------
+    db : Database
+    tables : sequence of str, optional
+        Only these; all if not given.
+
+    Examples
+    --------
+    >>> import sqlalchemy as sa
+    >>> from datatransfer.database.connection import Database
+    >>> db = Database("sqlite://")
+    >>> with db.engine.begin() as conn:
+    ...     _ = conn.execute(sa.text("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"))
+    ...     _ = conn.execute(sa.text("INSERT INTO users VALUES (1, 'Ann')"))
+    >>> with DatabaseRows(db) as rows:
+    ...     [batch.num_rows for batch in rows.batches("users")]
+    [1]
+    """
+
+    def __init__(self, db: Database, tables: Sequence[str] | None = None) -> None:
+        self.db = db
+        self._names = list(tables) if tables is not None else list(db.schema.tables)
+        for name in self._names:
+            db.schema.table(name)
+        self._stack = ExitStack()
+        self._conn: sa.Connection | None = None
+
+    def __enter__(self) -> DatabaseRows:
+        self._conn = self._conn or self._stack.enter_context(self.db.dialect.snapshot())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the snapshot."""
+        self._conn = None
+        self._stack.close()
+
+    @property
+    def _open(self) -> sa.Connection:
+        if self._conn is None:
+            raise UsageError("the rows of a database are read in one snapshot", hint="use it in a with statement")
+        return self._conn
+
+    @property
+    def origin(self) -> uuid.UUID:
+        """Which database it is."""
+        return self.db.origin
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The tables with definite types."""
+        resolve, conn = self.db.dialect.resolve_types, self._open
+        tables = {name: resolve(conn, self.db.schema.tables[name], RowSource()) for name in self._names}
+        return Schema({name: self._keyed(table) for name, table in tables.items()}, self.db.schema.left_out)
+
+    def _keyed(self, table: Table) -> Table:
+        """Return the table without its key where rows have NULL in it, as an export does."""
+        loose = [self.db.dialect.quote(name) for name in table.key if table.column(name).nullable]
+        if not loose:
+            return table
+        nulls = " OR ".join(f"t.{name} IS NULL" for name in loose)
+        rows = f"SELECT 1 FROM {self.db.dialect.from_sql(table)} t WHERE {nulls}"
+        found = self.db.dialect.execute(self._open, f"SELECT CASE WHEN EXISTS ({rows}) THEN 1 ELSE 0 END").scalar_one()
+        return replace(table, key=(), key_kind="none") if found else table
+
+    def batches(self, table: str, batch_rows: int = 65536) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of a table."""
+        yield from self.db.dialect.read(self._open, self.schema.table(table), RowSource(), batch_rows=batch_rows)
+
+
+def database_digest(db: Database, tables: Sequence[str] | None = None) -> str:
+    """Return the semantic digest of a database: equal to that of a package or database with the same content."""
+    from datatransfer.package.digest import semantic_digest
+
+    with DatabaseRows(db, tables) as rows:
+        return semantic_digest(rows.schema, rows.batches)
