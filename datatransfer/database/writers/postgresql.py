@@ -75,17 +75,30 @@ class PostgreSQLWriter(Writer):
             self.run(f"ANALYZE {name}")
 
     def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        from datatransfer.database.dialects.postgresql import adbc_connect
-
         iterator = iter(batches)
         first = next(iterator, None)
         if first is None:
             return 0
-        adbc = adbc_connect(self.db.engine)
+        adbc = self._adbc()
         stream = chain([first], iterator)
         if adbc is None:
             return self._copy(kind, number, schema, stream)
         return self._ingest(adbc, self._bare_stage_name(kind, number), schema, stream)
+
+    def _adbc(self) -> Any:
+        """Return a second connection, by ADBC, or None where that is not installed or the driver is another one."""
+        try:
+            import adbc_driver_postgresql.dbapi as adbc
+        except ImportError:
+            return None
+        info = getattr(self.conn.connection.dbapi_connection, "info", None)
+        if info is None or not hasattr(info, "get_parameters"):
+            return None
+        # ADBC brings its own libpq, whose default socket folder differs: the host is always named.
+        known = {**info.get_parameters(), "host": info.host, "port": str(info.port), "password": info.password}
+        names = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey")
+        pairs = [(n, str(known[n])) for n in names if known.get(n)]
+        return adbc.connect(" ".join(f"{n}='{_escaped(v)}'" for n, v in pairs))
 
     def _ingest(self, adbc: Any, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         import pyarrow as pa
@@ -276,6 +289,10 @@ class PostgreSQLWriter(Writer):
 def _literal(text: str) -> str:
     escaped = text.replace("'", "''")
     return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _text(value: object) -> str:
