@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from datatransfer.database.filestores import FolderStore
 
@@ -127,23 +128,27 @@ def sample_database(folder: str | os.PathLike[str], *, seed: int = 0, size: int 
 
 
 def _create_tables(engine: sa.Engine) -> None:
-    """Create the tables from a copy of the models' metadata, and the indexes in the order of their names.
+    """Create what is missing of the tables, in an order that does not change from run to run.
 
-    Where the foreign keys of a cycle are added by ALTER TABLE, SQLAlchemy marks them, in the metadata itself, as not to
-    be written inline (sqlalchemy/sqlalchemy#12382), and the next SQLite file made by the same process would lack them.
-    It keeps a table's indexes in a set, in whose order the file's bytes would differ from run to run.
+    ``MetaData.create_all`` takes indexes from a set. And where it adds the foreign keys of a cycle by ALTER TABLE, it
+    marks them in the models' own metadata as not to be written inline (sqlalchemy/sqlalchemy#12382), so that the next
+    SQLite file made by the same process would lack them.
     """
-    from datatransfer.sample.models import Base
+    from datatransfer.sample.models import Base, Dataset
 
-    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    indexes = []
-    for original in Base.metadata.tables.values():
-        table = original.to_metadata(copy)
-        indexes += sorted(table.indexes, key=lambda index: str(index.name))
-        table.indexes.clear()
-    copy.create_all(engine)
-    for index in indexes:
-        index.create(engine, checkfirst=True)
+    cycle = [fk.constraint for fk in Dataset.__table__.c.current_version_id.foreign_keys]
+    with engine.begin() as conn:
+        there = set(sa.inspect(conn).get_table_names())
+        missing = [table for name, table in Base.metadata.tables.items() if name not in there]
+        alters = conn.dialect.supports_alter
+        for table in missing:
+            inline = [key for key in table.foreign_key_constraints if not (alters and key in cycle)]
+            conn.execute(CreateTable(table, include_foreign_key_constraints=inline))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                conn.execute(CreateIndex(index))
+        for constraint in cycle:
+            if alters and constraint is not None and constraint.table in missing:
+                conn.execute(AddConstraint(constraint, isolate_from_table=False))
 
 
 @contextmanager
