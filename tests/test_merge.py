@@ -1,0 +1,285 @@
+"""Merging into a database that already holds other rows, mostly under the same keys."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+import datatransfer as dt
+from tests.support.copies import empty_copy
+from tests.support.digest import assert_contains, assert_equal, exact_digest
+from tests.support.loaders import Library
+from tests.support.servers import Databases
+from tests.support.transfer import DIALECTS, export_all, import_into, written
+
+SHOP = (
+    "CREATE TABLE customers (id INTEGER PRIMARY KEY, email VARCHAR(50) UNIQUE, name VARCHAR(50))",
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50), "
+    "FOREIGN KEY (customer_id) REFERENCES customers (id), FOREIGN KEY (parent_id) REFERENCES orders (id))",
+    "CREATE TABLE items (order_id INTEGER NOT NULL, line INTEGER NOT NULL, sku VARCHAR(20), PRIMARY KEY (order_id, line), "
+    "FOREIGN KEY (order_id) REFERENCES orders (id))",
+    "CREATE TABLE notes (item_order INTEGER, item_line INTEGER, body VARCHAR(50), "
+    "FOREIGN KEY (item_order, item_line) REFERENCES items (order_id, line))",
+)
+# What an order is, without any key: who, what, under which other order, with which notes.
+MEANING = """
+SELECT c.email, o.note, p.note, i.line, i.sku, n.body
+FROM orders o JOIN customers c ON c.id = o.customer_id LEFT JOIN orders p ON p.id = o.parent_id
+LEFT JOIN items i ON i.order_id = o.id LEFT JOIN notes n ON n.item_order = i.order_id AND n.item_line = i.line
+"""
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _shop(databases: Databases, dialect: str, name: str, *, first: int = 1, count: int = 20) -> str:
+    """Make a shop whose rows all say whose they are, under integer keys from ``first`` on."""
+    url = databases.create(dialect)
+    keys = range(first, first + count)
+    with _connected(url) as connection:
+        for statement in SHOP:
+            connection.exec_driver_sql(statement)
+        for statement, rows in {
+            "INSERT INTO customers VALUES (:a, :b, :c)": [
+                {"a": k, "b": f"{name}{k}@example.org", "c": f"{name} {k}"} for k in keys
+            ],
+            "INSERT INTO orders VALUES (:a, :b, :c, :d)": [
+                {"a": k, "b": first + (k * 7) % count, "c": k - 1 if k > first and k % 3 else None, "d": f"{name} {k}"}
+                for k in keys
+            ],
+            "INSERT INTO items VALUES (:a, :b, :c)": [
+                {"a": k, "b": line, "c": f"{name}-{k}-{line}"} for k in keys for line in (1, 2)
+            ],
+            "INSERT INTO notes VALUES (:a, :b, :c)": [
+                {"a": k if k % 2 else None, "b": 1 if k % 2 else None, "c": f"{name} {k}"} for k in keys
+            ],
+        }.items():
+            connection.execute(sa.text(statement), rows)
+    return url
+
+
+def _meaning(url: str) -> list[tuple[object, ...]]:
+    with _connected(url) as connection:
+        return sorted(map(tuple, connection.exec_driver_sql(MEANING)), key=repr)
+
+
+def _broken_references(url: str) -> dict[str, int]:
+    """Count, by SQL alone, the references whose parent does not exist."""
+    found = {}
+    with _connected(url) as connection:
+        inspector = sa.inspect(connection)
+        quote = connection.dialect.identifier_preparer.quote
+        for table in inspector.get_table_names():
+            for fk in inspector.get_foreign_keys(table):
+                pairs = list(zip(fk["constrained_columns"], fk["referred_columns"], strict=True))
+                joined = " AND ".join(f"p.{quote(parent)} = c.{quote(child)}" for child, parent in pairs)
+                given = " AND ".join(f"c.{quote(child)} IS NOT NULL" for child, _ in pairs)
+                sql = (
+                    f"SELECT count(*) FROM {quote(table)} c WHERE {given} AND NOT EXISTS "
+                    f"(SELECT 1 FROM {quote(fk['referred_table'])} p WHERE {joined})"
+                )
+                if count := connection.exec_driver_sql(sql).scalar_one():
+                    found[f"{table}.{fk['constrained_columns']}"] = count
+    return found
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_everything_is_remapped_and_no_row_of_the_target_touched(
+    databases: Databases, tmp_path: Path, dialect: str
+) -> None:
+    source, target = _shop(databases, dialect, "left"), _shop(databases, dialect, "right", count=25)
+    before, meant = exact_digest(target), sorted(_meaning(source) + _meaning(target), key=repr)
+    package = export_all(source, tmp_path / "package.zip")
+    receipt = import_into(package, target)
+    assert written(receipt) == sum(exact_digest(source).rows.values())
+    after = exact_digest(target)
+    assert_contains(after, before)
+    assert after.rows == {name: rows + exact_digest(source).rows[name] for name, rows in before.rows.items()}
+    assert _broken_references(target) == {}
+    assert _meaning(target) == meant
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_importing_twice_writes_nothing(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    source, target = _shop(databases, dialect, "left"), _shop(databases, dialect, "right")
+    package = export_all(source, tmp_path / "package.zip")
+    import_into(package, target)
+    after = exact_digest(target)
+    again = import_into(package, target)
+    assert written(again) == 0
+    assert_equal(after, exact_digest(target))
+    assert dict(zip(again.summary["table"], again.summary["reused"], strict=True))["orders"] == 20
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_id_map_leads_from_every_source_row_to_its_copy(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    source, target = _shop(databases, dialect, "left"), _shop(databases, dialect, "right")
+    receipt = import_into(export_all(source, tmp_path / "package.zip"), target)
+    mapped = receipt.id_map("orders")
+    assert len(mapped) == mapped["source.id"].nunique() == mapped["target.id"].nunique() == 20
+    with _connected(source) as left, _connected(target) as right:
+        wanted = dict(left.exec_driver_sql("SELECT id, note FROM orders").all())
+        found = dict(right.exec_driver_sql("SELECT id, note FROM orders").all())
+    assert all(wanted[s] == found[t] for s, t in zip(mapped["source.id"], mapped["target.id"], strict=True))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_next_insert_of_the_application_works(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    counted = {
+        "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "postgresql": "INTEGER PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY",
+        "mariadb": "INTEGER PRIMARY KEY AUTO_INCREMENT",
+    }[dialect]
+    source = databases.create(dialect)
+    with _connected(source) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE t (id {counted}, v VARCHAR(9))")
+    target = empty_copy(source, databases)
+    with _connected(source) as connection:
+        connection.exec_driver_sql("INSERT INTO t (id, v) VALUES (5, 'a'), (70, 'b')")
+    import_into(export_all(source, tmp_path / "package.zip"), target)
+    with _connected(target) as connection:
+        connection.exec_driver_sql("INSERT INTO t (v) VALUES ('own')")
+        ids = dict(connection.exec_driver_sql("SELECT v, id FROM t").all())
+    assert ids["own"] > 70
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_chinook_merges_into_another_chinook(
+    library: Library, databases: Databases, tmp_path: Path, dialect: str
+) -> None:
+    source, target = library.url("chinook", dialect), library.copy(databases, "chinook", dialect)
+    quote = "`" if dialect == "mariadb" else '"'
+    with _connected(target) as connection:  # other artists and tracks under the same keys
+        for table, column in (("Artist", "Name"), ("Track", "Name"), ("Album", "Title"), ("Customer", "Email")):
+            name = f"{quote}{column}{quote}"
+            value = f"CONCAT('x', {name})" if dialect == "mariadb" else f"'x' || {name}"
+            connection.exec_driver_sql(f"UPDATE {quote}{table}{quote} SET {name} = {value}")
+    before = exact_digest(target)
+    package = export_all(source, tmp_path / "package.zip")
+    receipt = import_into(package, target)
+    after = exact_digest(target)
+    assert_contains(after, before)
+    assert sum(after.rows.values()) == sum(before.rows.values()) + written(receipt)
+    assert _broken_references(target) == {}
+    assert written(import_into(package, target)) == 0
+
+
+def test_matching_rows_are_reused_updated_or_refused(databases: Databases, tmp_path: Path) -> None:
+    source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
+    with _connected(target) as connection:
+        connection.exec_driver_sql("UPDATE customers SET name = 'changed' WHERE id = 3")
+    package = export_all(source, tmp_path / "package.zip")
+    match_on = {"customers": ["email"]}
+    skipping = databases.create("sqlite", template=target)
+    receipt = import_into(package, skipping, match_on=match_on)
+    row = receipt.summary.set_index("table").loc["customers"]
+    assert (row["inserted"], row["reused"], row["skipped"]) == (0, 19, 1)
+    updating = databases.create("sqlite", template=target)
+    receipt = import_into(package, updating, match_on=match_on, on_match="update")
+    assert receipt.summary.set_index("table").loc["customers"]["updated"] == 1
+    with _connected(updating) as connection:
+        assert connection.exec_driver_sql("SELECT name FROM customers WHERE id = 3").scalar_one() == "left 3"
+    before = exact_digest(target)
+    with pytest.raises(dt.ConflictError):
+        import_into(package, target, match_on=match_on, on_match="error")
+    assert_equal(before, exact_digest(target))
+
+
+def test_a_clash_is_refused_or_reused_as_asked(databases: Databases, tmp_path: Path) -> None:
+    source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
+    package = export_all(source, tmp_path / "package.zip")
+    before = exact_digest(target)
+    with pytest.raises(dt.ConflictError):
+        import_into(package, target)
+    assert_equal(before, exact_digest(target))
+    receipt = import_into(package, target, on_clash="reuse")
+    assert receipt.summary.set_index("table").loc["customers"]["reused"] == 20
+    assert _broken_references(target) == {}
+
+
+def test_copies_get_uuids_of_their_own(databases: Databases, tmp_path: Path) -> None:
+    source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "right")
+    package = export_all(source, tmp_path / "package.zip")
+    with _connected(source) as connection:
+        orders = connection.exec_driver_sql("SELECT count(*) FROM orders").scalar_one()
+    import_into(package, target, identity="copy")
+    with _connected(target) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM orders WHERE note LIKE 'left%'").scalar_one() == orders
+
+
+# --- a part of a database -----------------------------------------------------------------------------------------
+
+ONE_CUSTOMER = {
+    "Customer": "SELECT * FROM Customer WHERE CustomerId = 17",
+    "Invoice": "SELECT * FROM Invoice WHERE CustomerId = 17",
+    "InvoiceLine": "SELECT l.* FROM InvoiceLine l JOIN Invoice i USING (InvoiceId) WHERE i.CustomerId = 17",
+    "Employee": """
+        WITH RECURSIVE bosses(id) AS (
+            SELECT SupportRepId FROM Customer WHERE CustomerId = 17
+            UNION SELECT e.ReportsTo FROM Employee e JOIN bosses b ON e.EmployeeId = b.id WHERE e.ReportsTo IS NOT NULL)
+        SELECT * FROM Employee WHERE EmployeeId IN (SELECT id FROM bosses)""",
+    "Track": "SELECT * FROM Track WHERE TrackId IN (SELECT l.TrackId FROM InvoiceLine l JOIN Invoice i "
+    "USING (InvoiceId) WHERE i.CustomerId = 17)",
+}
+_TRACKS = "(SELECT l.TrackId FROM InvoiceLine l JOIN Invoice i USING (InvoiceId) WHERE i.CustomerId = 17)"
+for _table, _key in (("Album", "AlbumId"), ("Genre", "GenreId"), ("MediaType", "MediaTypeId")):
+    ONE_CUSTOMER[_table] = (
+        f"SELECT * FROM {_table} WHERE {_key} IN (SELECT {_key} FROM Track WHERE TrackId IN {_TRACKS})"
+    )
+ONE_CUSTOMER["Artist"] = (
+    "SELECT * FROM Artist WHERE ArtistId IN (SELECT ArtistId FROM Album WHERE AlbumId IN "
+    f"(SELECT AlbumId FROM Track WHERE TrackId IN {_TRACKS}))"
+)
+
+
+@pytest.mark.parametrize("asked", ["where", "keys"])
+def test_one_customer_of_chinook_is_what_a_hand_written_query_gives(
+    library: Library, databases: Databases, tmp_path: Path, asked: str
+) -> None:
+    source, target = library.url("chinook"), library.empty(databases, "chinook")
+    with dt.Database(source) as db:
+        builder = dt.PackageBuilder(db)
+        if asked == "where":
+            builder.add("Customer", where="CustomerId = :id", params={"id": 17})
+        else:
+            builder.add("Customer", keys=pd.DataFrame({"CustomerId": [17]}))
+        package = builder.build(tmp_path / "package.zip", progress=False)
+    import_into(package, target)
+    for table, query in ONE_CUSTOMER.items():
+        assert _rows_of(target, f"SELECT * FROM {table}") == _rows_of(source, query), table
+    for table in ("Playlist", "PlaylistTrack"):
+        assert _rows_of(target, f"SELECT * FROM {table}") == []
+
+
+def _rows_of(url: str, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(str(make_url(url).database))) as connection:
+        return sorted(connection.execute(query).fetchall(), key=repr)
+
+
+def test_a_subset_joins_a_target_that_has_its_parents(library: Library, databases: Databases, tmp_path: Path) -> None:
+    source = library.url("chinook")
+    target = library.copy(databases, "chinook")
+    with dt.Database(source) as db:
+        package = dt.PackageBuilder(db).add("Invoice", keys=[1, 2, 3]).build(tmp_path / "p.zip", progress=False)
+    before = exact_digest(target)
+    receipt = import_into(package, target, match_on=_primary_keys(source))
+    assert written(receipt) == 0
+    assert_equal(before, exact_digest(target))
+
+
+def _primary_keys(url: str) -> dict[str, list[str]]:
+    with dt.Database(url) as db:
+        return {table.name: list(table.key) for table in db.schema}
