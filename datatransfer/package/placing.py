@@ -1,0 +1,83 @@
+"""Putting a finished package where it belongs, all of it or nothing; and errors of the file system as our own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from datatransfer.errors import PackageError, PackageExistsError
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space or choose another place",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another place",
+    errno.EFBIG: "the file would exceed what the system allows: choose another place",
+    errno.ENOENT: "the folder does not exist: create it first",
+    errno.EACCES: "the folder may not be written: choose another place",
+    errno.EROFS: "the folder may not be written: choose another place",
+}
+
+
+@contextlib.contextmanager
+def put_aside_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into a `PackageError` that names the destination.
+
+    Raises
+    ------
+    PackageError
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        hint = _HINTS.get(error.errno or 0, "")
+        raise PackageError(f"cannot be written: {reason}", where=str(path), hint=hint) from error
+
+
+def is_there(path: str | Path) -> bool:
+    """Say whether a name is taken, by a broken link too."""
+    return os.path.lexists(path)
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise if a destination is taken and may not be overwritten.
+
+    Raises
+    ------
+    PackageExistsError
+    """
+    if is_there(path) and not overwrite:
+        raise PackageExistsError("is already there", where=str(path), hint="pass overwrite=True to replace it")
+
+
+def place_file(beside: str, path: Path, *, overwrite: bool) -> None:
+    """Move a finished file into place; without ``overwrite`` never onto another, even one that came meanwhile."""
+    if overwrite:
+        Path(beside).replace(path)
+        return
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        refuse_existing(path, overwrite=False)
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        # a file system without hard links: the check and the move cannot be one step
+        refuse_existing(path, overwrite=False)
+        Path(beside).replace(path)
+        return
+    Path(beside).unlink()
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename in a folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
