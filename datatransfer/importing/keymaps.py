@@ -166,6 +166,7 @@ class KnownKeys:
             schema = batch.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
             self.writer.load("l", number, schema, [batch])
             self.writer.index("l", number, [f"s{i}" for i in range(len(source))])
+            self.writer.analyze("l", number)
             found.append(KnownTable(sql, stage_columns, tuple(target_kinds), native))
         return found
 

@@ -112,6 +112,7 @@ class Matcher:
             f"FROM {s} s {join.replace('{target}', target)} "
             f"AND NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r) GROUP BY s.r"
         )
+        w.analyze("m", plan.number)
 
     def _match_identity(self, plan: TablePlan) -> None:
         w = self.writer
@@ -214,6 +215,7 @@ class Matcher:
             tail=f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)",
         )
         w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
+        w.analyze("m", plan.number)
 
     # --- keys ---------------------------------------------------------------------------------------------------
 

@@ -111,7 +111,6 @@ class Stager:
             table = StagedTable(number, fits[name])
             self._stage_table(table, staged)
             staged[name] = table
-        self.writer.analyze()
         return staged
 
     def _stage_table(self, table: StagedTable, before: dict[str, StagedTable]) -> None:
@@ -140,6 +139,7 @@ class Stager:
             yield from batches
 
         table.rows = self.writer.load("s", table.number, arrow, all_batches())
+        self.writer.analyze("s", table.number)
 
     @staticmethod
     def _identity_columns(table: StagedTable) -> list[str]:

@@ -188,8 +188,8 @@ class Writer:
         index = self.quote(f"{name}_{'_'.join(columns)}"[:60])
         self.run(f"CREATE INDEX {index} ON {self.quote(name)} ({', '.join(columns)})")
 
-    def analyze(self) -> None:
-        """Tell the planner of the database what was staged."""
+    def analyze(self, kind: str, number: int) -> None:
+        """Tell the query planner of the database what a staging table holds now."""
 
     def drop_stage(self) -> None:
         """Remove the staging tables of this import."""

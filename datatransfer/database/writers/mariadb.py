@@ -102,6 +102,8 @@ class MariaDBWriter(Writer):
         return staged
 
     def same(self, left: str, right: str, column: Column) -> str:
+        if column.declared.lower().startswith("char"):  # CHAR gives its values back without trailing spaces
+            return f"(CAST(RTRIM({left}) AS BINARY) <=> CAST(RTRIM({right}) AS BINARY))"
         if column.type.kind in ("text", "json", "enum", "native", "uuid"):
             return f"(CAST({left} AS BINARY) <=> CAST({right} AS BINARY))"
         return f"({left} <=> {right})"

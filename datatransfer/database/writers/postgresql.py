@@ -70,9 +70,8 @@ class PostgreSQLWriter(Writer):
         index = self.quote(f"{self._bare_stage_name(kind, number)}_{'_'.join(columns)}"[:60])
         self.run(f"CREATE INDEX IF NOT EXISTS {index} ON {self.stage_name(kind, number)} ({', '.join(columns)})")
 
-    def analyze(self) -> None:
-        for name in self._created:
-            self.run(f"ANALYZE {name}")
+    def analyze(self, kind: str, number: int) -> None:
+        self.run(f"ANALYZE {self.stage_name(kind, number)}")
 
     def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
         iterator = iter(batches)
