@@ -21,7 +21,6 @@ from datatransfer.exporting.preview import Selection, preview
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
-
     from datatransfer.database.connection import Database
     from datatransfer.package.package import DataPackage
 

@@ -25,7 +25,8 @@ from datatransfer.database.dialects.base import RowSource
 from datatransfer.errors import SelectionError
 from datatransfer.exporting import roots as _roots
 from datatransfer.exporting.conditions import condition_sql
-from datatransfer.exporting.keytables import KeyTable, KeyTables, key_tables
+from datatransfer.exporting.keytables import KeyTable, KeyTables
+from datatransfer.exporting.keyvariants import key_tables
 from datatransfer.exporting.plan import Plan, Root, Rule
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ForeignKey, Table

@@ -133,6 +133,6 @@ def _value(table: Table, column: Column, given: Any) -> Any:
             where=f"{table.name}.{column.name}",
             hint=hint,
         )
-    if kind == "integer" and not -(2**63) <= int(value) < 2**64:
+    if kind == "integer" and not -(2**63) <= given < 2**64:
         raise KeyValueError("a key is no 64-bit integer", where=f"{table.name}.{column.name}")
     return value

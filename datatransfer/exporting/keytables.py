@@ -2,7 +2,7 @@
 
 A selected table has one key table with columns ``k0, k1, …`` (its key, or what names a row where it has none), ``gen``
 (in which step the row was reached) and ``edge`` (by what). No statement opens a key table twice, because MySQL cannot do
-that with temporary tables. What differs between databases stands in the variants at the end.
+that with temporary tables. What differs between databases stands in `keyvariants`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class KeyTables:
             for c, p in zip(fk.columns, fk.parent_columns, strict=True)
         )
 
-    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
+    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:  # noqa: ARG002
         """Return the condition that two values of a reference are equal."""
         return f"{parent_sql} = {child_sql}"
 
@@ -149,7 +149,7 @@ class KeyTables:
         """Return the condition that a row refers to anything at all: no column of the key is NULL."""
         return " AND ".join(f"{self.column(alias, name)} IS NOT NULL" for name in fk.columns)
 
-    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:
+    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:  # noqa: ARG002
         """Return whether the keys of the parent's key table can be compared with the child's columns directly."""
         return (
             bool(parent.key) and set(fk.parent_columns) == set(parent.key) and len(set(fk.columns)) == len(parent.key)
@@ -243,7 +243,7 @@ class KeyTables:
     def add_through(self, keys: KeyTable, table: Table, exprs: Sequence[str], tail: str, marks: tuple[int, int]) -> int:
         """Like `add` where the query reads `keys` itself: what it finds rests in a table between."""
         between = self.create(table, unique=False)
-        self.run(f"INSERT INTO {between.name} ({', '.join(between.columns)}) SELECT DISTINCT {', '.join(exprs)} {tail}")
+        self.run(f"INSERT INTO {between.name} SELECT DISTINCT {', '.join(exprs)}, 0, 0 {tail}")
         gen, edge = marks
         added = self.add(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", gen, edge)
         self.drop(between)
@@ -262,7 +262,7 @@ class KeyTables:
         self.run(self.add_sql(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", 0, 0))
         self.drop(between)
 
-    def second(self, table: Table, keys: KeyTable) -> KeyTable:
+    def second(self, table: Table, keys: KeyTable) -> KeyTable:  # noqa: ARG002
         """Return a table with the same keys for a statement that reads `keys` already."""
         return keys
 
@@ -275,159 +275,3 @@ class KeyTables:
         """Drop everything that was made, so that a pooled connection goes back as it came."""
         while self.drops and self._made:
             self.run(f"DROP TABLE {self._made.pop()}")
-
-
-class SqliteKeyTables(KeyTables):
-    """SQLite: columns without affinity, so that 1 and '1' stay two keys."""
-
-    # CROSS JOIN fixes the order: from the selected keys through the index, never a scan of the whole table per key.
-    join_word = "CROSS JOIN"
-    drops = False  # the snapshot's rollback takes them away
-
-    def __init__(self, conn: sa.Connection, dialect: Dialect) -> None:
-        super().__init__(conn, dialect)
-        # SQLite's own default of 2 MB makes it sort millions of keys through the disk.
-        self._cache = self.number("PRAGMA temp.cache_size")
-        self.run("PRAGMA temp.cache_size = -131072")
-
-    def drop_all(self) -> None:
-        """Give the connection its own cache size back; the tables go with the snapshot."""
-        self.run(f"PRAGMA temp.cache_size = {self._cache}")
-
-    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
-        columns = ", ".join(keys.columns)
-        key = f", PRIMARY KEY ({keys.unique_columns})) WITHOUT ROWID" if keys.unique else ")"
-        self.run(f"CREATE TEMP TABLE {keys.name} ({columns}, gen INTEGER, edge INTEGER{key}")
-
-    def index_generations(self, keys: KeyTable) -> None:
-        """Make the keys of one generation quick to find."""
-        self.run(f"CREATE INDEX temp.{keys.name}_g ON {keys.name} (gen)")
-
-    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
-        """Return the statement of `add`."""
-        return f"INSERT OR IGNORE INTO {keys.name} SELECT {', '.join(exprs)}, {gen}, {edge} {tail}"
-
-    def source(self, table: Table, keys: KeyTable) -> RowSource:
-        """Return how the rows of a key table are read."""
-        # IN lets SQLite go through the keys in order; as a join it would rather scan the table to save the sorting.
-        row = ", ".join(self.key_of(table, "t"))
-        left = row if keys.width == 1 else f"({row})"
-        return RowSource(where=f"{left} IN (SELECT {', '.join(keys.columns)} FROM {keys.name})", whole=False)
-
-    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:
-        """Return whether keys can be compared without the parent's own columns."""
-        # Only integers compare the same without the parent's affinity and collation.
-        pairs = zip(fk.columns, fk.parent_columns, strict=True)
-        plain = all(
-            {affinity(child.column(c).declared), affinity(parent.column(p).declared)} == {"integer"} for c, p in pairs
-        )
-        return plain and super().is_direct(fk, child, parent)
-
-    def exact(self, column_sql: str, key_sql: str) -> str:
-        """Return the condition that a column holds a key of the same storage class."""
-        classes = f"typeof({column_sql}) = typeof({key_sql})"
-        numbers = " AND ".join(f"typeof({sql}) IN ('integer', 'real')" for sql in (column_sql, key_sql))
-        return f"{column_sql} = {key_sql} AND ({classes} OR ({numbers}))"
-
-    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
-        """Return the condition that two values of a reference are equal."""
-        plain = super().equal(parent, parent_sql, child, child_sql)
-        if affinity(parent.declared) != "none" or affinity(child.declared) == "none":
-            return plain
-        # A parent column without affinity holds 1 and '1' apart, but the child's affinity would make them equal.
-        classes = f"typeof({parent_sql}) = typeof({child_sql})"
-        numbers = " AND ".join(f"typeof({sql}) IN ('integer', 'real')" for sql in (parent_sql, child_sql))
-        return f"{plain} AND ({classes} OR ({numbers}))"
-
-
-class PostgresqlKeyTables(KeyTables):
-    """PostgreSQL: columns take the key's own type and collation; tables go with the snapshot's transaction."""
-
-    drops = False
-    text = "CAST('' AS TEXT)"
-
-    def add(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> int:
-        """Insert new keys, see the base."""
-        added = super().add(keys, exprs, tail, gen, edge)
-        if added > 1000:
-            self.run(f"ANALYZE {keys.name}")  # a temporary table has no statistics of its own accord
-        return added
-
-    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
-        """Return the statement of `add`."""
-        select = f"SELECT DISTINCT {', '.join(exprs)}, {gen}, {edge} {tail}"
-        return f"INSERT INTO {keys.name} {select} ON CONFLICT DO NOTHING"
-
-
-class MariadbKeyTables(KeyTables):
-    """MariaDB and MySQL: columns take the key's own type and collation."""
-
-    text = "CAST('' AS CHAR(4000))"
-
-    def second(self, table: Table, keys: KeyTable) -> KeyTable:
-        """Return a copy."""
-        copy = self.create(table, unique=keys.unique)
-        self.run(f"INSERT INTO {copy.name} SELECT * FROM {keys.name}")
-        return copy
-
-    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
-        shape = ", ".join(f"{expr} AS {name}" for expr, name in zip(exprs, keys.columns, strict=True))
-        key = f"(PRIMARY KEY ({keys.unique_columns}))" if keys.unique else ""
-        marks = "CAST(0 AS SIGNED) AS gen, CAST(0 AS SIGNED) AS edge"
-        source = f"SELECT {shape}, {marks} FROM {self.from_table(table, 't')} WHERE 1 = 0"
-        self.run(f"CREATE TEMPORARY TABLE {keys.name} {key} ENGINE=InnoDB {source}")
-
-    def add_sql(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> str:
-        """Return the statement of `add`."""
-        return f"INSERT IGNORE INTO {keys.name} SELECT {', '.join(exprs)}, {gen}, {edge} {tail}"
-
-    def drop(self, keys: KeyTable) -> None:
-        """Drop a key table."""
-        self.run(f"DROP TEMPORARY TABLE {keys.name}")
-        self._made.remove(keys.name)
-
-    def drop_all(self) -> None:
-        """Drop everything that was made."""
-        while self._made:
-            self.run(f"DROP TEMPORARY TABLE {self._made.pop()}")
-
-
-class StandardKeyTables(KeyTables):
-    """Databases that know no LIMIT: SQL:2008's own words."""
-
-    def limit(self, rows: int) -> str:
-        """Return the end of a query that wants only the first rows."""
-        return f"FETCH FIRST {rows} ROWS ONLY"
-
-
-VARIANTS: dict[str, type[KeyTables]] = {
-    "sqlite": SqliteKeyTables,
-    "postgresql": PostgresqlKeyTables,
-    "mariadb": MariadbKeyTables,
-    "mysql": MariadbKeyTables,
-    "oracle": StandardKeyTables,
-    "mssql": StandardKeyTables,
-}
-
-
-def key_tables(conn: sa.Connection, dialect: Dialect) -> KeyTables:
-    """Return the variant for a database, the standard one where there is none."""
-    return VARIANTS.get(dialect.name, KeyTables)(conn, dialect)
-
-
-def affinity(declared: str) -> str:
-    """Return SQLite's affinity of a declared type (https://sqlite.org/datatype3.html#determination_of_column_affinity).
-
-    Examples
-    --------
-    >>> affinity("VARCHAR(20)"), affinity("BIGINT"), affinity(""), affinity("DECIMAL(10,2)")
-    ('text', 'integer', 'none', 'numeric')
-    """
-    name = declared.upper()
-    if "INT" in name:
-        return "integer"
-    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
-        return "text"
-    if "BLOB" in name or not name or name == "ANY":
-        return "none"
-    return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"

@@ -1,0 +1,127 @@
+"""DependencyGraph: order, cycles, and pictures that are safe and the same every time."""
+
+from __future__ import annotations
+
+import random
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import Column, ForeignKey, Schema, Table
+from datatransfer.schema.values import LogicalType
+
+INTEGER = LogicalType("integer")
+
+
+def schema_of(*edges: tuple[str, str, bool], tables: tuple[str, ...] = ()) -> Schema:
+    """Make a schema from (child, parent, nullable)."""
+    names = dict.fromkeys([*tables, *(name for child, parent, _ in edges for name in (child, parent))])
+    made = {}
+    for name in names:
+        own = [(f"r{n}", parent, null) for n, (child, parent, null) in enumerate(edges) if child == name]
+        columns = (Column("id", INTEGER, nullable=False), *(Column(c, INTEGER, nullable=null) for c, _, null in own))
+        keys = tuple(ForeignKey(name, (column,), parent, ("id",)) for column, parent, _ in own)
+        made[name] = Table(name, columns, ("id",), "primary", foreign_keys=keys)
+    return Schema(made)
+
+
+def test_parents_come_first_and_ties_are_settled_by_name() -> None:
+    graph = DependencyGraph(schema_of(("z", "b", False), ("a", "z", False), tables=("y", "c")))
+    assert graph.order == ("b", "c", "y", "z", "a")
+    assert graph.cycles == []
+
+
+def test_the_order_does_not_depend_on_the_order_of_tables() -> None:
+    edges = [
+        ("b", "a", False),
+        ("c", "a", False),
+        ("d", "b", False),
+        ("d", "c", True),
+        ("a", "d", True),
+        ("e", "e", True),
+    ]
+    orders = set()
+    for seed in range(10):
+        random.Random(seed).shuffle(edges)
+        orders.add(DependencyGraph(schema_of(*edges)).order)
+    assert len(orders) == 1
+
+
+def test_a_cycle_stands_together_and_inside_it_required_parents_come_first() -> None:
+    schema = schema_of(("datasets", "versions", True), ("versions", "datasets", False), ("files", "versions", False))
+    graph = DependencyGraph(schema)
+    assert graph.order == ("datasets", "versions", "files")
+    assert graph.cycles == [("datasets", "versions")]
+
+
+def test_a_table_that_refers_to_itself_is_a_cycle_of_one() -> None:
+    graph = DependencyGraph(schema_of(("folders", "folders", True)))
+    assert graph.cycles == [("folders",)]
+    assert graph.is_cyclic(graph.foreign_keys[0])
+
+
+def test_components_agree_with_networkx() -> None:
+    import networkx as nx
+
+    for seed in range(40):
+        dice = random.Random(seed)
+        names = [f"t{n}" for n in range(dice.randint(1, 12))]
+        edges = [(dice.choice(names), dice.choice(names), True) for _ in range(dice.randint(0, 20))]
+        graph = DependencyGraph(schema_of(*edges, tables=tuple(names)))
+        expected = {frozenset(group) for group in nx.strongly_connected_components(graph.to_networkx())}
+        assert {frozenset(group) for group in graph.components} == expected
+        rank = {name: index for index, group in enumerate(graph.components) for name in group}
+        assert all(rank[fk.parent] <= rank[fk.table] for fk in graph.foreign_keys)
+
+
+def test_a_chain_of_thousands_needs_no_recursion() -> None:
+    edges = [(f"t{n:05}", f"t{n + 1:05}", True) for n in range(3000)]
+    assert DependencyGraph(schema_of(*edges)).order[0] == "t03000"
+
+
+HOSTILE = '<img src=x onerror=alert(1)>"&\u202e\x1b[31m'
+
+
+def test_names_are_escaped_in_every_picture() -> None:
+    graph = DependencyGraph(schema_of((HOSTILE, "b", True), ("b", HOSTILE, True)), counts={HOSTILE: 3, "b": 1})
+    root = ET.fromstring(graph.to_svg())
+    allowed = {"svg", "style", "g", "title", "rect", "text", "path"}
+    assert {element.tag.rpartition("}")[2] for element in root.iter()} <= allowed
+    for text in (graph.to_svg(), graph.to_mermaid()):
+        assert "<img" not in text
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+
+
+def test_the_bundle_holds_text_svg_and_mermaid_and_no_html() -> None:
+    graph = DependencyGraph(schema_of(("items", "orders", False)), counts={"items": 2, "orders": 1}, roots=["orders"])
+    bundle = graph._repr_mimebundle_(include=None, exclude=None)
+    assert set(bundle) == {"text/plain", "image/svg+xml", "text/vnd.mermaid"}
+    assert bundle["text/plain"] == "DependencyGraph(2 tables, 1 foreign key, no cycles)"
+    assert "2 rows" in bundle["image/svg+xml"]
+    assert "<script" not in bundle["image/svg+xml"]
+    assert 'n1 -->|"items.r0"| n0' in bundle["text/vnd.mermaid"]
+    assert graph.to_svg() == DependencyGraph(graph.schema, counts=graph.counts, roots=["orders"]).to_svg()
+
+
+def test_a_graph_of_more_than_500_edges_is_collapsed() -> None:
+    graph = DependencyGraph(schema_of(*[(f"c{n}", "hub", True) for n in range(501)]))
+    bundle = graph._repr_mimebundle_()
+    assert "text/vnd.mermaid" not in bundle
+    assert "too many to draw" in bundle["image/svg+xml"]
+    assert len(bundle["image/svg+xml"]) < 5_000
+    ET.fromstring(bundle["image/svg+xml"])
+
+
+def test_only_counted_tables_are_drawn() -> None:
+    graph = DependencyGraph(schema_of(("items", "orders", False), tables=("other",)), counts={"orders": 1})
+    assert "other" not in graph.to_svg()
+    assert "other" in graph.order
+
+
+@pytest.mark.parametrize("tables", [(), ("alone",)])
+def test_the_smallest_graphs_draw_themselves(tables: tuple[str, ...]) -> None:
+    graph = DependencyGraph(schema_of(tables=tables))
+    ET.fromstring(graph.to_svg())
+    assert graph.to_mermaid().startswith("flowchart")
