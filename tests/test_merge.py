@@ -20,15 +20,15 @@ from tests.support.loaders import Library
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, export_all, import_into, written
 
-SHOP = (
-    "CREATE TABLE customers (id INTEGER PRIMARY KEY, email VARCHAR(50) UNIQUE, name VARCHAR(50))",
-    "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50), "
-    "FOREIGN KEY (customer_id) REFERENCES customers (id), FOREIGN KEY (parent_id) REFERENCES orders (id))",
-    "CREATE TABLE items (order_id INTEGER NOT NULL, line INTEGER NOT NULL, sku VARCHAR(20), PRIMARY KEY (order_id, line), "
-    "FOREIGN KEY (order_id) REFERENCES orders (id))",
-    "CREATE TABLE notes (item_order INTEGER, item_line INTEGER, body VARCHAR(50), "
-    "FOREIGN KEY (item_order, item_line) REFERENCES items (order_id, line))",
-)
+SHOP = """
+CREATE TABLE customers (id INTEGER PRIMARY KEY, email VARCHAR(50) UNIQUE, name VARCHAR(50));
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50),
+    FOREIGN KEY (customer_id) REFERENCES customers (id), FOREIGN KEY (parent_id) REFERENCES orders (id));
+CREATE TABLE items (order_id INTEGER NOT NULL, line INTEGER NOT NULL, sku VARCHAR(20), PRIMARY KEY (order_id, line),
+    FOREIGN KEY (order_id) REFERENCES orders (id));
+CREATE TABLE notes (item_order INTEGER, item_line INTEGER, body VARCHAR(50),
+    FOREIGN KEY (item_order, item_line) REFERENCES items (order_id, line))
+"""
 # What an order is, without any key: who, what, under which other order, with which notes.
 MEANING = """
 SELECT c.email, o.note, p.note, i.line, i.sku, n.body
@@ -50,7 +50,7 @@ def _shop(databases: Databases, dialect: str, name: str, *, first: int = 1, coun
     url = databases.create(dialect)
     keys = range(first, first + count)
     with _connected(url) as connection:
-        for statement in SHOP:
+        for statement in SHOP.split(";"):
             connection.exec_driver_sql(statement)
         for statement, rows in {
             "INSERT INTO customers VALUES (:a, :b, :c)": [

@@ -25,6 +25,7 @@ from tests.support.transfer import (
 )
 
 SQLITE_DATABASES = ("chinook", "northwind", "northwind_small", "sakila", "datasette", "sample")
+SLOW = ("sakila", "documents")
 
 
 def _script(url: str, script: str) -> None:
@@ -42,11 +43,16 @@ def _round_trip(databases: Databases, tmp_path: Path, script: str, **options: st
     return source, target
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("name", SQLITE_DATABASES)
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        # 46,000 files in one package
+        pytest.param(name, encoding, marks=[pytest.mark.campaign] if (name, encoding) == SLOW else [])
+        for name in SQLITE_DATABASES
+        for encoding in ENCODINGS
+    ],
+)
 def test_sqlite_to_sqlite(library: Library, databases: Databases, tmp_path: Path, name: str, encoding: str) -> None:
-    if name == "sakila" and encoding == "documents":
-        pytest.skip("optional: 46,000 files a package; the campaign carries it")
     source, target = library.url(name), library.empty(databases, name)
     package = export_all(source, tmp_path / "package.zip", encoding=encoding)
     import_into(package, target)
@@ -68,12 +74,10 @@ def test_every_pair_of_databases(
     assert_equal(logical_digest(source, kinds), logical_digest(target, kinds))
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", [pytest.param("documents", marks=pytest.mark.campaign), "columns"])
 def test_pagila_with_its_enums_arrays_domains_and_partitions(
     library: Library, databases: Databases, tmp_path: Path, encoding: str
 ) -> None:
-    if encoding == "documents":
-        pytest.skip("optional: 48,000 files a package; the campaign carries it")
     source, target = library.url("pagila", "postgresql"), library.empty(databases, "pagila", "postgresql")
     import_into(export_all(source, tmp_path / "package.zip", encoding=encoding), target)
     assert_equal(exact_digest(source), exact_digest(target))
