@@ -37,7 +37,8 @@ CREATE TABLE notes (order_id INTEGER, body VARCHAR(40), FOREIGN KEY (order_id) R
 INSERT INTO customers VALUES (1, 'Ann', NULL), (2, 'Bob', 1), (3, 'Cy', 2), (4, 'Di', NULL);
 INSERT INTO categories VALUES (1, 'tools'), (2, 'toys'), (3, 'unused');
 INSERT INTO products VALUES ('hammer', 1), ('saw', 1), ('doll', 2), ('x', 2);
-INSERT INTO orders VALUES (10, 1, '2026-01-01', NULL), (11, 2, '2026-01-02', NULL), (12, 2, '2026-02-01', NULL), (13, 4, '2026-02-02', NULL);
+INSERT INTO orders VALUES (10, 1, '2026-01-01', NULL), (11, 2, '2026-01-02', NULL),
+    (12, 2, '2026-02-01', NULL), (13, 4, '2026-02-02', NULL);
 INSERT INTO items VALUES (10, 1, 'hammer'), (11, 1, 'saw'), (11, 2, 'doll'), (12, 1, 'doll'), (13, 1, 'hammer');
 INSERT INTO returns VALUES (100, 11, 2), (101, 13, 1);
 INSERT INTO notes VALUES (11, 'same'), (11, 'same'), (13, 'other'), (NULL, 'lost');
@@ -381,7 +382,7 @@ ONE_CUSTOMER = {
     "Invoice": "SELECT InvoiceId FROM Invoice WHERE CustomerId = 5",
     "InvoiceLine": "SELECT InvoiceLineId FROM InvoiceLine JOIN Invoice USING (InvoiceId) WHERE CustomerId = 5",
     "Employee": """WITH RECURSIVE boss(e) AS (SELECT SupportRepId FROM Customer WHERE CustomerId = 5
-        UNION SELECT ReportsTo FROM Employee JOIN boss ON EmployeeId = e WHERE ReportsTo IS NOT NULL) 
+        UNION SELECT ReportsTo FROM Employee JOIN boss ON EmployeeId = e WHERE ReportsTo IS NOT NULL)
         SELECT e FROM boss""",
     "Track": """SELECT DISTINCT TrackId FROM InvoiceLine JOIN Invoice USING (InvoiceId) WHERE CustomerId = 5""",
     "Album": """SELECT DISTINCT AlbumId FROM Track JOIN InvoiceLine USING (TrackId) JOIN Invoice USING (InvoiceId)

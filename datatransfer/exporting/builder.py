@@ -77,7 +77,7 @@ class PackageBuilder:
         ----------
         table : str
         where : str or SQLAlchemy expression, optional
-            A condition in the database's own SQL, with ``:names`` for values; or an expression over the table's columns.
+            A condition in the database's own SQL, with ``:names`` for values; or an expression over its columns.
         params : mapping, optional
             The values of those names.
         keys : list, tuple, DataFrame or Arrow table, optional

@@ -1,8 +1,8 @@
 """Temporary tables of keys: how selected rows are remembered inside the snapshot's own connection.
 
 A selected table has one key table with columns ``k0, k1, …`` (its key, or what names a row where it has none), ``gen``
-(in which step the row was reached) and ``edge`` (by what). No statement opens a key table twice, because MySQL cannot do
-that with temporary tables. What differs between databases stands in `keyvariants`.
+(in which step the row was reached) and ``edge`` (by what). No statement opens a key table twice, because MySQL cannot
+do that with temporary tables. What differs between databases stands in `keyvariants`.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class KeySet:
 
         if not self.usable:
             return
-        values = column.drop_null().to_numpy(zero_copy_only=False)
+        values = integers(column.drop_null())
         if not len(values):
             return
         self._count += len(values)
@@ -66,13 +66,41 @@ class KeySet:
         """Return which values of a column are neither NULL nor in the set."""
         import numpy as np
 
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        valid = booleans(column.is_valid())
         if self._bits is None:
-            return np.asarray(valid, dtype=np.bool_)
-        places = column.fill_null(0).to_numpy(zero_copy_only=False) - self._base
+            return valid
+        places = integers(column.fill_null(0)) - self._base
         inside = (places >= 0) & (places < len(self._bits))
         found = self._bits[np.where(inside, places, 0)] & inside
         return np.asarray(valid & ~found, dtype=np.bool_)
+
+
+# Arrow's own to_numpy and pa.array(ndarray) import pandas, which takes longer than many a whole export.
+
+
+def integers(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return a column of int64 without NULLs as NumPy sees its memory."""
+    import numpy as np
+
+    return np.frombuffer(column.buffers()[1] or b"", dtype=np.int64)[column.offset : column.offset + len(column)]
+
+
+def booleans(column: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return a column of booleans without NULLs as a NumPy array."""
+    import numpy as np
+
+    packed = np.frombuffer(column.buffers()[1] or b"", dtype=np.uint8)
+    bits = np.unpackbits(packed, count=column.offset + len(column), bitorder="little")
+    return bits[column.offset :].astype(np.bool_)
+
+
+def mask_array(where: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Array:
+    """Return a NumPy array of booleans as an Arrow array."""
+    import numpy as np
+    import pyarrow as pa
+
+    packed = pa.py_buffer(np.packbits(where, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.bool_(), len(where), [None, packed])
 
 
 def checked_keys(closure: Closure, name: str) -> list[ForeignKey]:

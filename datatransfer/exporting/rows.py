@@ -26,7 +26,9 @@ from datatransfer.exporting.orphans import (
     checked_keys,
     count_orphans,
     count_where,
+    integers,
     left_out,
+    mask_array,
     null_columns,
     orphan_error,
     without_parent,
@@ -205,7 +207,7 @@ class Rows:
 def masked(batch: pa.RecordBatch, prepared: Prepared) -> pa.RecordBatch:
     """Set to NULL what the mask columns of a batch say, and take those columns away."""
     for mask, columns in prepared.masks:
-        hits = batch.column(mask).to_numpy(zero_copy_only=False) == 1
+        hits = integers(batch.column(mask)) == 1
         if hits.any():
             batch = with_nulls(batch, columns, hits)
     width = batch.num_columns - len(prepared.masks)
@@ -219,7 +221,7 @@ def with_nulls(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    mask = pa.array(where)
+    mask = mask_array(where)
     for name in columns:
         column = batch.column(name)
         nulled = pc.if_else(mask, pa.scalar(None, column.type), column)
