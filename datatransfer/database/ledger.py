@@ -29,7 +29,8 @@ State = Literal["staging", "merged", "undone", "dropped"]
 STATES: tuple[str, ...] = get_args(State)
 
 _FOLLOWS: Mapping[str, tuple[State, ...]] = {"staging": ("merged", "dropped"), "merged": ("undone",)}
-_LEDGER_REVISION = "3f9c1d7a52be"
+# The revision of migrations/versions/0001_own_tables.py, which makes the same tables.
+LEDGER_REVISION = "539b49a4279e"
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,18 @@ def create_ledger(conn: sa.Connection, schema: str | None = None) -> None:
     ...     has_ledger(conn)
     True
     """
-    version = models.table_in(models.version, schema)
     with database_errors(conn.engine, "creating the tables of datatransfer"):
         models.metadata_in(schema).create_all(conn, checkfirst=True)
-        if _LEDGER_REVISION not in conn.execute(sa.select(version.c.version_num)).scalars().all():
-            conn.execute(version.insert().values(version_num=_LEDGER_REVISION))
+    stamp(conn, LEDGER_REVISION, schema)
+
+
+def stamp(conn: sa.Connection, revision: str, schema: str | None = None) -> None:
+    """Note, in our own version table, that one of our Alembic revisions is applied."""
+    version = models.table_in(models.version, schema)
+    with database_errors(conn.engine, "recording a revision", where=version.name):
+        version.create(conn, checkfirst=True)
+        if revision not in conn.execute(sa.select(version.c.version_num)).scalars().all():
+            conn.execute(version.insert().values(version_num=revision))
 
 
 def has_ledger(conn: sa.Connection, schema: str | None = None) -> bool:

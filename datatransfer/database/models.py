@@ -59,13 +59,9 @@ class EntityMixin:
 class JsonText(sa.types.TypeDecorator[Any]):
     """A JSON document as text with sorted keys, whatever the engine's own JSON settings are."""
 
-    impl = sa.Text
+    # LONGTEXT where TEXT ends at 64 kB.
+    impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
-        """Use LONGTEXT where TEXT ends at 64 kB."""
-        is_mysql = dialect.name in ("mysql", "mariadb")
-        return dialect.type_descriptor(mysql.LONGTEXT() if is_mysql else sa.Text())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Write the document."""

@@ -65,7 +65,7 @@ class SQLiteWriter(Writer):
         return path.with_name(f"{path.name}.{name}")
 
     def _prepare(self) -> None:
-        for pragma in ("trusted_schema = OFF", "cache_size = -131072", "temp_store = MEMORY"):
+        for pragma in ("trusted_schema = OFF", "cache_size = -131072"):
             self.run(f"PRAGMA {pragma}")
 
     def explain(self, error: DBAPIError) -> Any:
