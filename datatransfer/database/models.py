@@ -63,11 +63,11 @@ class JsonText(sa.types.TypeDecorator[Any]):
     impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Write the document."""
         return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Read the document."""
         return None if value is None else json.loads(value)
 
@@ -78,11 +78,11 @@ class UtcTime(sa.types.TypeDecorator[dt.datetime]):
     impl = sa.String(32)
     cache_ok = True
 
-    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> str | None:
         """Write the instant."""
         return None if value is None else value.astimezone(dt.UTC).isoformat(timespec="microseconds")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
         """Read the instant."""
         return None if value is None else dt.datetime.fromisoformat(value)
 

@@ -32,7 +32,7 @@ class Base(DeclarativeBase):
     """The declarative base of the catalogue."""
 
     metadata = sa.MetaData(naming_convention=_NAMES)
-    type_annotation_map = {str: sa.String(200), dt.datetime: _DATETIME, dict[str, Any]: sa.JSON}  # noqa: RUF012
+    type_annotation_map = {str: sa.String(200), dt.datetime: _DATETIME, dict[str, Any]: sa.JSON}
 
 
 class User(EntityMixin, Base):
