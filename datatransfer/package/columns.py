@@ -95,7 +95,8 @@ class ColumnsEncoder:
             self._dictionary = _repetitive(table.slice(0, _SAMPLE))
         if self._writer is None:
             self._begin_part()
-        assert self._writer is not None and self._member is not None
+        assert self._writer is not None
+        assert self._member is not None
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self._part_done += self._pending_rows
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
@@ -240,9 +241,9 @@ def _dictionary_columns(metadata: Any, wanted: pa.Schema) -> list[str]:
     for place in range(metadata.num_columns):
         chunks = [metadata.row_group(group).column(place) for group in range(metadata.num_row_groups)]
         name = chunks[0].path_in_schema if chunks else ""
-        if name in wanted.names and (pa.types.is_string(t := wanted.field(name).type) or pa.types.is_binary(t)):
-            if any("DICTIONARY" in encoding for chunk in chunks for encoding in chunk.encodings):
-                found.append(name)
+        is_long = name in wanted.names and wanted.field(name).type in (pa.string(), pa.binary())
+        if is_long and any("DICTIONARY" in encoding for chunk in chunks for encoding in chunk.encodings):
+            found.append(name)
     return found
 
 

@@ -6,7 +6,7 @@ A document is an object with the columns of its table by name, in the table's or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from datatransfer.schema.values import LogicalType, from_json, to_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from datatransfer.package.archive import ArchiveReader, ArchiveWriter
+    from datatransfer.package.archive import ArchiveWriter
 
 MAX_DOCUMENT_BYTES = 256 << 20
 """Most bytes of a document."""
@@ -105,32 +105,30 @@ class DocumentsEncoder:
 
 
 def read_documents(
-    archive: ArchiveReader, entry: TableEntry, *, package: str, batch_rows: int, verified: Any
+    entry: TableEntry, content: Callable[[PartEntry], bytes], *, package: str, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Read the documents of a table in batches.
 
     Parameters
     ----------
-    archive : ArchiveReader
     entry : TableEntry
+    content : callable
+        Takes a part, returns its bytes, compared with the recorded sha256.
     package : str
         For errors.
     batch_rows : int
-    verified : callable
-        Takes a `PartEntry`, returns its bytes, compared with the recorded sha256.
 
     Raises
     ------
     PackageError
         A document is not what the manifest says.
     """
-    del archive
     types = column_types(entry.table, foreign_identity=entry.foreign_identity)
     rows: list[tuple[str, list[Any]]] = []
     size = 0
     for part in entry.parts:
         where = f"{package}: {part.member}"
-        rows.append((where, _values(verified(part), types, where)))
+        rows.append((where, _values(content(part), types, where)))
         size += part.bytes
         if len(rows) >= batch_rows or size >= BATCH_BYTES:
             yield _batch(rows, types)

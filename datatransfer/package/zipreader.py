@@ -141,7 +141,14 @@ def open_plain(path: str | Path, *, dir_fd: int | None = None, follow: bool = Tr
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise PackageError("is not an ordinary file", where=str(path))
-    return io.FileIO(number, "rb")
+    return _Plain(number, "rb")
+
+
+class _Plain(io.FileIO):
+    """A file that closes itself without a warning when nobody reads the package any more."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _End:
