@@ -134,8 +134,7 @@ class SqliteDialect(Dialect):
         fast: FastSnapshot | None = conn.info.get("datatransfer_fast")
         with database_errors(self.engine, "looking at storage classes", where=table.name):
             if fast is not None and self._is_whole(table, source):
-                assert self._reflected is not None
-                others = [(other, self._rowset(other, RowSource())) for other in self._reflected]
+                others = [(other, self._rowset(other, RowSource())) for other in self._parents_first()]
                 return table.with_types(fast.classes(table, rows, others).types)
             raw = _driver(conn)
             found = storage_classes(lambda sql: raw.execute(sql).fetchall(), open_columns, rows, self.quote)
@@ -143,6 +142,17 @@ class SqliteDialect(Dialect):
 
     def _rowset(self, table: Table, source: RowSource) -> Rowset:
         return Rowset(f"{self.from_sql(table)} t {source.join}".strip(), source.where, self.order_sql(table))
+
+    def _parents_first(self) -> list[Table]:
+        """Return the tables roughly in the order in which an export asks for them."""
+        assert self._reflected is not None
+        left = dict(self._reflected.tables)
+        found: list[Table] = []
+        while left:
+            ready = [t for t in left.values() if not any(fk.parent in left and not fk.is_self for fk in t.foreign_keys)]
+            for table in ready or list(left.values())[:1]:
+                found.append(left.pop(table.name))
+        return found
 
     def _is_whole(self, table: Table, source: RowSource) -> bool:
         """Whether all columns of all rows of a table of this database are asked for, and nothing else."""

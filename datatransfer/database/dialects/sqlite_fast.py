@@ -161,6 +161,7 @@ class FastSnapshot:
         self._prover = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         self._pool = ThreadPoolExecutor(1, "datatransfer-classes")
         self._proofs: dict[str, Future[Classes]] = {}
+        self._waiting: list[tuple[Table, Rowset]] = []
         self._lock = threading.Lock()
 
     def begin(self, begin_own: Callable[[], None], rollback_own: Callable[[], None]) -> bool:
@@ -224,17 +225,33 @@ class FastSnapshot:
     # --- storage classes ----------------------------------------------------------------------------------------
 
     def classes(self, table: Table, rows: Rowset, others: Sequence[tuple[Table, Rowset]]) -> Classes:
-        """Return the storage classes of a whole table, and begin to look at the others meanwhile."""
-        found = self._submit(table, rows)
-        for other, other_rows in others:
-            self._submit(other, other_rows)
+        """Return the storage classes of a whole table, and look at the others meanwhile.
+
+        Parameters
+        ----------
+        table, rows : Table, Rowset
+            Comes before everything that waits.
+        others : sequence
+            What the caller is likely to ask next, in that order.
+        """
+        with self._lock:
+            for other, other_rows in [(table, rows), *others]:
+                if other.name not in self._proofs:
+                    self._proofs[other.name] = Future()
+                    self._waiting.append((other, other_rows))
+                    self._pool.submit(self._prove_next)
+            self._waiting.sort(key=lambda item: item[0].name != table.name)
+            found = self._proofs[table.name]
         return found.result()
 
-    def _submit(self, table: Table, rows: Rowset) -> Future[Classes]:
+    def _prove_next(self) -> None:
         with self._lock:
-            if table.name not in self._proofs:
-                self._proofs[table.name] = self._pool.submit(self._prove, table, rows)
-            return self._proofs[table.name]
+            table, rows = self._waiting.pop(0)
+            future = self._proofs[table.name]
+        try:
+            future.set_result(self._prove(table, rows))
+        except sqlite3.Error as error:
+            future.set_exception(error)
 
     def _prove(self, table: Table, rows: Rowset) -> Classes:
         columns = [column for column in table.columns if column.type.kind == "any"]
@@ -264,7 +281,7 @@ class FastSnapshot:
             The whole table in order.
         """
         proof = self._proofs.get(table.name)
-        if proof is None or not self._child.usable or not proof.done() or proof.result().wide:
+        if proof is None or not self._child.usable or not proof.done() or proof.exception() or proof.result().wide:
             return None
         types = proof.result().types
         if any(types.get(c.name, c.type) != c.type or c.type.kind not in _STAND_IN for c in table.columns):
