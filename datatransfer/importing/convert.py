@@ -138,7 +138,7 @@ def _number_text(value: float | int) -> str:
     return str(value)
 
 
-def _float_to_decimal(array: pa.Array, target: LogicalType) -> pa.Array:
+def _float_to_decimal(array: pa.Array, _target: LogicalType) -> pa.Array:
     import pyarrow as pa
 
     return pa.array([None if v is None else _number_text(v) for v in array.to_pylist()], type=pa.string())
@@ -165,7 +165,7 @@ def _decimal_to_integer(array: pa.Array, target: LogicalType) -> pa.Array:
     return pa.array(from_text, type=target.arrow())
 
 
-def _integer_to_boolean(array: pa.Array, target: LogicalType) -> pa.Array:
+def _integer_to_boolean(array: pa.Array, _target: LogicalType) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -186,14 +186,10 @@ def _text_to_timestamp(array: pa.Array, target: LogicalType) -> pa.Array:
     return array.cast(pa.timestamp("us"))
 
 
-def _text_to_date(array: pa.Array, target: LogicalType) -> pa.Array:
+def _text_to_date(array: pa.Array, _target: LogicalType) -> pa.Array:
     import pyarrow as pa
 
     return array.cast(pa.timestamp("us")).cast(pa.date32())  # safe: fails unless it is midnight
-
-
-def _same_text(array: pa.Array, target: LogicalType) -> pa.Array:
-    return array
 
 
 _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
@@ -204,8 +200,8 @@ _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("text", "timestamp"): _text_to_timestamp,
     ("text", "timestamptz"): _text_to_timestamp,
     ("text", "date"): _text_to_date,
-    ("boolean", "decimal"): lambda a, t: _integer_text(a),
-    ("integer", "decimal"): lambda a, t: _integer_text(a),
+    ("boolean", "decimal"): lambda array, _target: _integer_text(array),
+    ("integer", "decimal"): lambda array, _target: _integer_text(array),
 }
 
 

@@ -58,7 +58,7 @@ class FilePlacer:
                 self.placed.append(ImportedFile(*where, reference.name, entry.sha256, entry.bytes, action))
 
     def keep(self) -> None:
-        """The import is committed: the files stay."""
+        """Let the files stay: the import is committed."""
         self._kept = True
 
     def undo_unless_kept(self) -> None:

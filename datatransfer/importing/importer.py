@@ -160,7 +160,9 @@ class PackageImporter:
                 for keys in key_maps_of(plan, table):
                     maps.setdefault(table.fit.target.name, keys)
             counts = counts_of(plan)
-            return Receipt(self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps)
+            return Receipt(
+                self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps
+            )
         merge = Merge(plan, self.listener, self.cancellation)
         merge.run()
         for warning in merge.warnings:

@@ -1,7 +1,7 @@
 """What receipts know: which key in the target belongs to which key of which source database.
 
-Key maps are stored in the ledger as Arrow tables with columns ``s.<column>``, ``t.<column>``, ``action`` and, for rows whose
-identity comes from a third database, ``origin`` and ``key``. A key value is a 64-bit integer or tagged text
+Key maps are stored in the ledger as Arrow tables with columns ``s.<column>``, ``t.<column>``, ``action`` and, for rows
+whose identity comes from a third database, ``origin`` and ``key``. A key value is a 64-bit integer or tagged text
 (`datatransfer.schema.values.tag`). Here they are written, and laid beside the stage for matching.
 """
 
@@ -17,6 +17,7 @@ from datatransfer.database import ledger
 from datatransfer.importing.actions import Action
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.identity import canonical_key
+from datatransfer.schema.tables import Table
 from datatransfer.schema.values import LogicalType, tag, untag
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class KnownKeys:
         found: list[KnownTable] = []
         name = plan.fit.target.name
         if self.has(name):
-            native = (self._native_rows(plan, keys) for origin, keys in self._maps(name) if origin == self.package_origin)
+            native = (
+                self._native_rows(plan, keys) for origin, keys in self._maps(name) if origin == self.package_origin
+            )
             columns = [plan.staged.stage_of_source(c) for c in plan.fit.source.key]
             kinds = [plan.fit.by_source(c).kind for c in plan.fit.source.key]  # type: ignore[union-attr]
             found += self._lay(plan, native, tuple(str(c) for c in columns), kinds, native=True)
@@ -115,7 +118,9 @@ class KnownKeys:
 
         for origin, keys in self._maps(plan.fit.target.name) if self.has(plan.fit.target.name) else ():
             target = [keys[f"t.{c}"].combine_chunks() for c in plan.key]
-            sources = list(zip(*(key_values(keys[f"s.{c}"].combine_chunks()) for c in plan.fit.source.key), strict=True))
+            sources = list(
+                zip(*(key_values(keys[f"s.{c}"].combine_chunks()) for c in plan.fit.source.key), strict=True)
+            )
             texts = [canonical_key(values) for values in sources]
             origins = [origin] * len(texts)
             if "key" in keys.column_names:
@@ -193,7 +198,7 @@ class KnownKeys:
             if origin != self.target_origin:
                 mask = [action == Action.INSERT for action in keys["action"].to_pylist()]
                 inserted.append(keys.filter(mask))
-        rows = (([k[f"t.{c}"].combine_chunks() for c in plan.key], []) for k in inserted)
+        rows = ([k[f"t.{c}"].combine_chunks() for c in plan.key] for k in inserted)
         kinds = [plan.fit.fit_of(c).kind for c in plan.key]
         parts = []
         for laid in self._lay_targets(rows, kinds):
@@ -208,11 +213,22 @@ class KnownKeys:
             parts.append(f" AND NOT EXISTS (SELECT 1 FROM {laid} i WHERE {on})")
         return "".join(parts)
 
-    def _lay_targets(self, rows: Iterator[tuple[list[pa.Array], list[pa.Array]]], kinds: list[LogicalType]) -> list[str]:
+    def of_parent(self, parent: Table, columns: Sequence[str], kinds: Sequence[LogicalType]) -> list[str]:
+        """Lay what receipts know of a parent that is not in the package: ``s0…`` in its source, ``t0…`` in the target."""
+        if tuple(columns) != parent.key or not self.has(parent.name):
+            return []
+        laid = []
+        for origin, keys in self._maps(parent.name):
+            names = [f"s.{c}" for c in columns] + [f"t.{c}" for c in columns]
+            if origin == self.package_origin and set(names) <= set(keys.column_names):
+                laid += self._lay_targets(iter([[keys[n].combine_chunks() for n in names]]), [*kinds, *kinds])
+        return laid
+
+    def _lay_targets(self, rows: Iterator[list[pa.Array]], kinds: list[LogicalType]) -> list[str]:
         import pyarrow as pa
 
         laid = []
-        for source, _ in rows:
+        for source in rows:
             if len(source[0]) == 0:
                 continue
             number, self._number = self._number, self._number + 1

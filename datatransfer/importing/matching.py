@@ -1,4 +1,4 @@
-"""Which staged row is which row of the target: matched by UUID, receipts, natural keys; set-based, nothing visible changes.
+"""Which staged row is which row of the target: by UUID, receipts, natural keys; set-based, nothing visible changes.
 
 For every table that may hold matches a map ``m<number>`` is made (see `datatransfer.importing.remap`). The order of
 evidence: the row's UUID in the target, its UUID or key in receipts, ``match_on`` columns, a key that is itself made of
@@ -125,7 +125,9 @@ class Matcher:
         for known in self.known.tables_of(plan):
             on = " AND ".join(w.equal(f"l.s{i}", f"s.{c}") for i, c in enumerate(known.stage_columns))
             back = " AND ".join(
-                w.equal(f"t.{w.quote(c)}", w.expression(f"l.t{i}", known.kinds[i], target.by_name[c]), target.by_name[c])
+                w.equal(
+                    f"t.{w.quote(c)}", w.expression(f"l.t{i}", known.kinds[i], target.by_name[c]), target.by_name[c]
+                )
                 for i, c in enumerate(plan.key)
             )
             native = "" if not plan.staged.has_foreign else (" AND s.k IS NULL" if known.native else "")
@@ -221,7 +223,7 @@ class Matcher:
 
     def _staged_key(self, plan: TablePlan) -> ColumnFit:
         surrogate = plan.fit.surrogate
-        assert surrogate is not None  # noqa: S101 - asked only for tables that have one
+        assert surrogate is not None  # asked only for tables that have one
         return plan.fit.fit_of(surrogate)
 
     def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int:
@@ -229,9 +231,7 @@ class Matcher:
         w = self.writer
         s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
-        taken = w.scalar(
-            f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k"
-        )
+        taken = w.scalar(f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k")
         if not taken:
             return 0
         low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()

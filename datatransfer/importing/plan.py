@@ -1,7 +1,7 @@
 """What an import will do, decided before anything is written: an action for every entity.
 
-`make_plan` stages a package, matches it with the target and decides; `ImportPlan` is the result, bound to the state of the
-target rows that it would touch. Planning changes nothing visible in the target.
+`Planner` stages a package, matches it with the target and decides; `ImportPlan` is the result, bound to the state of
+the target rows that it would touch. Planning changes nothing visible in the target.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class ImportPlan:
         """How many entities are in conflict."""
         return sum(plan.counts.get(Action.CONFLICT, 0) for plan in self.plans.values())
 
-    def to_frame(self, table: str | None = None, *, action: str | None = None, limit: int | None = None) -> pd.DataFrame:
+    def to_frame(
+        self, table: str | None = None, *, action: str | None = None, limit: int | None = None
+    ) -> pd.DataFrame:
         """Return one row an entity.
 
         Parameters
@@ -267,7 +269,7 @@ class Planner:
             if not self.writer.run(f"SELECT 1 FROM ({missing}) o LIMIT 1").first():
                 continue
             plan.outside.add(fk)
-            left = self._lay_outside(plan, fk, index, missing, same)
+            left = self._lay_outside(plan, fk, index, missing, known if not same else None)
             if not left:
                 continue
             if self.policies.on_orphan is OnOrphan.ERROR:
@@ -290,9 +292,7 @@ class Planner:
                 hint='import the parents first, or say on_orphan="keep"',
             )
 
-    def _outside_sql(
-        self, plan: TablePlan, plans: Mapping[str, TablePlan], fk: ForeignKey, columns: list[str]
-    ) -> str:
+    def _outside_sql(self, plan: TablePlan, plans: Mapping[str, TablePlan], fk: ForeignKey, columns: list[str]) -> str:
         """Return SQL for the distinct references that have no parent in the package."""
         w = self.writer
         names = ", ".join(f"s.{c} AS o{i}" for i, c in enumerate(columns))
@@ -305,7 +305,7 @@ class Planner:
         on = " AND ".join(f"p.{a} = s.{c}" for a, c in zip(above, columns, strict=True))
         return f"{sql} AND NOT EXISTS (SELECT 1 FROM {w.stage_name('s', parent.number)} p WHERE {on})"
 
-    def _lay_outside(self, plan: TablePlan, fk: ForeignKey, index: int, missing: str, same: bool) -> int:
+    def _lay_outside(self, plan: TablePlan, fk: ForeignKey, index: int, missing: str, known: KnownKeys | None) -> int:
         """Stage those of the references whose parent the target holds; return how many it does not."""
         w = self.writer
         fits = [plan.fit.by_source(c) for c in fk.columns]
@@ -316,13 +316,24 @@ class Planner:
         name = w.create("x", number, columns, keyed=False)
         plan.resolved[fk] = name
         found = next((t for t in self.target.schema.tables if t.lower() == fk.parent.lower()), None)
-        if same and found is not None:
-            parent = self.target.schema.tables[found]
+        if found is None:
+            return int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
+        parent = self.target.schema.tables[found]
+        olds = ", ".join(f"o.o{i}" for i in range(len(fits)))
+        if known is not None:
+            kinds = [f.kind for f in fits if f]
+            for laid in known.of_parent(parent, fk.parent_columns, kinds):
+                on = " AND ".join(f"l.s{i} = o.o{i}" for i in range(len(kinds)))
+                width = len(kinds)
+                news = ", ".join(w.expression(f"l.s{width + i}", f.kind, f.target) for i, f in enumerate(fits) if f)
+                w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on}")
+        else:
             values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
             on = " AND ".join(
-                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c)) for c, v in zip(fk.parent_columns, values, strict=True)
+                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c))
+                for c, v in zip(fk.parent_columns, values, strict=True)
             )
-            olds, news = ", ".join(f"o.o{i}" for i in range(len(fits))), ", ".join(values)
+            news = ", ".join(values)
             w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {w.table(parent)} t ON {on}")
         total = int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
         return total - int(w.scalar(f"SELECT count(*) FROM {name}"))
@@ -356,9 +367,7 @@ class Planner:
     def _compared(self, plan: TablePlan, remap: Remap, joins: dict[str, str]) -> list[tuple[int, ColumnFit, str]]:
         skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
         return [
-            (i, f, remap.value(plan, f, joins))
-            for i, f in enumerate(plan.fit.columns)
-            if f.target.name not in skipped
+            (i, f, remap.value(plan, f, joins)) for i, f in enumerate(plan.fit.columns) if f.target.name not in skipped
         ]
 
     def _remember_touched(self, plan: TablePlan, key: str) -> None:

@@ -143,7 +143,9 @@ def write_receipt(
     metadata = plan.package.metadata
     ledger.create_ledger(conn)
     ledger.ensure_origin(conn, plan.target.origin)
-    options = {k: (str(v) if not isinstance(v, Mapping) else {t: list(c) for t, c in v.items()}) for k, v in _policies(plan)}
+    options = {
+        k: (str(v) if not isinstance(v, Mapping) else {t: list(c) for t, c in v.items()}) for k, v in _policies(plan)
+    }
     ledger.start_import(
         conn,
         import_id=plan.writer.import_id,
@@ -154,9 +156,7 @@ def write_receipt(
     )
     for table in plan.plans.values():
         for keys in key_maps_of(plan, table):
-            ledger.add_key_map(
-                conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin
-            )
+            ledger.add_key_map(conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin)
     for name, image in images.items():
         ledger.add_before_image(conn, plan.writer.import_id, name, image)
     ledger.add_file(conn, plan.writer.import_id, list(files))

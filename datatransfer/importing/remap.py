@@ -1,7 +1,7 @@
 """SQL for the values that staged rows take in the target: keys kept, shifted or mapped, references following them.
 
-A table is planned either as a whole (every row is inserted, keys shifted by one offset) or row by row through its map
-``m<number>``: ``r`` the staged row, ``a`` the action, ``w`` how it was matched, ``x`` the reason, ``k0…`` the key in the
+A table is planned either as a whole (every row is inserted, keys shifted by one offset) or row by row through its
+map ``m<number>``: ``r`` the staged row, ``a`` the action, ``w`` how it was matched, ``x`` the reason, ``k0…`` the key in the
 target, ``v0…`` other columns in the target that references point to.
 """
 
@@ -92,10 +92,10 @@ class Remap:
         """Return the foreign key whose parent decides the value of a column."""
         keys = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns]
         inside = [fk for fk in keys if fk.parent in self.plans]
-        moved = [fk for fk in inside if self._moves(fk, fit)]
+        moved = [fk for fk in inside if self._moves(fk)]
         return next(iter(moved or [fk for fk in keys if fk in plan.resolved] or inside or keys), None)
 
-    def _moves(self, fk: ForeignKey, fit: ColumnFit) -> bool:
+    def _moves(self, fk: ForeignKey) -> bool:
         parent = self.plans[fk.parent]
         return parent.mapped or bool(parent.offset)
 
@@ -106,7 +106,7 @@ class Remap:
         if fk is None:
             return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
         position = fk.columns.index(fit.source.name)
-        outside = self._outside(plan, fk, fit, position, raw, joins)
+        outside = self._outside(plan, fk, position, raw, joins)
         if fk.parent not in self.plans:
             return outside
         parent = self.plans[fk.parent]
@@ -122,7 +122,8 @@ class Remap:
             return f"CASE WHEN p{number}.r IS NOT NULL THEN {moved} ELSE {outside} END"
         number = self._join_parent(plan, fk, parent, joins)
         joins.setdefault(
-            f"q{number}", f"LEFT JOIN {self.writer.stage_name('m', parent.number)} q{number} ON q{number}.r = p{number}.r"
+            f"q{number}",
+            f"LEFT JOIN {self.writer.stage_name('m', parent.number)} q{number} ON q{number}.r = p{number}.r",
         )
         mapped = f"q{number}.{parent.map_column(parent_fit.target.name)}"
         if fk in plan.outside:
@@ -145,9 +146,7 @@ class Remap:
         """Compare two staged values; staged columns have no affinity, so classes are compared too."""
         return f"{left} = {right}"
 
-    def _outside(
-        self, plan: TablePlan, fk: ForeignKey, fit: ColumnFit, position: int, raw: str, joins: dict[str, str]
-    ) -> str:
+    def _outside(self, plan: TablePlan, fk: ForeignKey, position: int, raw: str, joins: dict[str, str]) -> str:
         """Return the value of a reference whose parent is not in the package."""
         if fk not in plan.outside or fk not in plan.resolved:
             return raw
@@ -160,7 +159,13 @@ class Remap:
         return f"CASE WHEN x{number}.r IS NOT NULL THEN x{number}.n{position} ELSE {otherwise} END"
 
     def select(
-        self, plan: TablePlan, columns: Sequence[tuple[str, ColumnFit]], *, lead: str = "", join: str = "", tail: str = ""
+        self,
+        plan: TablePlan,
+        columns: Sequence[tuple[str, ColumnFit]],
+        *,
+        lead: str = "",
+        join: str = "",
+        tail: str = "",
     ) -> str:
         """Return a SELECT over the stage giving target values under the names given.
 

@@ -1,8 +1,8 @@
 """The rows of a package laid beside the target, table by table, before anything in the target changes.
 
-Each staged row has a number ``r``, the columns ``c0``, ``c1``, … as the target takes them, and where the table has them:
-``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from elsewhere). While
-rows stream past, references without a parent in the package are counted.
+Each staged row has a number ``r``, the columns ``c0``, ``c1``, … as the target takes them, and where the table has
+them: ``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from elsewhere).
+While rows stream past, references without a parent in the package are counted.
 """
 
 from __future__ import annotations
@@ -114,7 +114,6 @@ class Stager:
         return staged
 
     def _stage_table(self, table: StagedTable, before: dict[str, StagedTable]) -> None:
-        import pyarrow as pa
 
         name = table.fit.source.name
         schema = self.package[name].schema

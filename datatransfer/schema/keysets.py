@@ -1,7 +1,7 @@
 """Which integer keys have been seen, in memory that does not grow with the rows: one bit a key.
 
-Used to find references without a parent while rows stream past, without a join in the database. Only keys that lie close
-together fit; for others `KeySet.usable` turns false and the caller asks the database.
+Used to find references without a parent while rows stream past, without a join in the database. Only keys that lie
+close together fit; for others `KeySet.usable` turns false and the caller asks the database.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ class KeySet:
         present = values.is_valid().to_numpy(zero_copy_only=False)
         numbers = values.fill_null(self._low).to_numpy(zero_copy_only=False).astype(np.int64)
         if self._bits is None:
-            return present
+            return np.asarray(present, dtype=bool)
         offsets = numbers - self._low
         inside = (offsets >= 0) & (offsets < len(self._bits) * 8)
         safe = np.where(inside, offsets, 0)
         seen = inside & ((self._bits[safe >> 3] >> (safe & 7).astype(np.uint8)) & 1).astype(bool)
-        return present & ~seen
+        return np.asarray(present & ~seen, dtype=bool)
 
     def missing(self, values: pa.Array) -> int:
         """Count the values that are not null and were never added."""

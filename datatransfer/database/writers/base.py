@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -43,7 +43,7 @@ class Writer:
     #: The database undoes DDL with the transaction.
     transactional_ddl = False
     #: SQL type of a staged value, by kind.
-    stage_types: dict[str, str] = {
+    stage_types: ClassVar[dict[str, str]] = {
         "integer": "BIGINT", "float": "DOUBLE PRECISION", "boolean": "SMALLINT", "bytes": "BLOB", "date": "DATE",
         "time": "TIME", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE",
     }  # fmt: skip
@@ -79,7 +79,9 @@ class Writer:
         """
         try:
             if parameters is None:
-                return self.conn.exec_driver_sql(sql, execution_options={"no_parameters": True, "preserve_rowcount": True})
+                return self.conn.exec_driver_sql(
+                    sql, execution_options={"no_parameters": True, "preserve_rowcount": True}
+                )
             return self.conn.exec_driver_sql(sql, parameters)
         except DBAPIError as error:
             raise self.explain(error) from None
@@ -274,7 +276,9 @@ class Writer:
         names = ", ".join(self.quote(column.name) for column in columns)
         return int(self.run(f"INSERT INTO {self.table(table)} ({names}) {select}").rowcount)
 
-    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+    def update(
+        self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
+    ) -> int:
         """Update rows from a SELECT.
 
         Parameters
@@ -285,13 +289,13 @@ class Writer:
             Gives one row for each row to update.
         """
         where = " AND ".join(f"{self.table(table)}.{self.quote(c)} = x.{n}" for c, n in keys)
-        assigns = ", ".join(
-            f"{self.quote(c)} = (SELECT x.{n} FROM ({select}) x WHERE {where})" for c, n in sets
-        )
+        assigns = ", ".join(f"{self.quote(c)} = (SELECT x.{n} FROM ({select}) x WHERE {where})" for c, n in sets)
         exists = f"EXISTS (SELECT 1 FROM ({select}) x WHERE {where})"
         return int(self.run(f"UPDATE {self.table(table)} SET {assigns} WHERE {exists}").rowcount)
 
-    def prepare_tables(self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]) -> None:
+    def prepare_tables(
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
+    ) -> None:
         """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible."""
 
     def restore_tables(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -26,7 +26,7 @@ class MariaDBWriter(Writer):
     """Write access to a MariaDB or MySQL database."""
 
     name = "mariadb"
-    stage_types = {
+    stage_types: ClassVar[dict[str, str]] = {
         "integer": "BIGINT", "float": "DOUBLE", "boolean": "TINYINT", "bytes": "LONGBLOB", "date": "DATE",
         "time": "TIME(6)", "timestamp": "DATETIME(6)", "timestamptz": "DATETIME(6)",
     }  # fmt: skip
@@ -129,7 +129,9 @@ class MariaDBWriter(Writer):
             raise MergeError("DDL inside the merge would commit it", hint="this is an error of the library")
         return super().run(sql, parameters)
 
-    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+    def update(
+        self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
+    ) -> int:
         on = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"t.{self.quote(c)} = x.{n}" for c, n in sets)
         result = self.run(f"UPDATE {self.table(table)} t JOIN ({select}) x ON {on} SET {assigns}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -25,7 +25,7 @@ class PostgreSQLWriter(Writer):
 
     name = "postgresql"
     transactional_ddl = True
-    stage_types = {
+    stage_types: ClassVar[dict[str, str]] = {
         "integer": "bigint", "float": "double precision", "boolean": "boolean", "bytes": "bytea", "date": "date",
         "time": "time", "timestamp": "timestamp", "timestamptz": "timestamptz",
     }  # fmt: skip
@@ -193,10 +193,14 @@ class PostgreSQLWriter(Writer):
         sql = f"INSERT INTO {self.table(table)} ({names}) OVERRIDING SYSTEM VALUE {select}"
         return int(self.run(sql).rowcount)
 
-    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+    def update(
+        self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
+    ) -> int:
         where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
-        return int(self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount)
+        return int(
+            self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount
+        )
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]

@@ -1,7 +1,7 @@
 """Bringing rows into SQLite: staged in a sidecar file, merged by INSERT … SELECT from it.
 
-The sidecar is written by ADBC, whose SQLite is another copy of the library than Python's. Two copies must never hold one
-file open at a time in one process ("How To Corrupt An SQLite Database File", 2.2.1), so the sidecar is attached only
+The sidecar is written by ADBC, whose SQLite is another copy of the library than Python's. Two copies must never hold
+one file open at a time in one process ("How To Corrupt An SQLite Database", 2.2.1), so the sidecar is attached only
 after ADBC has closed it, and ADBC never opens the target.
 """
 
@@ -208,7 +208,16 @@ class SQLiteWriter(Writer):
         kind, holds = source.kind, affinity(column.declared)
         strict = column.type.kind if column.type.kind != "any" else ""
         if strict and strict != kind and not (strict == "integer" and kind in ("integer", "boolean", "any")):
-            if strict == "text" and kind in ("date", "time", "timestamp", "timestamptz", "uuid", "json", "enum", "native"):
+            if strict == "text" and kind in (
+                "date",
+                "time",
+                "timestamp",
+                "timestamptz",
+                "uuid",
+                "json",
+                "enum",
+                "native",
+            ):
                 return source
             return column.type
         if holds == "TEXT" and kind in ("integer", "float", "boolean"):
@@ -290,7 +299,9 @@ class SQLiteWriter(Writer):
         super().insert(table, columns, select)
         return int(self.scalar("SELECT changes()"))
 
-    def update(self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str) -> int:
+    def update(
+        self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
+    ) -> int:
         where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
         self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}")
