@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from datatransfer.database.dialects import postgresql_reflection
 from datatransfer.database.dialects.base import Dialect, RowSource
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.dialects.postgresql_fast import NATIVE_KINDS, FastReader, Unavailable
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Read as the database's own text. For numbers and documents because any parsing could lose digits.
 AS_TEXT = frozenset({"native", "enum", "json", "decimal", "uuid"})
@@ -41,6 +46,8 @@ class PostgresqlDialect(Dialect):
     """Reads partitioned tables as one, inheritance parents without their children."""
 
     name = "postgresql"
+    #: Whether whole tables may be read by a second connection through ADBC.
+    fast = True
 
     def __init__(self, engine: sa.Engine, schema: str | None = None) -> None:
         super().__init__(engine, schema)
@@ -81,6 +88,36 @@ class PostgresqlDialect(Dialect):
         for setting in SETTINGS:
             self.execute(conn, setting)
         self.execute(conn, "SELECT 1").close()
+
+    def _end_snapshot(self, conn: sa.Connection) -> None:
+        fast: FastReader | None = conn.info.pop("datatransfer_fast", None)
+        if fast is not None:
+            fast.close()
+        super()._end_snapshot(conn)
+
+    def _fast(
+        self, conn: sa.Connection, table: Table, source: RowSource, batch_rows: int
+    ) -> Iterator[pa.RecordBatch] | None:
+        if not self.fast or not source.whole or source.join or source.where or source.extra or not table.columns:
+            return None
+        if any(column.type.kind not in NATIVE_KINDS | AS_TEXT for column in table.columns):
+            return None
+        try:
+            if "datatransfer_fast" not in conn.info:
+                conn.info["datatransfer_fast"] = self._fast_reader(conn)
+            fast: FastReader | None = conn.info["datatransfer_fast"]
+            return fast and fast.read(self.statement(table, source), table)
+        except Unavailable:
+            return None
+
+    def _fast_reader(self, conn: sa.Connection) -> FastReader | None:
+        """Open the second connection once a snapshot; None, for the whole snapshot, where that cannot be."""
+        with database_errors(self.engine, "exporting a snapshot"):
+            snapshot = self.execute(conn, "SELECT pg_export_snapshot()").scalar_one()
+        try:
+            return FastReader(conn.connection.driver_connection, snapshot, SETTINGS)
+        except Unavailable:
+            return None
 
     def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
         """Turn dates and times that hold infinity or a year outside 1 to 9999 into the database's own text."""
