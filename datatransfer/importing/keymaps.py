@@ -214,7 +214,7 @@ class KnownKeys:
         return "".join(parts)
 
     def of_parent(self, parent: Table, columns: Sequence[str], kinds: Sequence[LogicalType]) -> list[str]:
-        """Lay what receipts know of a parent that is not in the package: ``s0…`` in its source, ``t0…`` in the target."""
+        """Lay the known keys of a parent that is not in the package: in its source, then in the target."""
         if tuple(columns) != parent.key or not self.has(parent.name):
             return []
         laid = []

@@ -262,6 +262,7 @@ class Matcher:
             f"row_number() OVER (PARTITION BY b.ours, {parts} ORDER BY b.r) AS n FROM ({both}) b"
         )
         w.run(
-            f"INSERT INTO {m} (r, a, w) SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
+            f"INSERT INTO {m} (r, a, w) "
+            f"SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
             f"CASE WHEN n <= there THEN 'content' END FROM ({counted}) d WHERE ours = 1"
         )

@@ -247,8 +247,9 @@ class Planner:
 
     def _index_parents(self, plan: TablePlan, plans: Mapping[str, TablePlan], matcher: Matcher) -> None:
         """Index the staged columns that references are joined on, where they will be."""
-        wanted = {fk.parent_columns for child in plans.values() for fk in child.fit.source.foreign_keys
-                  if fk.parent == plan.fit.source.name and (matcher.needs_map(plan) or child.staged.outside[fk])}  # fmt: skip
+        mapped, name = matcher.needs_map(plan), plan.fit.source.name
+        keys = [(fk, child) for child in plans.values() for fk in child.fit.source.foreign_keys if fk.parent == name]
+        wanted = {fk.parent_columns for fk, child in keys if mapped or child.staged.outside[fk]}
         for columns in sorted(wanted):
             staged = [plan.staged.stage_of_source(c) for c in columns]
             if all(staged):

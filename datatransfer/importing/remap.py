@@ -1,8 +1,8 @@
 """SQL for the values that staged rows take in the target: keys kept, shifted or mapped, references following them.
 
 A table is planned either as a whole (every row is inserted, keys shifted by one offset) or row by row through its
-map ``m<number>``: ``r`` the staged row, ``a`` the action, ``w`` how it was matched, ``x`` the reason, ``k0…`` the key in the
-target, ``v0…`` other columns in the target that references point to.
+map ``m<number>``: ``r`` the staged row, ``a`` the action, ``w`` how it was matched, ``x`` the reason, ``k0…`` the key
+in the target, ``v0…`` other columns in the target that references point to.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The rows of a package laid beside the target, table by table, before anything in the target changes.
 
 Each staged row has a number ``r``, the columns ``c0``, ``c1``, … as the target takes them, and where the table has
-them: ``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from elsewhere).
-While rows stream past, references without a parent in the package are counted.
+them: ``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from another
+database). While rows stream past, references without a parent in the package are counted.
 """
 
 from __future__ import annotations
