@@ -1,0 +1,1 @@
+"""Long runs with many made-up cases: ``python -m tests.campaign``."""
