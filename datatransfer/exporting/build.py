@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.filestores import FileStore
     from datatransfer.package.metadata import PackageMetadata
-    from datatransfer.package.package import PackageWriter
+    from datatransfer.package.writer import PackageWriter
 
 DOCUMENTS_UP_TO = 1_000
 """Entities up to which ``encoding="auto"`` writes documents."""
@@ -69,7 +69,7 @@ class Build:
 
     def run(self, revision: str | None) -> None:
         """Write everything; see the module."""
-        from datatransfer.package.package import PackageWriter
+        from datatransfer.package.writer import PackageWriter
 
         self.tell(Progress("select"))
         closure, options = self.closure, self.options
@@ -86,7 +86,8 @@ class Build:
         encoding = options.encoding
         if encoding == "auto":
             encoding = "documents" if total <= DOCUMENTS_UP_TO else "columns"
-        with PackageWriter(options.path, encoding=encoding, overwrite=options.overwrite, listener=self.tell) as writer:
+        # The writer is silent: rows written are the rows read, and one bar for them is enough.
+        with PackageWriter(options.path, encoding=encoding, overwrite=options.overwrite) as writer:
             for name in self.counts:
                 self._write_table(writer, name, total)
             self._write_files(writer)
@@ -130,7 +131,7 @@ class Build:
             self.tell(Progress("files", one.table, bytes_done=done))
 
     def _write_file(self, writer: PackageWriter, one: Referenced, store: FileStore) -> int:
-        from datatransfer.package.metadata import FileReference
+        from datatransfer.package.manifest import FileReference
 
         references = [FileReference(one.table, key, one.column, one.path) for key in one.keys]
         try:

@@ -141,7 +141,7 @@ class KeyTables:
             for c, p in zip(fk.columns, fk.parent_columns, strict=True)
         )
 
-    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:  # noqa: ARG002
+    def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
         """Return the condition that two values of a reference are equal."""
         return f"{parent_sql} = {child_sql}"
 
@@ -149,7 +149,7 @@ class KeyTables:
         """Return the condition that a row refers to anything at all: no column of the key is NULL."""
         return " AND ".join(f"{self.column(alias, name)} IS NOT NULL" for name in fk.columns)
 
-    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:  # noqa: ARG002
+    def is_direct(self, fk: ForeignKey, child: Table, parent: Table) -> bool:
         """Return whether the keys of the parent's key table can be compared with the child's columns directly."""
         return (
             bool(parent.key) and set(fk.parent_columns) == set(parent.key) and len(set(fk.columns)) == len(parent.key)
@@ -262,7 +262,7 @@ class KeyTables:
         self.run(self.add_sql(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", 0, 0))
         self.drop(between)
 
-    def second(self, table: Table, keys: KeyTable) -> KeyTable:  # noqa: ARG002
+    def second(self, table: Table, keys: KeyTable) -> KeyTable:
         """Return a table with the same keys for a statement that reads `keys` already."""
         return keys
 

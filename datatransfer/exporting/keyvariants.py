@@ -32,7 +32,7 @@ class SqliteKeyTables(KeyTables):
         """Give the connection its own cache size back; the tables go with the snapshot."""
         self.run(f"PRAGMA temp.cache_size = {self._cache}")
 
-    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:  # noqa: ARG002
+    def _create(self, keys: KeyTable, table: Table, exprs: Sequence[str]) -> None:
         columns = ", ".join(keys.columns)
         key = f", PRIMARY KEY ({keys.unique_columns})) WITHOUT ROWID" if keys.unique else ")"
         self.run(f"CREATE TEMP TABLE {keys.name} ({columns}, gen INTEGER, edge INTEGER{key}")

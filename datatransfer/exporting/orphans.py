@@ -42,7 +42,9 @@ class KeySet:
 
         if not self.usable:
             return
-        values = integers(column.drop_null())
+        values = integers(column)
+        if column.null_count:
+            values = values[booleans(column.is_valid())]
         if not len(values):
             return
         self._count += len(values)
@@ -66,20 +68,21 @@ class KeySet:
         """Return which values of a column are neither NULL nor in the set."""
         import numpy as np
 
-        valid = booleans(column.is_valid())
+        valid = booleans(column.is_valid()) if column.null_count else np.ones(len(column), dtype=np.bool_)
         if self._bits is None:
             return valid
-        places = integers(column.fill_null(0)) - self._base
-        inside = (places >= 0) & (places < len(self._bits))
-        found = self._bits[np.where(inside, places, 0)] & inside
-        return np.asarray(valid & ~found, dtype=np.bool_)
+        # Compared before the subtraction, which could overflow; what lies under a NULL is any number.
+        values = integers(column)
+        inside = (values >= self._base) & (values <= self._base + len(self._bits) - 1)
+        found = self._bits[np.where(inside, values, self._base) - self._base] & inside
+        return valid & ~found
 
 
-# Arrow's own to_numpy and pa.array(ndarray) import pandas, which takes longer than many a whole export.
+# Arrow's own to_numpy, fill_null and pa.array(ndarray) import pandas, which takes longer than many a whole export.
 
 
 def integers(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return a column of int64 without NULLs as NumPy sees its memory."""
+    """Return a column of int64 as NumPy sees its memory; under NULLs stands anything."""
     import numpy as np
 
     return np.frombuffer(column.buffers()[1] or b"", dtype=np.int64)[column.offset : column.offset + len(column)]

@@ -224,7 +224,7 @@ def with_nulls(
     mask = mask_array(where)
     for name in columns:
         column = batch.column(name)
-        nulled = pc.if_else(mask, pa.scalar(None, column.type), column)
+        nulled = pc.if_else(mask, pa.nulls(len(column), column.type), column)
         batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), nulled)
     return batch
 
