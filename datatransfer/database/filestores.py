@@ -120,7 +120,8 @@ class FolderStore:
     >>> store = FolderStore(tempfile.mkdtemp())
     >>> store.write("a/b.txt", io.BytesIO(b"hello"), hashlib.sha256(b"hello").hexdigest())
     True
-    >>> store.open("a/b.txt").read()
+    >>> with store.open("a/b.txt") as file:
+    ...     file.read()
     b'hello'
     """
 
