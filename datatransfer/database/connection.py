@@ -186,7 +186,8 @@ class Database:
         """Return how many rows a table has, counted now."""
         found = self.schema.table(table)
         with database_errors(self.engine, "counting rows", where=table), self.engine.connect() as conn:
-            return int(self.dialect.execute(conn, f"SELECT count(*) FROM {self.dialect.from_sql(found)} t").scalar_one())
+            sql = f"SELECT count(*) FROM {self.dialect.from_sql(found)} t"
+            return int(self.dialect.execute(conn, sql).scalar_one())
 
     @property
     def tables(self) -> pd.DataFrame:
@@ -315,6 +316,8 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
         extra = _EXTRAS.get(error.name or "")
         how = f"pip install 'datatransfer[{extra}]'" if extra else f"install {error.name}"
         raise UsageError(f"the driver {error.name} is not installed", hint=how) from None
+    except exc.NoSuchModuleError:
+        raise UsageError("SQLAlchemy knows no such dialect or driver", hint=hint) from None
     except (exc.ArgumentError, ValueError):
         # The text of these errors may repeat the URL, and with it the password.
         raise UsageError("the database URL cannot be read", hint=hint) from None
@@ -324,6 +327,6 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
 
 
 def _prepare_sqlite(raw: Any, _record: Any) -> None:
-    """A file from somebody else may hold views and triggers that call functions; they get none (sqlite.org/security)."""
+    """Deny functions to the views and triggers of a file, which may be somebody else's (sqlite.org/security)."""
     raw.execute("PRAGMA trusted_schema=OFF")
     raw.execute("PRAGMA cache_size=-65536")

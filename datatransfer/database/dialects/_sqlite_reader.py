@@ -1,7 +1,7 @@
 """The child process of `sqlite_fast`: reads a SQLite file by ADBC and sends Arrow IPC over its standard output.
 
-Run as a script, so that nothing of this library and only two modules of others are imported. It reads commands, one JSON
-object a line, from standard input, and ends with it:
+Run as a script, so that nothing of this library and only two modules of others are imported. It reads commands, one
+JSON object a line, from standard input, and ends with it:
 
 ``{"begin": true}``
     Begins a read transaction; answers ``{"ok": true}``.

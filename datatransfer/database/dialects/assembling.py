@@ -15,8 +15,8 @@ ALEMBIC_TABLE = "alembic_version"
 class Facts:
     """What is known of one table while a schema is read.
 
-    ``constraints`` and ``indexes`` are column lists of unique constraints and of plain unique indexes, in the database's
-    order.
+    ``constraints`` and ``indexes`` are column lists of unique constraints and of plain unique indexes, in the
+    database's order.
     """
 
     name: str

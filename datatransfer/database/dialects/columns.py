@@ -84,7 +84,7 @@ def _timestamp(value: Any) -> dt.datetime:
 
 def _timestamptz(value: Any) -> dt.datetime:
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return value.astimezone(dt.timezone.utc)
+        return value.astimezone(dt.UTC)
     raise TypeError("not a timestamp with zone")
 
 
@@ -125,7 +125,8 @@ _NONE = type(None)
 def value_loss(table: str, column: str, kind: LogicalType, why: str = "") -> ValueLossError:
     """Return the error that says which column cannot be carried, without the value."""
     reason = why or f"a value cannot be carried exactly as {kind.native or kind.kind}"
-    return ValueLossError(reason, where=f"{table}.{column}", hint="leave the table out, or repair the value in the source")
+    hint = "leave the table out, or repair the value in the source"
+    return ValueLossError(reason, where=f"{table}.{column}", hint=hint)
 
 
 def column_array(values: Sequence[Any], kind: LogicalType, *, table: str, column: str) -> pa.Array:

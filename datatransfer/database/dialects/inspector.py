@@ -73,7 +73,7 @@ def _facts(
         if is_own(key[1]):
             continue
         fact = Facts(_name(key[0], key[1], home), key[1], None if key[0] == home else key[0])
-        fact.primary = tuple((primary.get(key) or {}).get("constrained_columns") or ())
+        fact.primary = _key_columns(primary.get(key))
         fact.columns = [_column(column, fact.primary, inspector.dialect.name) for column in listed]
         fact.constraints = [tuple(unique["column_names"]) for unique in uniques.get(key) or []]
         fact.indexes = [tuple(i["column_names"]) for i in indexes.get(key) or [] if _is_plain_unique(i)]
@@ -86,8 +86,12 @@ def _facts(
     return found
 
 
+def _key_columns(constraint: Any) -> tuple[str, ...]:
+    return tuple((constraint or {}).get("constrained_columns") or ())
+
+
 def _optional(method: Any, options: Mapping[str, Any]) -> Mapping[Any, Any]:
-    """Some dialects of other makers do not tell unique constraints or indexes."""
+    """Return nothing where a dialect of another maker does not tell unique constraints or indexes."""
     try:
         found: Mapping[Any, Any] = method(**options)
     except NotImplementedError:
@@ -105,7 +109,7 @@ def _is_plain_unique(index: Mapping[str, Any]) -> bool:
 def _column(column: ReflectedColumn, primary: tuple[str, ...], dialect: str) -> Column:
     kind = column["type"]
     counted = bool(column.get("autoincrement") is True or column.get("identity"))
-    identity = column.get("identity") or {}
+    identity: Mapping[str, Any] = column.get("identity") or {}
     always = bool(identity.get("always"))
     name = column["name"]
     return Column(

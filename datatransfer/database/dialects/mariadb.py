@@ -1,9 +1,9 @@
-"""MariaDB and MySQL: reflection by ``information_schema``, InnoDB snapshots, values as text where the driver guesses."""
+"""MariaDB and MySQL: reflection by ``information_schema``, InnoDB snapshots, exact values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -48,7 +48,8 @@ class MariadbDialect(Dialect):
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         conn.execution_options(isolation_level="REPEATABLE READ")
-        charset, zone = self.execute(conn, "SELECT @@character_set_results, @@time_zone").one()
+        row: Any = self.execute(conn, "SELECT @@character_set_results, @@time_zone").one()
+        charset, zone = row
         if charset != "utf8mb4":
             raise DatabaseError(
                 f"the connection speaks {charset}, which does not hold every character",

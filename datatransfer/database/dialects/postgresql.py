@@ -1,4 +1,4 @@
-"""PostgreSQL: reflection by the catalogs, one repeatable-read snapshot, types without an Arrow form as their own text."""
+"""PostgreSQL: reflection by the catalogs, one repeatable-read snapshot, foreign types as their own text."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class PostgresqlDialect(Dialect):
             if "datatransfer_fast" not in conn.info:
                 conn.info["datatransfer_fast"] = self._fast_reader(conn)
             fast: FastReader | None = conn.info["datatransfer_fast"]
-            return fast and fast.read(self.statement(table, source), table)
+            return None if fast is None else fast.read(self.statement(table, source), table)
         except Unavailable:
             return None
 

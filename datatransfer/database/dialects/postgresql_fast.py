@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Kinds that the driver's own form was tested for, bit by bit; see ``tests/test_reading.py``.
-NATIVE_KINDS = frozenset(
-    {"integer", "float", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz"}
-)
+NATIVE_KINDS = frozenset({"integer", "float", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz"})
 _BATCH_BYTES = 16 * 1024 * 1024
 
 

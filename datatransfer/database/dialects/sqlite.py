@@ -1,4 +1,4 @@
-"""SQLite: values have storage classes, columns do not; rows come raw from the driver or from a quicker child process."""
+"""SQLite: values have storage classes, columns do not; rows come raw from the driver or from a quicker child."""
 
 from __future__ import annotations
 
@@ -150,8 +150,7 @@ class SqliteDialect(Dialect):
         found: list[Table] = []
         while left:
             ready = [t for t in left.values() if not any(fk.parent in left and not fk.is_self for fk in t.foreign_keys)]
-            for table in ready or list(left.values())[:1]:
-                found.append(left.pop(table.name))
+            found.extend(left.pop(table.name) for table in ready or list(left.values())[:1])
         return found
 
     def _is_whole(self, table: Table, source: RowSource) -> bool:

@@ -1,17 +1,17 @@
 """The quick way out of a SQLite file: a child process reads by ADBC while this one encodes.
 
 Why a child: the ADBC driver brings a SQLite library of its own, and two copies of SQLite in one process break each
-other's POSIX advisory locks: closing any descriptor of a file drops all of the process's locks on it ("How To Corrupt An
-SQLite Database File", section 2.2.1). The transaction of this process would lose its lock, and the file might be written
-under it. Processes are what the locks are made for; and two use two cores.
+other's POSIX advisory locks: closing any descriptor of a file drops all of the process's locks on it ("How To Corrupt
+An SQLite Database File", section 2.2.1). The transaction of this process would lose its lock, and the file might be
+written under it. Processes are what the locks are made for; and two use two cores.
 
-Why both see the same: with a rollback journal, nobody can commit while this process holds its read lock, so whenever the
-child begins, it sees the same state. With a write-ahead log, a third connection's ``data_version`` is compared before
-and after both have begun.
+Why both see the same: with a rollback journal, nobody can commit while this process holds its read lock, so whenever
+the child begins, it sees the same state. With a write-ahead log, a third connection's ``data_version`` is compared
+before and after both have begun.
 
 Why a proof of storage classes comes first: the driver takes a column's type from its first batch and converts other
-values inside that batch silently. Only columns of one proven class are asked of it; and where a column begins with NULLs
-alone, NULL is sent as a flag beside a value of the class, since the driver would take the column for integers.
+values inside that batch silently. Only columns of one proven class are asked of it; and where a column begins with
+NULLs alone, NULL is sent as a flag beside a value of the class, since the driver would take the column for integers.
 """
 
 from __future__ import annotations
@@ -266,7 +266,8 @@ class FastSnapshot:
         if not sized:
             return False
         total = " + ".join(f"coalesce(length(t.{self._quote(c.name)}), 0)" for c in sized)
-        return bool(self._prover.execute(f"SELECT EXISTS({rows.select('1', also=f'{total} > {_WIDE_ROW}')})").fetchone()[0])
+        sql = f"SELECT EXISTS({rows.select('1', also=f'{total} > {_WIDE_ROW}')})"
+        return bool(self._prover.execute(sql).fetchone()[0])
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
