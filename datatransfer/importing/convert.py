@@ -186,10 +186,19 @@ def _text_to_timestamp(array: pa.Array, target: LogicalType) -> pa.Array:
     return array.cast(pa.timestamp("us"))
 
 
-def _text_to_date(array: pa.Array, _target: LogicalType) -> pa.Array:
+def _text_to_date(array: pa.Array, target: LogicalType) -> pa.Array:
     import pyarrow as pa
 
-    return array.cast(pa.timestamp("us")).cast(pa.date32())  # safe: fails unless it is midnight
+    return _timestamp_to_date(array.cast(pa.timestamp("us")), target)
+
+
+def _timestamp_to_date(array: pa.Array, target: LogicalType) -> pa.Array:
+    import pyarrow.compute as pc
+
+    days = array.cast(target.arrow())  # truncates without a word
+    if not _all(pc.equal(days.cast(array.type), array)):
+        raise ValueError("a timestamp is not midnight")
+    return days
 
 
 _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
@@ -200,6 +209,7 @@ _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("text", "timestamp"): _text_to_timestamp,
     ("text", "timestamptz"): _text_to_timestamp,
     ("text", "date"): _text_to_date,
+    ("timestamp", "date"): _timestamp_to_date,
     ("boolean", "decimal"): lambda array, _target: _integer_text(array),
     ("integer", "decimal"): lambda array, _target: _integer_text(array),
 }
