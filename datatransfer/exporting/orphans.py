@@ -75,7 +75,7 @@ class KeySet:
         values = integers(column)
         inside = (values >= self._base) & (values <= self._base + len(self._bits) - 1)
         found = self._bits[np.where(inside, values, self._base) - self._base] & inside
-        return valid & ~found
+        return np.asarray(valid & ~found, dtype=np.bool_)
 
 
 # Arrow's own to_numpy, fill_null and pa.array(ndarray) import pandas, which takes longer than many a whole export.

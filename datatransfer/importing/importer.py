@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from datatransfer.database import ledger
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import ConflictError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned, silent
@@ -163,6 +164,8 @@ class PackageImporter:
             return Receipt(
                 self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps
             )
+        if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
+            ledger.create_ledger(plan.writer.conn)
         merge = Merge(plan, self.listener, self.cancellation)
         merge.run()
         for warning in merge.warnings:

@@ -141,7 +141,8 @@ def write_receipt(
     """Write everything that is to be known of an import, inside its transaction."""
     conn = plan.writer.conn
     metadata = plan.package.metadata
-    ledger.create_ledger(conn)
+    if plan.writer.transactional_ddl:
+        ledger.create_ledger(conn)
     ledger.ensure_origin(conn, plan.target.origin)
     options = {
         k: (str(v) if not isinstance(v, Mapping) else {t: list(c) for t, c in v.items()}) for k, v in _policies(plan)

@@ -42,11 +42,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datatransfer.package.cycles import hash_component
+from datatransfer.package.linking import Held, find_parents, hold, needed_columns, together
 from datatransfer.package.values import as_blobs, fixed_hashes, hashes_of
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
 
@@ -107,31 +108,27 @@ class _Rows:
     columns: list[str]
     foreign_keys: list[ForeignKey]
     own: Bytes
-    kept: Mapping[str, pa.ChunkedArray]
+    held: Held
     hashes: Bytes = field(init=False)
 
 
 def _read(schema: Schema, table: Table, batches: Iterable[pa.RecordBatch]) -> _Rows:
     import numpy as np
-    import pyarrow as pa
 
     keys = [fk for fk in table.foreign_keys if fk.parent in schema]
     keys.sort(key=lambda fk: (fk.columns, fk.parent, fk.parent_columns))
     replaced = {column for fk in keys for column in fk.columns}
     replaced |= {ENTITY_UUID, IMPORTED_FROM_UUID, table.surrogate or ""}
     names = sorted(set(table.column_names) - replaced)
-    needed = {column for fk in keys for column in fk.columns}
-    needed |= {column for fk in schema.foreign_keys() if fk.parent == table.name for column in fk.parent_columns}
-    own, kept = [], []
-    for batch in batches:
-        own.append(hashes_of(as_blobs(batch, [(name, table.by_name[name].type) for name in names])))
-        kept.append(batch.select([name for name in table.column_names if name in needed]))
-    columns: dict[str, pa.ChunkedArray] = {}
-    for name in needed:
-        kind = table.by_name[name].type.arrow()
-        columns[name] = pa.chunked_array([part.column(name) for part in kept], type=kind)
-    hashes = np.concatenate(own) if own else np.empty((0, 16), np.uint8)
-    return _Rows(table, names, keys, hashes, columns)
+    own: list[Bytes] = []
+
+    def hashed() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            own.append(hashes_of(as_blobs(batch, [(name, table.by_name[name].type) for name in names])))
+            yield batch
+
+    held = hold(table, hashed(), needed_columns(table, schema.foreign_keys()))
+    return _Rows(table, names, keys, np.concatenate(own) if own else np.empty((0, 16), np.uint8), held)
 
 
 def _hash(found: Sequence[_Rows], done: Mapping[str, _Rows]) -> None:
@@ -163,7 +160,7 @@ def _with_parents(
     parents = np.full((count, places), -1, np.int64)
     for place, fk in enumerate(rows.foreign_keys):
         parent = done[fk.parent]
-        at = _lookup(rows, parent, fk)
+        at = find_parents(rows.held, parent.held, fk)
         begin = 16 + 17 * place
         lost = np.flatnonzero(at < 0)
         content[lost, begin] = ord("r")
@@ -179,53 +176,11 @@ def _with_parents(
     return content, parents
 
 
-def _lookup(child: _Rows, parent: _Rows, fk: ForeignKey) -> Places:
-    """Return for each child row the number of its parent row, or -1."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if len(fk.columns) == 1:
-        mine, theirs = child.kept[fk.columns[0]], parent.kept[fk.parent_columns[0]]
-        kinds = {child.table.by_name[fk.columns[0]].type.kind, parent.table.by_name[fk.parent_columns[0]].type.kind}
-        if mine.type == theirs.type and len(kinds) == 1 and "float" not in kinds:
-            found = pc.index_in(mine, value_set=theirs, skip_nulls=True)
-            return np.asarray(found.fill_null(-1).combine_chunks(), np.int64)
-    mine, no_parent = _blobs(child, fk.columns)
-    theirs, _ = _blobs(parent, fk.parent_columns)
-    found = np.array(pc.index_in(mine, value_set=theirs).fill_null(pa.scalar(-1, pa.int32())), np.int64)
-    found[no_parent] = -1
-    return found
-
-
-def _blobs(rows: _Rows, columns: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Return the values of some columns as one, and where one of them is NULL."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    batch = _batch(rows, columns)
-    nulls = np.zeros(batch.num_rows, np.bool_)
-    for column in batch.columns:
-        nulls |= np.asarray(pc.is_null(column))
-    return as_blobs(batch, [(name, rows.table.by_name[name].type) for name in columns]).cast(pa.binary()), nulls
-
-
-def _batch(rows: _Rows, columns: Sequence[str]) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    arrays: list[Any] = [
-        pa.concat_arrays(kept.chunks) if kept.num_chunks else pa.array([], kept.type)
-        for kept in (rows.kept[name] for name in columns)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-
 def _raw(rows: _Rows, fk: ForeignKey, which: Places) -> Bytes:
     import numpy as np
     import pyarrow as pa
 
-    batch = _batch(rows, fk.columns).take(pa.array(which))
+    batch = together(rows.held, fk.columns).take(pa.array(which))
     blobs = as_blobs(batch, [(name, rows.table.by_name[name].type) for name in fk.columns]).dictionary_encode()
     found: Bytes = hashes_of(blobs.dictionary)[np.asarray(blobs.indices)]
     return found

@@ -177,9 +177,7 @@ class Table:
             return self.by_name[name]
         except KeyError:
             known = ", ".join(self.column_names)
-            raise UnknownColumnError(
-                f"there is no column {name!r}", where=self.name, hint=f"it has {known}"
-            ) from None
+            raise UnknownColumnError(f"there is no column {name!r}", where=self.name, hint=f"it has {known}") from None
 
     def with_types(self, types: Mapping[str, LogicalType]) -> Table:
         """Return the table with some columns' types replaced."""

@@ -82,7 +82,9 @@ class LogicalType:
         data: dict[str, Any] = {"kind": self.kind}
         for name in ("bits", "unsigned", "precision", "scale", "length", "native"):
             value = getattr(self, name)
-            if value not in (0, False, None, "") or (value == 0 and name in ("precision", "scale") and value is not None):
+            if value not in (0, False, None, "") or (
+                value == 0 and name in ("precision", "scale") and value is not None
+            ):
                 data[name] = value
         return data
 
