@@ -1,0 +1,101 @@
+"""What a verification found: every finding, not the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from datatransfer.display import blocks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Severity = Literal["error", "warning"]
+INCOMPLETE = frozenset({"missing-member"})
+"""Codes of findings that say that something is not there, rather than wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Parameters
+    ----------
+    severity : {"error", "warning"}
+    code : str
+        Stable name of the kind of finding.
+    where : str
+        Member or table.
+    message : str
+        What was found; never the value of a row.
+    hint : str
+        What to do about it.
+    """
+
+    severity: Severity
+    code: str
+    where: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.code}: {self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings about a package.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+    """
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid using the package."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is there that the manifest names."""
+        return all(finding.code not in INCOMPLETE for finding in self.errors)
+
+    @property
+    def valid(self) -> bool:
+        """Whether everything that is there is as it should be."""
+        return all(finding.code in INCOMPLETE for finding in self.errors)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the package is complete and valid."""
+        return not self.errors
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a finding."""
+        import pandas as pd
+
+        names = ["severity", "code", "where", "message", "hint"]
+        return pd.DataFrame([vars(finding) for finding in self.findings], columns=names)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __repr__(self) -> str:
+        words = "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
+        return "\n".join([f"Report({words})", *(f"  {blocks.visible(str(finding))}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        words = "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
+        rows = [(f.severity, f.code, f.where, f.message, f.hint) for f in self.findings]
+        header = ("severity", "code", "where", "message", "hint")
+        return blocks.block(f"Package: {words}", *([blocks.table(header, rows)] if rows else []))
