@@ -1,7 +1,7 @@
 """Rows ⇄ Parquet parts, the ``columns`` encoding.
 
-Parts are written as a stream and read in place. Reading trusts nothing: column names, types and the number of rows must
-be those of the manifest, text must be UTF-8, and no batch is larger than a budget of logical bytes.
+Parts are written as a stream and read in place. Reading trusts nothing: column names, types and the number of rows
+must be those of the manifest, text must be UTF-8, and no batch is larger than a budget of logical bytes.
 """
 
 from __future__ import annotations

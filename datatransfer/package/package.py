@@ -3,9 +3,9 @@ r"""Packages, as one opens them; and the complete specification of their format.
 Format 2.0
 ==========
 
-This text is meant to be enough to write a reader in any language. "Must" binds writers; a reader refuses what breaks a
-"must". JSON is UTF-8 without byte order mark, without a key twice in an object, without NaN and infinities, with integers
-of at most 64 bits, nested at most 64 deep.
+This text is meant to be enough to write a reader in any language; it is kept whole, so this file is longer than
+others. "Must" binds writers; a reader refuses what breaks a "must". JSON is UTF-8 without byte order mark, without a
+key twice in an object, without NaN and infinities, with integers of at most 64 bits, nested at most 64 deep.
 
 Container
 ---------
@@ -17,16 +17,16 @@ A package is a ZIP file (APPNOTE 6.3.10), or a folder with the same members as f
     manifest.json                           tables, parts, files; at most 256 MiB
     metadata.json                           what the package is; at most 16 MiB
 
-There are no others, and no entries for directories. A slug is 1 to 60 of ``a-z 0-9 _ -``, starts with a letter or digit,
-and is different for each table. No two members may have names that are equal but for case or Unicode form.
+There are no others, and no entries for directories. A slug is 1 to 60 of ``a-z 0-9 _ -``, starts with a letter or
+digit, and is different for each table. No two members may have names that are equal but for case or Unicode form.
 
 The ZIP file that we write: members in the order tables (as they were written), files, ``manifest.json``,
-``metadata.json``; every one *stored*; made by 3.45, version needed 4.5, no flags, 1980-01-01 00:00:00, external attributes
-0o100644 << 16; no extra fields but zip64 sizes where needed; no comments. If one member carries all of these, every one must.
-A reader also takes what common tools write when they pack a package again: deflate, data descriptors, extra fields of
-times and owners, a comment of the archive; if every place that states a name, size, CRC or offset agrees, and members fill
-the file without gaps from its first byte to the central directory, which ends at the end record, which ends the file.
-At most 200,000 members.
+``metadata.json``; every one *stored*; made by 3.45, version needed 4.5, no flags, 1980-01-01 00:00:00, external
+attributes 0o100644 << 16; no extra fields but zip64 sizes where needed; no comments. If one member carries all of
+these, every one must. A reader also takes what common tools write when they pack a package again: deflate, data
+descriptors, extra fields of times and owners, a comment of the archive; if every place that states a name, size, CRC
+or offset agrees, and members fill the file without gaps from its first byte to the central directory, which ends at
+the end record, which ends the file. At most 200,000 members.
 
 metadata.json
 -------------
@@ -41,9 +41,9 @@ All of these, no others:
 ``created_by``      library and version
 ``origin``          object ``uuid`` (the database that the rows come from), ``dialect`` (``sqlite``, ``postgresql``, …)
 ``source_revision`` Alembic revision of the source, or null
-``selection``       object, how the rows were chosen. A reader may rely on: ``everything`` (true if all rows were asked
-                    for), ``roots`` (array of objects with ``table`` and perhaps ``keys``), ``outside`` (object: label of a
-                    foreign key → rows whose parent was left out on request)
+``selection``       object, how the rows were chosen. A reader may rely on: ``everything`` (true if all rows were
+                    asked for), ``roots`` (array of objects with ``table`` and perhaps ``keys``), ``outside`` (object:
+                    label of a foreign key → rows whose parent was left out on request)
 ``counts``          object ``tables``, ``rows``, ``files``, ``bytes`` (of all members but the two JSON documents)
 ``encoding``        ``documents`` or ``columns``, for all tables
 ``manifest_sha256`` of the bytes of ``manifest.json``, 64 digits in lower case, as every sha256
@@ -53,18 +53,20 @@ All of these, no others:
 manifest.json
 -------------
 A Data Package v2 descriptor (https://datapackage.org). ``resources`` has one entry a table: ``name`` (the slug),
-``title`` (the name of the table), ``path`` with ``format`` and ``mediatype`` (one name, or an array; for a table without
-rows instead ``"data": []``), ``schema``, and ``datatransfer``. ``schema`` follows from ``datatransfer`` and says nothing more:
-types ``integer``, ``number`` (float), ``boolean``, ``date``, ``time``, ``datetime``, else ``string`` (format ``binary``,
-``uuid``), ``constraints.required``, ``primaryKey`` if the key is one, ``uniqueKeys``, and ``foreignKeys`` to tables of the
-package. The object ``datatransfer`` of a resource:
+``title`` (the name of the table), ``path`` with ``format`` and ``mediatype`` (one name, or an array; for a table
+without rows instead ``"data": []``), ``schema``, and ``datatransfer``. ``schema`` follows from ``datatransfer`` and
+says nothing more: types ``integer``, ``number`` (float), ``boolean``, ``date``, ``time``, ``datetime``, else
+``string`` (format ``binary``, ``uuid``), ``constraints.required``, ``primaryKey`` if the key is one, ``uniqueKeys``,
+and ``foreignKeys`` to tables of the package. The object ``datatransfer`` of a resource:
 
 =================== ==================================================================================================
 ``table``           its name: bare in the source's default schema, ``schema.name`` elsewhere
 ``bareName``        the name without schema; ``dbSchema`` the schema or null
 ``columns``         array of ``name``, ``type`` (below), ``declared`` (the source's own type), ``nullable``,
-                    ``hasDefault``, ``generated`` (computed by the database), ``identity`` (``""``, ``always``, ``default``)
-``key``             names of the columns that identify a row; ``keyKind``: ``primary``, ``unique``, or ``none`` with no names
+                    ``hasDefault``, ``generated`` (computed by the database), ``identity`` (``""``, ``always`` or
+                    ``default``)
+``key``             names of the columns that identify a row; ``keyKind``: ``primary``, ``unique``, or ``none`` with
+                    no names
 ``uniqueKeys``      array of arrays of names: other unique constraints
 ``foreignKeys``     array of ``name``, ``columns``, ``parent`` (a table, perhaps not in the package), ``parentColumns``,
                     ``declared`` (false: only this package knows it), ``enforced``. Its *label* is ``table.column``, or
@@ -76,9 +78,9 @@ package. The object ``datatransfer`` of a resource:
 ``foreignIdentity`` whether the parts have the reserved columns
 =================== ==================================================================================================
 
-The package's own ``datatransfer`` object: ``encoding``, and ``files``, an array of ``sha256``, ``bytes`` and ``references``
-(each ``table``, ``key``, ``column``, ``name``: what the column holds), sorted by sha256; then those that were not there:
-``missing`` (why) and ``references``.
+The package's own ``datatransfer`` object: ``encoding``, and ``files``, an array of ``sha256``, ``bytes`` and
+``references`` (each ``table``, ``key``, ``column``, ``name``: what the column holds), sorted by sha256; then those
+that were not there: ``missing`` (why) and ``references``.
 
 Values
 ------
@@ -104,30 +106,33 @@ any           STRING, tagged                     text, tagged
 native        STRING                             text: in the notation of the database and type that ``native`` names
 ============= ================================== ==================================================================
 
-NULL is null. The empty text is not NULL. A *tagged* value is ``i`` and decimal digits, ``r`` and a float in C99 hexadecimal
-(or ``nan``, ``inf``, ``-inf``), ``t`` and the text, or ``b`` and hexadecimal bytes.
+NULL is null. The empty text is not NULL. A *tagged* value is ``i`` and decimal digits, ``r`` and a float in C99
+hexadecimal (or ``nan``, ``inf``, ``-inf``), ``t`` and the text, or ``b`` and hexadecimal bytes.
 
-A **document** is an object with exactly the columns of the table by name, the reserved ones after them. A **part** is a
-Parquet file with exactly those columns in order, of any row groups, all columns optional, compressed by zstd; metadata of
-Arrow or pandas in it is ignored. Rows are in the order of the source's key.
+A **document** is an object with exactly the columns of the table by name, the reserved ones after them. A **part** is
+a Parquet file with exactly those columns in order, of any row groups, all columns optional, compressed by zstd;
+metadata of Arrow or pandas in it is ignored. Rows are in the order of the source's key.
 
 Reserved columns
 ----------------
-``datatransfer:origin`` and ``datatransfer:key``, both text, are there in all parts of a table if it has ``foreignIdentity``.
-They are NULL for rows of the package's own origin; else the UUID of the origin and the canonical key that the row had there,
-because it had been imported into the source. No column of a source may have a name that starts with ``datatransfer:``.
+``datatransfer:origin`` and ``datatransfer:key``, both text, are there in all parts of a table if it has
+``foreignIdentity``. They are NULL for rows of the package's own origin; else the UUID of the origin and the canonical
+key that the row had there, because it had been imported into the source. No column of a source may have a name that
+starts with ``datatransfer:``.
 
 Identity
 --------
-The *canonical key* is the JSON array of the key's values without spaces, text unescaped but for ``"``, ``\`` and control
-characters, floats in the shortest form that is exact, bytes as ``{"b":"<hexadecimal>"}``, values of kind ``any`` as what they
-are, all else as in JSON above. The UUID of a row is its column ``entity_uuid``, if there is one; else UUIDv5 of the namespace
-``origin`` and the name ``<table>`` LF ``<canonical key>``, with origin and key from the reserved columns where they are set.
+The *canonical key* is the JSON array of the key's values without spaces, text unescaped but for ``"``, ``\`` and
+control characters, floats in the shortest form that is exact, bytes as ``{"b":"<hexadecimal>"}``, values of kind
+``any`` as what they are, all else as in JSON above. The UUID of a row is its column ``entity_uuid``, if there is one;
+else UUIDv5 of the namespace ``origin`` and the name ``<table>`` LF ``<canonical key>``, with origin and key from the
+reserved columns where they are set.
 
 Determinism
 -----------
-The same tables, rows, files and metadata give the same bytes. Of two exports of the same selection only ``package_id`` and
-``created`` differ, and a caller can fix both. (The bytes of Parquet also depend on the version of Arrow.)
+The same tables, rows, files and metadata give the same bytes. Of two exports of the same selection only
+``package_id`` and ``created`` differ, and a caller can fix both. (The bytes of Parquet also depend on the version of
+Arrow.)
 
 Versioning
 ----------
@@ -346,7 +351,7 @@ class DataPackage:
         from datatransfer.schema.graph import DependencyGraph
 
         found = self.metadata.selection.get("roots")
-        roots = [root.get("table") for root in found if isinstance(root, dict)] if isinstance(found, list) else []
+        roots = [str(root.get("table")) for root in found if isinstance(root, dict)] if isinstance(found, list) else []
         counts = {entry.table.name: entry.rows for entry in self.manifest_data.tables}
         return DependencyGraph(self.schema, counts=counts, roots=[name for name in roots if name in self.schema])
 

@@ -1,8 +1,8 @@
 """Why a row is in a package: the shortest chain of references from it to a root of the selection.
 
-A package does not record the reason of each row, so the chain is found again from its rows. A selection goes down from
-its roots to children and then up to parents, so a chain goes back the same way: first along rows that refer to this one,
-then along those that it refers to.
+A package does not record the reason of each row, so the chain is found again from its rows. A selection goes down
+from its roots to children and then up to parents, so a chain goes back the same way: first along rows that refer to
+this one, then along those that it refers to.
 """
 
 from __future__ import annotations
@@ -138,12 +138,11 @@ class _Search:
         found: list[tuple[_Node, str, str]] = []
         if not turned:
             for fk in self.schema.children_of(table):
-                for child in (self._link(fk) == row).nonzero()[0].tolist():
-                    found.append(((fk.table, child, False), "up", fk.label))
-        for fk in self.schema.table(table).foreign_keys:
-            if fk.parent in self.schema and (parent := int(self._link(fk)[row])) >= 0:
-                found.append(((fk.parent, parent, True), "down", fk.label))
-        return found
+                children = (self._link(fk) == row).nonzero()[0].tolist()
+                found += [((fk.table, child, False), "up", fk.label) for child in children]
+        known = [fk for fk in self.schema.table(table).foreign_keys if fk.parent in self.schema]
+        parents = [(fk, int(self._link(fk)[row])) for fk in known]
+        return found + [((fk.parent, parent, True), "down", fk.label) for fk, parent in parents if parent >= 0]
 
     def _link(self, fk: ForeignKey) -> Places:
         if fk not in self._links:
@@ -153,7 +152,8 @@ class _Search:
     def _rows(self, name: str) -> Held:
         if name not in self._held:
             table = self.schema.table(name)
-            names = sorted(needed_columns(table, self.schema.foreign_keys()) | set(table.key)) or [table.columns[0].name]
+            names = sorted(needed_columns(table, self.schema.foreign_keys()) | set(table.key))
+            names = names or [table.columns[0].name]
             self._held[name] = hold(table, self.contents.batches(name, columns=names), names)
         return self._held[name]
 
