@@ -34,6 +34,11 @@ class PackageTable:
     def __len__(self) -> int:
         return self._entry.rows
 
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the batches, with the reserved columns if there are any."""
+        return self._contents.arrow_schema(self.name)
+
     def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows as Arrow batches of at most ``batch_rows`` rows."""
         return self._contents.batches(self.name, batch_rows)
