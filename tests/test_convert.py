@@ -21,7 +21,7 @@ INTEGER, FLOAT, TEXT = LogicalType("integer"), LogicalType("float"), LogicalType
     [
         (INTEGER, LogicalType("boolean"), [0, 1, None], [False, True, None]),
         (INTEGER, LogicalType("decimal", precision=5, scale=2), [7, -1], ["7", "-1"]),
-        (FLOAT, LogicalType("decimal", precision=5, scale=2), [0.99, 1e2, None], ["0.99", "100.0", None]),
+        (FLOAT, LogicalType("decimal", precision=5, scale=2), [0.99, 1e2, None], ["0.99", "100", None]),
         (FLOAT, INTEGER, [2.0, -3.0], [2, -3]),
         (TEXT, LogicalType("timestamp"), ["2005-05-25 11:30:37.000"], [dt.datetime(2005, 5, 25, 11, 30, 37)]),
         (TEXT, LogicalType("date"), ["1962-02-18", "1962-02-18 00:00:00"], [dt.date(1962, 2, 18)] * 2),

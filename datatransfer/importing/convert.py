@@ -140,7 +140,11 @@ def _number_text(value: float | int) -> str:
 
 def _float_to_decimal(array: pa.Array, _target: LogicalType) -> pa.Array:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    text = array.cast(pa.string())  # the shortest digits that name the float
+    if _all(pc.match_substring_regex(text, r"^-?\d+(\.\d+)?$")):
+        return text
     return pa.array([None if v is None else _number_text(v) for v in array.to_pylist()], type=pa.string())
 
 

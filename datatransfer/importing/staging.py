@@ -116,9 +116,8 @@ class Stager:
     def _stage_table(self, table: StagedTable, before: dict[str, StagedTable]) -> None:
 
         name = table.fit.source.name
-        schema = self.package[name].schema
-        table.has_foreign = ORIGIN_COLUMN in schema.names
-        table.has_uuid = ENTITY_UUID in schema.names
+        table.has_foreign = self.package.entry(name).foreign_identity
+        table.has_uuid = table.fit.source.tracked
         for fk in table.fit.source.foreign_keys:
             watched = fk.parent in before and len(fk.columns) == 1
             table.outside[fk] = 0 if watched else -1
