@@ -168,12 +168,12 @@ def _verify(commands: Any) -> None:
 
 def _diff(commands: Any) -> None:
     parser = _command(
-        commands, "diff", "looking.diff", "compare a package with a package or a database; exits with 1 if they differ",
+        commands, "diff", "looking.diff", "compare packages or databases; exits with 1 if they differ",
         "datatransfer diff monday.zip tuesday.zip",
         "datatransfer diff open.zip sqlite:///copy.db",
     )  # fmt: skip
-    parser.add_argument("first", metavar="PACKAGE")
-    parser.add_argument("second", metavar="PACKAGE|URL")
+    parser.add_argument("first", metavar="PACKAGE|URL")
+    parser.add_argument("second", metavar="PACKAGE|URL", help="of a database, only the package's rows are compared")
     _database_options(parser)
 
 

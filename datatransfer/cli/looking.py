@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,18 +127,35 @@ def verify(options: argparse.Namespace, out: Output) -> int:
 
 
 def diff(options: argparse.Namespace, out: Output) -> int:
-    """Compare a package with another one, or with a database."""
-    from datatransfer.package.package import DataPackage
-
-    first = DataPackage.open(options.first)
-    if is_address(options.second):
-        with database(options.second, options) as second:
-            frame = first.diff(second)
-    else:
-        frame = first.diff(DataPackage.open(options.second))
+    """Compare two packages or databases, entity by entity."""
+    with ExitStack() as stack:
+        first, second = (_side(typed, options, stack) for typed in (options.first, options.second))
+        frame = first.diff(second)
+    # a package is a part of something: what else a database holds is no difference
+    databases = is_address(options.first), is_address(options.second)
+    if databases == (False, True):
+        frame = frame[frame["table"].isin(list(first)) & (frame["change"] != "added")]
+    if databases == (True, False):
+        frame = frame[frame["table"].isin(list(second)) & (frame["change"] != "removed")]
     differences = records(frame)
     out.result({"equal": not differences, "differences": differences}, text_of(differences, nothing="no difference"))
     return 1 if differences else 0
+
+
+def _side(typed: str, options: argparse.Namespace, stack: ExitStack) -> DataPackage:
+    """Open a package; of a database, one made of all its rows, which know what was imported and from where."""
+    from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.package.package import DataPackage
+
+    if not is_address(typed):
+        return stack.enter_context(DataPackage.open(typed))
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="datatransfer-diff-"))
+    source = stack.enter_context(database(typed, options))
+    everything = PackageBuilder(source).add_all()
+    package = everything.build(
+        Path(folder, "all.zip"), progress=False, encoding="columns", on_orphan="keep", on_missing_file="skip"
+    )
+    return stack.enter_context(package)
 
 
 def receipts(options: argparse.Namespace, out: Output) -> int:
