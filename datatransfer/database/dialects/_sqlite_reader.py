@@ -8,7 +8,8 @@ JSON object a line, from standard input, and ends with it:
 ``{"rollback": true}``
     Ends it; answers ``{"ok": true}``.
 ``{"sql": "SELECT …", "rows": 16384}``
-    Answers ``{"ok": true}``, then one Arrow IPC stream.
+    Answers ``{"ok": true}``, then one Arrow IPC stream, then ``{"rows": 123}``: Arrow takes the end of a pipe for the
+    end of a stream, so without this count a process that was killed would look like one that has finished.
 
 Instead of any answer ``{"error": "…"}`` may come. An error inside a stream ends the process.
 """
@@ -73,10 +74,12 @@ def serve(reader: Reader) -> None:
             continue
         say({"ok": True})
         if batches is not None:
+            sent = 0
             with pa.ipc.new_stream(out, batches.schema) as stream:
                 for batch in batches:
                     stream.write_batch(batch)
-            out.flush()
+                    sent += batch.num_rows
+            say({"rows": sent})
 
 
 if __name__ == "__main__":

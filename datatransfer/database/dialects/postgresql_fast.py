@@ -7,11 +7,12 @@ Types that the ADBC driver is known to carry exactly travel as they are, every o
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database.dialects.prefetching import prefetched
+from datatransfer.errors import DatabaseError
 from datatransfer.schema.tables import Table
 from datatransfer.schema.values import arrow_schema
 
@@ -74,23 +75,31 @@ class FastReader:
         import adbc_driver_manager._lib as adbc
 
         self._adbc = adbc
+        self._failed = False
+        self._streams: list[Generator[pa.RecordBatch, None, None]] = []
+        self._handles: list[Any] = []
         self._errors = adbc_driver_manager.Error
         try:
-            self._database = adbc.AdbcDatabase(driver=str(library), uri=conninfo(raw))
-            self._connection = adbc.AdbcConnection(self._database)
+            self._database = self._kept(adbc.AdbcDatabase(driver=str(library), uri=conninfo(raw)))
+            self._connection = self._kept(adbc.AdbcConnection(self._database))
             self._run("BEGIN ISOLATION LEVEL REPEATABLE READ")
             self._run(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             for setting in (*settings, "SET LOCAL client_encoding = 'UTF8'"):
                 self._run(setting)
         except self._errors:
+            self.close()
             # The message may hold the connection string, and it does not matter: there is another way.
             raise Unavailable from None
 
+    def _kept(self, handle: Any) -> Any:
+        """Remember what must be closed, last first."""
+        self._handles.append(handle)
+        return handle
+
     def _run(self, sql: str) -> None:
-        statement = self._adbc.AdbcStatement(self._connection)
+        statement = self._kept(self._adbc.AdbcStatement(self._connection))
         statement.set_sql_query(sql)
         statement.execute_update()
-        statement.close()
 
     def read(self, sql: str, table: Table) -> Iterator[pa.RecordBatch] | None:
         """Return the batches of a statement, None if the driver gives other types than were asked for.
@@ -101,45 +110,52 @@ class FastReader:
             Selects the table's columns.
         table : Table
             With definite types.
+
+        Raises
+        ------
+        Unavailable
+            The server refused; the other way tells why.
         """
         import pyarrow as pa
 
-        statement = self._adbc.AdbcStatement(self._connection)
+        if self._failed:  # the transaction is aborted
+            raise Unavailable
+        statement = self._kept(self._adbc.AdbcStatement(self._connection))
         statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         statement.set_sql_query(sql)
         try:
             handle, _ = statement.execute_query()
         except self._errors:
+            self._failed = True
             raise Unavailable from None
-        arrived = pa.RecordBatchReader._import_from_c(handle.address)
+        arrived = self._kept(pa.RecordBatchReader._import_from_c(handle.address))
         wanted = arrow_schema({column.name: column.type for column in table.columns})
         if not all(_is_same(have.type, want.type) for have, want in zip(arrived.schema, wanted, strict=True)):
-            arrived.close()
-            statement.close()
             return None
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for batch in arrived:
-                arrays = [array.cast(field.type) for array, field in zip(batch.columns, wanted, strict=True)]
-                if batch.num_rows:
-                    yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
+            try:
+                for batch in arrived:
+                    arrays = [array.cast(field.type) for array, field in zip(batch.columns, wanted, strict=True)]
+                    if batch.num_rows:
+                        yield pa.RecordBatch.from_arrays(arrays, schema=wanted)
+            except (pa.ArrowException, OSError):
+                # The message is left out: it may quote a value.
+                problem = "the server ended the stream of rows"
+                raise DatabaseError(problem, where=table.name, hint="see the server's log, and try again") from None
 
-        return self._owned(prefetched(batches(), abandon=self._cancel), arrived, statement)
-
-    def _owned(self, batches: Iterator[pa.RecordBatch], *resources: Any) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        finally:
-            for resource in resources:
-                resource.close()
+        self._streams.append(prefetched(batches(), abandon=self._cancel))
+        return self._streams[-1]
 
     def _cancel(self) -> None:
         self._connection.cancel()
 
     def close(self) -> None:
-        """End the transaction and the connection."""
-        self._connection.close()
-        self._database.close()
+        """End what is still being read, the transaction and the connection."""
+        for stream in self._streams:
+            stream.close()
+        while self._handles:
+            self._handles.pop().close()
 
 
 def _is_same(have: pa.DataType, want: pa.DataType) -> bool:

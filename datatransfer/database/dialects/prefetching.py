@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _AHEAD = 3
 
 def prefetched(
     batches: Iterator[pa.RecordBatch], *, abandon: Callable[[], None], ahead: int = _AHEAD
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield batches that a thread fetches in advance.
 
     Parameters

@@ -24,7 +24,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from datatransfer.database.dialects.columns import value_loss
 from datatransfer.database.dialects.prefetching import prefetched
 from datatransfer.database.dialects.sqlite_classes import Classes, Rowset, storage_classes
 from datatransfer.schema.tables import Column, Table
-from datatransfer.schema.values import LogicalType
+from datatransfer.schema.values import LogicalType, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,6 +110,19 @@ class Child:
         self.settle()
         return pa.ipc.open_stream(self._out)
 
+    def confirm(self, rows: int) -> None:
+        """Make sure that a stream has ended because all of its rows were sent.
+
+        Raises
+        ------
+        ChildFailed
+            It ended early.
+        """
+        line = self._out.readline()
+        if not line or json.loads(line) != {"rows": rows}:
+            self.usable = False
+            raise ChildFailed("a stream ended early")
+
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         self.usable = False
@@ -161,6 +174,7 @@ class FastSnapshot:
         self._prover = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         self._pool = ThreadPoolExecutor(1, "datatransfer-classes")
         self._proofs: dict[str, Future[Classes]] = {}
+        self._streams: list[Generator[pa.RecordBatch, None, None]] = []
         self._waiting: list[tuple[Table, Rowset]] = []
         self._lock = threading.Lock()
 
@@ -217,6 +231,8 @@ class FastSnapshot:
 
     def close(self) -> None:
         """End the child, the thread and its connection."""
+        for stream in self._streams:
+            stream.close()
         self._prover.interrupt()
         self._pool.shutdown(cancel_futures=True)
         self._prover.close()
@@ -297,7 +313,22 @@ class FastSnapshot:
         if [field.type for field in arrived.schema] != [c.type.arrow() for c in table.columns] + [_int64()] * len(late):
             self._child.kill()
             return None
-        return prefetched(_batches(arrived, table, late), abandon=self._child.kill)
+        self._streams.append(prefetched(self._batches(arrived, table, late), abandon=self._child.kill))
+        return self._streams[-1]
+
+    def _batches(self, arrived: pa.RecordBatchReader, table: Table, late: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        rows = 0
+        try:
+            for batch in arrived:
+                rows += batch.num_rows
+                if batch.num_rows:
+                    yield _repaired(batch, table, late)
+            self._child.confirm(rows)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            self._child.usable = False
+            raise ChildFailed(type(error).__name__) from None
 
     def _expression(self, column: Column, is_late: bool) -> str:
         name = f"t.{self._quote(column.name)}"
@@ -310,27 +341,20 @@ def _int64() -> pa.DataType:
     return pa.int64()
 
 
-def _batches(arrived: pa.RecordBatchReader, table: Table, late: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+def _repaired(batch: pa.RecordBatch, table: Table, late: Sequence[Column]) -> pa.RecordBatch:
     """Put NULLs back, and make sure that text is UTF-8: the driver passes on whatever bytes it finds."""
     import pyarrow as pa
 
-    from datatransfer.schema.values import arrow_schema
-
-    schema = arrow_schema({column.name: column.type for column in table.columns})
     width = len(table.columns)
-    try:
-        for batch in arrived:
-            arrays = batch.columns[:width]
-            for flag, column in zip(batch.columns[width:], late, strict=True):
-                index = table.column_names.index(column.name)
-                arrays[index] = _with_nulls(arrays[index], flag)
-            for array, column in zip(arrays, table.columns, strict=True):
-                if column.type.kind == "text":
-                    _check_text(array, table, column)
-            if batch.num_rows:
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-    except (pa.ArrowException, OSError) as error:
-        raise ChildFailed(type(error).__name__) from None
+    arrays = batch.columns[:width]
+    for flag, column in zip(batch.columns[width:], late, strict=True):
+        index = table.column_names.index(column.name)
+        arrays[index] = _with_nulls(arrays[index], flag)
+    for array, column in zip(arrays, table.columns, strict=True):
+        if column.type.kind == "text":
+            _check_text(array, table, column)
+    schema = arrow_schema({column.name: column.type for column in table.columns})
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _with_nulls(array: pa.Array, flag: pa.Array) -> pa.Array:
