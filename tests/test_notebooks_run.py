@@ -39,6 +39,7 @@ def test_there_are_notebooks() -> None:
 def test_notebook_runs_alone_and_leaves_nothing(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TMPDIR", "TEMP", "TMP"):
         monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))  # the kernel finds the library as the tests do
     for name, value in OFFLINE.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)
