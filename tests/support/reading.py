@@ -104,9 +104,12 @@ def driver_dsn(url: str | URL) -> str:
 
 def _read_postgresql(url: URL, exact: bool) -> Iterator[TableRows]:
     import psycopg
+    from psycopg.types.string import TextLoader
 
     with psycopg.connect(driver_dsn(url)) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        for name in ("json", "jsonb"):  # as text: the driver would make None of the document null, as of NULL
+            connection.adapters.register_loader(name, TextLoader)
         for setting in ("timezone = 'UTC'", "datestyle = 'ISO, YMD'", "intervalstyle = 'postgres'",
                         "bytea_output = 'hex'", "extra_float_digits = 1", "lc_monetary = 'C'"):  # fmt: skip
             connection.execute(f"SET LOCAL {setting}")
