@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from datatransfer.errors import PackageError
-from datatransfer.package.archive import ArchiveReader, sha256_of
+from datatransfer.package.archive import CHUNK, ArchiveReader, sha256_of
 from datatransfer.package.columns import read_part
 from datatransfer.package.documents import MAX_DOCUMENT_BYTES, column_types, read_documents
 from datatransfer.package.manifest import FileEntry, Manifest, PartEntry
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 """Rows of a batch unless told otherwise."""
+_IN_MEMORY = 16 << 20
 
 
 class Contents:
@@ -59,10 +62,21 @@ class Contents:
         schema = self.arrow_schema(table)
         for part in entry.parts:
             self.check(part.member, part.bytes, part.sha256)
-            with self.archive.open(part.member) as file:
+            with self._seekable(part.member) as file:
                 yield from read_part(
                     file, schema, part.rows, where=self.where(part.member), batch_rows=batch_rows, columns=columns
                 )
+
+    def _seekable(self, member: str) -> BinaryIO:
+        """Open a member to be read in any order; one that somebody packed again with deflate is inflated aside."""
+        file = self.archive.open(member)
+        if file.seekable():
+            return file
+        aside = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115  closed by the caller
+        with file:
+            shutil.copyfileobj(file, aside, CHUNK)
+        aside.seek(0)
+        return aside
 
     def document(self, part: PartEntry) -> bytes:
         """Return the bytes of a document."""
