@@ -8,6 +8,7 @@ is not known here.
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -47,19 +48,19 @@ def in_terminal(stream: TextIO | None = None) -> bool:
 def default_listener() -> Listener:
     """Return bars in a terminal or notebook, and silence everywhere else.
 
-    A transfer that takes less than a second shows nothing, and bars leave nothing behind, so that stored notebooks
-    hold results and no "0%".
+    A transfer that takes less than two seconds shows nothing, and bars leave nothing behind, so that stored notebooks
+    hold results and no "0%". ``TQDM_DISABLE=1`` in the environment turns bars off wherever they would be shown.
     """
     return tqdm_listener() if in_notebook() or in_terminal() else silent
 
 
-def tqdm_listener(*, delay: float = 1.0, stream: TextIO | None = None) -> TqdmListener:
+def tqdm_listener(*, delay: float = 2.0, stream: TextIO | None = None) -> TqdmListener:
     """Return a listener that shows one tqdm bar a phase.
 
     Parameters
     ----------
     delay : float
-        Seconds that a phase may take before its bar appears.
+        Seconds that a transfer may take before its first bar appears.
     stream : text file, optional
         Where bars go; a notebook shows widgets instead, unless a stream is given. Default: standard error.
 
@@ -75,8 +76,9 @@ def tqdm_listener(*, delay: float = 1.0, stream: TextIO | None = None) -> TqdmLi
 class TqdmListener:
     """Bars for the phases of a transfer; call it with events, close it (or leave its context) at the end."""
 
-    def __init__(self, *, delay: float = 1.0, stream: TextIO | None = None) -> None:
+    def __init__(self, *, delay: float = 2.0, stream: TextIO | None = None) -> None:
         self._delay = delay
+        self._started = self._heard = float("-inf")
         self._stream = stream
         self._widgets = stream is None and in_notebook()
         self._bars: dict[str, Any] = {}
@@ -111,6 +113,7 @@ class TqdmListener:
         tqdm.write(visible(f"warning: {where}{event.message}"), file=self._stream or sys.stderr)
 
     def _show(self, event: Progress) -> None:
+        self._note_time()
         in_rows = bool(event.rows_total or event.rows_done) or not (event.bytes_total or event.bytes_done)
         done, total = (event.rows_done, event.rows_total) if in_rows else (event.bytes_done, event.bytes_total)
         self._end_phases_of_unknown_length(event.phase)
@@ -131,6 +134,13 @@ class TqdmListener:
             bar.n = done
             bar.refresh()
 
+    def _note_time(self) -> None:
+        # after a silence the next event is taken for another transfer: in a notebook, the next cell
+        now = time.monotonic()
+        if now - self._heard > max(self._delay, 1.0) and not self._bars:
+            self._started = now
+        self._heard = now
+
     def _end_phases_of_unknown_length(self, current: str) -> None:
         for phase in [p for p, bar in self._bars.items() if p != current and not bar.total]:
             self._bars.pop(phase).close()
@@ -141,7 +151,7 @@ class TqdmListener:
             unit=unit,
             unit_scale=True,
             leave=False,
-            delay=self._delay,
+            delay=max(0.0, self._started + self._delay - self._heard),
             dynamic_ncols=True,
             file=self._stream or sys.stderr,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_a_quick_transfer_shows_nothing() -> None:
         for done in range(11):
             listener(Progress("read", rows_done=done, rows_total=10))
     assert stream.getvalue() == ""
+
+
+def test_a_phase_that_starts_late_shows_at_once() -> None:
+    stream = Terminal()
+    with tqdm_listener(delay=0.2, stream=stream) as listener:
+        listener(Progress("read", rows_done=1, rows_total=10))
+        assert stream.getvalue() == ""
+        time.sleep(0.25)
+        listener(Progress("plan", "orders"))
+        assert "planning" in stream.getvalue()
+
+
+def test_after_a_silence_another_transfer_begins() -> None:
+    with tqdm_listener(delay=0.1, stream=Terminal()) as listener:
+        listener(Progress("read", rows_done=10, rows_total=10))
+        first = listener._started
+        listener._heard -= 60
+        listener(Progress("stage", rows_done=10, rows_total=10))
+        assert listener._started > first
 
 
 def test_a_warning_is_a_line_and_cannot_move_the_cursor() -> None:
