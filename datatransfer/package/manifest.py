@@ -14,7 +14,7 @@ from typing import Any
 
 from datatransfer.package.fields import SHA256, Fields
 from datatransfer.package.jsontext import read_json, write_json
-from datatransfer.package.metadata import Encoding, encoding_of
+from datatransfer.package.metadata import FEATURES, Encoding, encoding_of
 from datatransfer.package.names import SLUG, document_member, file_member, part_member
 from datatransfer.package.tablejson import table_from_json, table_schema, table_to_json
 from datatransfer.schema.tables import Schema, Table
@@ -131,6 +131,12 @@ class Manifest:
         """The entries by the names of their tables."""
         return {entry.table.name: entry for entry in self.tables}
 
+    @property
+    def requires(self) -> dict[str, str]:
+        """The features that a reader of this manifest must know, and the format version that brought each."""
+        foreign = ["foreign-identity"] if any(entry.foreign_identity for entry in self.tables) else []
+        return {name: FEATURES[name] for name in (self.encoding, *foreign)}
+
     @cached_property
     def members(self) -> Mapping[str, tuple[int, str]]:
         """Size and sha256 of every member but ``metadata.json`` and ``manifest.json``."""
@@ -218,8 +224,11 @@ def _entry(resource: Fields, encoding: Encoding) -> TableEntry:
     if sum(part.rows for part in parts) != rows:
         own.refuse("must be the sum of the rows of the parts", "rows")
     orphans = own.object("orphans")
+    table = table_from_json(own)
+    if set(dict(orphans.items())) - {fk.label for fk in table.foreign_keys}:
+        orphans.refuse("must be counted by foreign keys of the table")
     return TableEntry(
-        table=table_from_json(own),
+        table=table,
         slug=name,
         rows=rows,
         parts=parts,

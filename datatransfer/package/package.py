@@ -464,6 +464,7 @@ def _manifest(archive: ArchiveReader, metadata: PackageMetadata, where: str) -> 
         "files": sum(1 for entry in manifest.files if not entry.missing),
         "bytes": sum(size for size, _ in manifest.members.values()),
     }
-    if manifest.encoding != metadata.encoding or found != dict(metadata.counts):
-        raise PackageError(f"has another encoding or other counts than {METADATA_MEMBER} says", where=where)
+    stated = (metadata.encoding, dict(metadata.counts), dict(metadata.requires))
+    if stated != (manifest.encoding, found, manifest.requires):
+        raise PackageError(f"has another encoding, other counts or features than {METADATA_MEMBER} says", where=where)
     return manifest

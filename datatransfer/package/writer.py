@@ -26,7 +26,7 @@ from datatransfer.package.manifest import (
     PartEntry,
     TableEntry,
 )  # fmt: skip
-from datatransfer.package.metadata import FEATURES, METADATA_MEMBER, Encoding, PackageMetadata
+from datatransfer.package.metadata import METADATA_MEMBER, Encoding, PackageMetadata
 from datatransfer.package.names import file_member, slug
 from datatransfer.schema.identity import ORIGIN_COLUMN, RESERVED_PREFIX, entity_uuid
 from datatransfer.schema.tables import Table
@@ -218,10 +218,9 @@ class PackageWriter:
         if digest is None and self._rows <= EAGER_ROWS:
             digest = semantic_digest(manifest.schema, Contents(self._archive.reader(), manifest).batches)
         _, sha256 = self._archive.write(MANIFEST_MEMBER, manifest.to_bytes())
-        needed = [self._encoding, *(["foreign-identity"] if any(e.foreign_identity for e in manifest.tables) else [])]
         whole = replace(
             metadata, encoding=self._encoding, manifest_sha256=sha256, digest=digest,
-            requires={name: FEATURES[name] for name in needed},
+            requires=manifest.requires,
             counts={
                 "tables": len(manifest.tables), "rows": self._rows, "files": len(self._files),
                 "bytes": sum(size for size, _ in manifest.members.values()),
