@@ -23,8 +23,8 @@ from datatransfer.package.package import DataPackage
 from datatransfer.package.zipreader import ZipReader
 from tests.support.packages import picture, rows_of, shop, table, write
 
-CORPUS = Path(os.environ.get("DATATRANSFER_SHARED", Path(__file__).parents[2] / "shared")) / "corpora" / "zip"
-needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="optional: the corpus of odd ZIP files is not here")
+CORPUS = Path(__file__).parents[2] / "shared" / "corpora" / "zip"
+needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="data: the corpora are not beside this checkout")
 
 MUST_REFUSE = ["malo/malicious", "malo/reject", "pypi/reject"]
 MUST_TAKE = ["deflate", "normal_deflate", "normal_deflate_zip64_extra", "store", "subdir", "zip64_eocd"]

@@ -24,6 +24,7 @@ from datatransfer.package.package import DataPackage
 from tests.support.packages import every_kind, metadata, picture, rows_of, shop, table, write
 
 SHARED = Path(__file__).parents[2] / "shared" / "corpora"
+needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="data: the corpora are not beside this checkout")
 ENCODINGS = ["documents", "columns"]
 
 
@@ -217,6 +218,13 @@ def test_metadata_of_the_future_or_of_another_form_is_refused(folder: Path, chan
     assert "metadata.json" in caught.value.where
 
 
+def test_format_1_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "metadata.json").write_text('{"version": "1.0", "created_at": "2020-01-01", "package_id": "x"}')
+    with pytest.raises(PackageError, match="is of format 1"):
+        DataPackage.open(tmp_path / "old")
+
+
 def test_counts_and_hash_must_agree(folder: Path) -> None:
     with pytest.raises(PackageError, match="other counts"):
         change(folder, metadata=[lambda meta: meta["counts"].update(rows=1)])
@@ -229,8 +237,9 @@ def test_counts_and_hash_must_agree(folder: Path) -> None:
     "text",
     [
         b"\xef\xbb\xbf{}", b'{"a":1,"a":2}', b"[NaN]", b"[Infinity]", b"[-Infinity]", b"[1e400]", b'["\\ud800"]',
-        b'{"\\udc00":1}', b"[" * 100 + b"]" * 100, b"[" * 100_000, b"[1" + b"0" * 5000 + b"]", b"[18446744073709551616]",
-        b"\xff", b"", b"{", b"[1,]", b'"' + b'\\"' * 100_000, b'{"a":' * 100_000, b"[-9223372036854775809]",
+        b'{"\\udc00":1}', b"[" * 100 + b"]" * 100, b"[" * 100_000, b"[1" + b"0" * 5000 + b"]",
+        b"[18446744073709551616]", b"\xff", b"", b"{", b"[1,]", b'"' + b'\\"' * 100_000, b'{"a":' * 100_000,
+        b"[-9223372036854775809]",
     ],
     ids=range(19),
 )  # fmt: skip
@@ -249,7 +258,7 @@ def test_json_that_is_strict_is_read() -> None:
         Fields([], "x")
 
 
-@pytest.mark.skipif(not (SHARED / "json").is_dir(), reason="optional: the corpus of JSON is not here")
+@needs_corpora
 def test_the_corpus_of_json_is_read_as_it_should_be() -> None:
     wrong = []
     for file in sorted((SHARED / "json").glob("[yn]_*.json")):
@@ -365,7 +374,7 @@ for number, file in enumerate(sorted(Path({corpus!r}).glob("*.parquet"))):
 """
 
 
-@pytest.mark.skipif(not (SHARED / "parquet").is_dir(), reason="optional: the corpus of corrupt Parquet is not here")
+@needs_corpora
 def test_corrupt_parquet_neither_crashes_nor_passes(tmp_path: Path) -> None:
     code = CORRUPT.format(root=str(Path(__file__).parents[1]), corpus=str(SHARED / "parquet"), path=str(tmp_path))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)

@@ -40,6 +40,9 @@ class Fields:
         self._data = data
         self._seen: set[str] = set()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._data
+
     def refuse(self, rule: str, name: str = "") -> NoReturn:
         """Raise the error for a broken rule."""
         place = ".".join(part for part in (self.path, name) if part) or "the document"

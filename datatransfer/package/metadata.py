@@ -159,6 +159,11 @@ def _instant(text: str) -> dt.datetime:
 
 
 def _known_version(fields: Fields) -> str:
+    if "format_version" not in fields and "version" in fields:
+        raise PackageError(
+            "is of format 1, which this version does not read", where=fields.where,
+            hint="export it again from its source",
+        )  # fmt: skip
     version = fields.text("format_version", _VERSION)
     major, minor = _numbers(version)
     if (major, minor) > _numbers(FORMAT_VERSION):

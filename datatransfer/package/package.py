@@ -137,7 +137,7 @@ Arrow.)
 Versioning
 ----------
 A minor version adds what an old reader can refuse by name (``requires``) or by number; a major version changes what is
-there. `datatransfer.package.upgrades` turns older packages into new files; format 1 is described there.
+there. Format 1, which has ``version`` instead of ``format_version`` and no checksums, is refused by name.
 """
 
 from __future__ import annotations
@@ -389,7 +389,7 @@ class DataPackage:
 
         # what was compared before does not count: the members are read again
         report = verify(Contents(self._archive, self.manifest_data), self.metadata)
-        if report.ok and self.metadata.digest not in (None, self.computed_digest()):
+        if report.ok and self.metadata.digest is not None and self.metadata.digest != self.computed_digest():
             message = "the rows do not have the digest that is recorded"
             return Report((*report.findings, Finding("error", "digest", METADATA_MEMBER, message)))
         return report
