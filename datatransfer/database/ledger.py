@@ -260,6 +260,8 @@ def read_import(conn: sa.Connection, import_id: str | uuid.UUID, schema: str | N
     UsageError
         There is none of that id.
     """
+    if not has_ledger(conn, schema):
+        raise UsageError("nothing was ever imported into this database", where=str(import_id))
     table = models.table_in(models.imports, schema)
     found = _imports(conn, table.c.import_id == str(import_id), schema)
     if not found:

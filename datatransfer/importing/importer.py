@@ -10,17 +10,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import ConflictError, UsageError
-from datatransfer.events import Cancellation, Listener, Warned, silent
+from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing.actions import Action, Policies
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
 from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +38,8 @@ class PackageImporter:
     ----------
     package : DataPackage
     target : Database
-    progress : bool or Listener, optional
-        Who is told how far it is: True for bars, a callable, or None for bars in a terminal or notebook only.
+    listener : callable, optional
+        Told how far it is, see `datatransfer.events`; by default bars in a terminal or notebook, else nobody.
     cancellation : Cancellation, optional
         Asked between batches.
 
@@ -57,7 +59,7 @@ class PackageImporter:
     ) -> None:
         self.package = package
         self.target = target
-        self.listener: Listener = listener or silent
+        self.listener = listener
         self.cancellation = cancellation or Cancellation()
 
     def plan(
@@ -107,8 +109,22 @@ class PackageImporter:
             on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
             match_on=match_on,
         )  # fmt: skip
-        writer = self._writer()
-        return Planner(self.package, self.target, writer, policies, self.listener, self.cancellation).plan()
+        with self._listening() as listener:
+            return Planner(self.package, self.target, self._writer(), policies, listener, self.cancellation).plan()
+
+    @contextmanager
+    def _listening(self) -> Iterator[Listener]:
+        """Yield who listens; bars of our own are closed afterwards."""
+        if self.listener is not None:
+            yield self.listener
+            return
+        listener = default_listener()
+        try:
+            yield listener
+        finally:
+            close = getattr(listener, "close", None)
+            if close is not None:
+                close()
 
     def _writer(self) -> Writer:
         kind = WRITERS.get(self.target.engine.dialect.name, Writer)
@@ -166,10 +182,11 @@ class PackageImporter:
             )
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
             ledger.create_ledger(plan.writer.conn)
-        merge = Merge(plan, self.listener, self.cancellation)
-        merge.run()
-        for warning in merge.warnings:
-            self.listener(Warned("import", warning))
+        with self._listening() as listener:
+            merge = Merge(plan, listener, self.cancellation)
+            merge.run()
+            for warning in merge.warnings:
+                listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)
 
     @staticmethod
