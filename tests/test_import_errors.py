@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -180,3 +181,28 @@ def test_a_discarded_plan_leaves_nothing(package: dt.DataPackage, sqlite_url: Ca
         assert _leftovers(url) != []
         assert plan.summary["rows"].sum() == 4
     assert _leftovers(url) == []
+
+
+def test_a_plan_that_is_forgotten_leaves_nothing_either(package: dt.DataPackage, sqlite_url: Callable[[], str]) -> None:
+    url = sqlite_url()
+    _run(url, SOURCE)
+    with dt.Database(url) as target:
+        plan = dt.PackageImporter(package, target).plan(on_clash="reuse")
+        assert _leftovers(url) != []
+        del plan
+        gc.collect()
+    assert _leftovers(url) == []
+
+
+def test_a_database_in_memory_is_a_target_and_keeps_its_settings(package: dt.DataPackage) -> None:
+    with dt.Database("sqlite://") as target:
+        with target.engine.begin() as connection:
+            for statement in SOURCE.split("INSERT", maxsplit=1)[0].strip().split(";"):
+                connection.exec_driver_sql(statement)
+        with target.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        receipt = dt.PackageImporter(package, target).run()
+        assert receipt.total("insert") == 4
+        with target.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert dt.PackageImporter(package, target).run().total("reuse") == 4

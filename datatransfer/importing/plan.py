@@ -6,6 +6,7 @@ the target rows that it would touch. Planning changes nothing visible in the tar
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,10 @@ class ImportPlan:
     plans: dict[str, TablePlan]
     warnings: list[str] = field(default_factory=list)
     done: bool = False
+
+    def __post_init__(self) -> None:
+        # A plan that is dropped without being run must not leave its stage behind, not even at exit.
+        self._let_go = weakref.finalize(self, _let_go, self.writer)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -142,8 +147,7 @@ class ImportPlan:
         """Remove what was staged; the target was never changed."""
         if not self.done:
             self.done = True
-            self.writer.drop_stage()
-            self.writer.close()
+            self._let_go()
 
     def __enter__(self) -> ImportPlan:
         return self
@@ -158,6 +162,11 @@ class ImportPlan:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
+
+
+def _let_go(writer: Writer) -> None:
+    writer.drop_stage()
+    writer.close()
 
 
 def _key(values: tuple[Any, ...]) -> Any:

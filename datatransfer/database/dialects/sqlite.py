@@ -200,6 +200,6 @@ class SqliteDialect(Dialect):
 
 
 def _driver(conn: sa.Connection) -> sqlite3.Connection:
-    raw = conn.connection.driver_connection
+    raw: Any = conn.connection.dbapi_connection  # driver_connection is None once a connection is detached
     assert isinstance(raw, sqlite3.Connection)
     return raw

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
 
 from datatransfer.errors import DataTransferError, MergeError
 from datatransfer.schema.tables import Column, Table
@@ -62,7 +63,10 @@ class Writer:
     def conn(self) -> Connection:
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
-            self._conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if not isinstance(self.db.engine.pool, StaticPool):
+                conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
+            self._conn = conn
             self._prepare()
         return self._conn
 

@@ -55,6 +55,7 @@ class SQLiteWriter(Writer):
         self._sidecar = self._sidecar_path()
         self._attached = False
         self._put_back: list[str] = []
+        self._enforced = False
 
     def _sidecar_path(self) -> Path:
         database = self.db.engine.url.database
@@ -290,10 +291,13 @@ class SQLiteWriter(Writer):
 
     def _before_merge(self) -> None:
         # References are verified by the plan; row by row they would be verified once more, and cycles not at all.
+        self._enforced = bool(self.scalar("PRAGMA foreign_keys"))
         self.run("PRAGMA foreign_keys = OFF")
 
     def _after_merge(self) -> None:
         self._put_back.clear()
+        if self._enforced:
+            self.run("PRAGMA foreign_keys = ON")
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         super().insert(table, columns, select)
