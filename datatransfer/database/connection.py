@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from datatransfer.database.filestores import FileStore
+    from datatransfer.database.rows import DatabaseRows
     from datatransfer.schema.graph import DependencyGraph
 
 _ORIGIN_TABLE = "datatransfer_origin"
@@ -172,6 +173,12 @@ class Database:
         child = tables[fk.table]
         tables[fk.table] = replace(child, foreign_keys=(*child.foreign_keys, fk))
         return Schema(tables, self.schema.left_out)
+
+    def open_rows(self) -> DatabaseRows:
+        """Return all rows in one snapshot, for ``with``: what `DataPackage.diff` compares a package with."""
+        from datatransfer.database.rows import DatabaseRows
+
+        return DatabaseRows(self)
 
     @property
     def graph(self) -> DependencyGraph:

@@ -60,9 +60,10 @@ def diff(before: RowSource, after: RowSource) -> pd.DataFrame:
 
     names = sorted({*before.schema.tables, *after.schema.tables})
     sides = _Side(before), _Side(after)
-    matches = {name: _match(sides[0].rows(name), sides[1].rows(name)) for name in names}
+    related = before.origin == after.origin  # equal keys of unrelated databases mean nothing
+    matches = {name: _match(sides[0].rows(name), sides[1].rows(name), by_key=related) for name in names}
     found = [row for name in names for row in _table(name, sides, matches)]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
 
 
 @dataclass
@@ -127,7 +128,7 @@ def _identities(held: Held, origin: uuid.UUID) -> tuple[list[str], list[str]]:
     return keys, uuids
 
 
-def _match(before: _Table | None, after: _Table | None) -> Places:
+def _match(before: _Table | None, after: _Table | None, *, by_key: bool) -> Places:
     """Return for each row before its place after, or -1."""
     import numpy as np
 
@@ -137,7 +138,7 @@ def _match(before: _Table | None, after: _Table | None) -> Places:
     places = {value: row for row, value in enumerate(after.uuids)}
     for row, value in enumerate(before.uuids):
         found[row] = places.get(value, -1)
-    if before.held.table.key and after.held.table.key:
+    if by_key and before.held.table.key and after.held.table.key:
         taken = set(found.tolist())
         left = {key: row for row, key in enumerate(after.keys) if row not in taken}
         for row in np.flatnonzero(found < 0).tolist():

@@ -148,9 +148,7 @@ def _batch(rows: Sequence[tuple[str, list[Any]]], types: Mapping[str, LogicalTyp
     import pyarrow as pa
 
     try:
-        arrays = [
-            from_json([values[place] for _, values in rows], kind) for place, kind in enumerate(types.values())
-        ]
+        arrays = [from_json([values[place] for _, values in rows], kind) for place, kind in enumerate(types.values())]
     except ValueLossError as error:
         if len(rows) == 1:
             raise PackageError(error.message, where=rows[0][0]) from None
