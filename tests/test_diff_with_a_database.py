@@ -39,7 +39,10 @@ def test_rows_of_an_unrelated_database_are_not_taken_for_the_same(
     left, right = sqlite_url(), sqlite_url()
     _run(left, SCRIPT)
     _run(right, SCRIPT.replace("Ann", "Zoe"))
-    with dt.Database(left) as db, dt.Database(right) as other:
-        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-            found = package.diff(other)
+    with (
+        dt.Database(left) as db,
+        dt.Database(right) as other,
+        dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package,
+    ):
+        found = package.diff(other)
     assert set(found["change"]) == {"added", "removed"}
