@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -272,13 +271,13 @@ def test_values_of_frames_become_json() -> None:
 def test_an_interrupt_exits_with_130_and_one_line(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, datatransfer.cli as cli, datatransfer.cli.looking as looking\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell\n"
         "looking.tables = lambda options, out: os.kill(os.getpid(), signal.SIGINT) or 0\n"
         "sys.exit(cli.main(['tables', 'sqlite://']))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr == "interrupted; nothing was left behind\n"
-    assert signal.SIGINT == 2
 
 
 def test_a_reader_that_leaves_is_no_error(shop: Shop) -> None:

@@ -173,9 +173,10 @@ def test_table_names_that_no_file_system_likes(tmp_path: Path) -> None:
 def test_batches_of_other_columns_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     customers, orders = shop()[0][0], shop()[1][0]
     rows = batch(orders, [])
-    with pytest.raises(PackageError, match="columns of the table"), PackageWriter(
-        tmp_path / "p.zip", encoding="columns"
-    ) as writer:
+    with (
+        pytest.raises(PackageError, match="columns of the table"),
+        PackageWriter(tmp_path / "p.zip", encoding="columns") as writer,
+    ):
         writer.write_table(customers, [rows])
     assert list(tmp_path.iterdir()) == []
 
