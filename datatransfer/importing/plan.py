@@ -368,11 +368,23 @@ class Planner:
         differs = f"r IN (SELECT r FROM {d} WHERE d <> '')"
         action = {OnMatch.SKIP: Action.SKIP, OnMatch.UPDATE: Action.UPDATE, OnMatch.ERROR: Action.CONFLICT}
         chosen = action[self.policies.on_match]
+        if chosen is Action.UPDATE:
+            self._refuse_moved_references(plan)
         reason = ", x = 'the row differs in the target'" if chosen is Action.CONFLICT else ""
         w.run(f"UPDATE {m} SET a = '{chosen}'{reason} WHERE a IS NULL AND {differs}")
         w.run(f"UPDATE {m} SET a = '{Action.REUSE}' WHERE a IS NULL")
         if chosen is Action.UPDATE:
             self._remember_touched(plan, key)
+
+    def _refuse_moved_references(self, plan: TablePlan) -> None:
+        """Refuse to update columns that references point to: rows outside of the package may hold the old value."""
+        w = self.writer
+        m, d = w.stage_name("m", plan.number), w.stage_name("d", plan.number)
+        for i, f in enumerate(plan.fit.columns):
+            if f.target.name in plan.referenced:
+                listed = f"r IN (SELECT r FROM {d} WHERE {w.concat([chr(39) + ',' + chr(39), 'd'])} LIKE '%,{i},%')"
+                why = "a column that references point to differs"
+                w.run(f"UPDATE {m} SET a = '{Action.CONFLICT}', x = '{why}' WHERE a IS NULL AND {listed}")
 
     def _compared(self, plan: TablePlan, remap: Remap, joins: dict[str, str]) -> list[tuple[int, ColumnFit, str]]:
         skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}

@@ -111,10 +111,10 @@ class Remap:
             return outside
         parent = self.plans[fk.parent]
         parent_fit = parent.fit.by_source(fk.parent_columns[position])
-        if parent_fit is None:
+        if parent_fit is None or not all(parent.staged.stage_of_source(c) for c in fk.parent_columns):
             return outside
         shifted = parent.offset and parent_fit.target.name == parent.fit.surrogate
-        if not parent.mapped:
+        if not parent.mapped or not parent.key:
             moved = f"{raw} + {parent.offset}" if shifted else raw
             if fk not in plan.outside or moved == outside:
                 return moved

@@ -123,6 +123,9 @@ def _fit_table(source: Table, target: Table, writer: Writer, misfits: list[Misfi
             continue
         there = target.by_name[name]
         if there.generated:
+            if not column.generated:
+                hint = "make it an ordinary column in the target, or leave it out of the package"
+                misfits.append(Misfit("computed-column", where, "the target computes this column", hint))
             continue
         kind = writer.target_kind(column.type, there)
         if kind is None or not convertible(column.type, kind):

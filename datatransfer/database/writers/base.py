@@ -49,6 +49,7 @@ class Writer:
         "time": "TIME", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE",
     }  # fmt: skip
     text_type = "TEXT"
+    insert_words = "INSERT INTO"
 
     def __init__(self, db: Database, import_id: uuid.UUID) -> None:
         self.db = db
@@ -278,7 +279,7 @@ class Writer:
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         """Insert the rows of a SELECT; return how many."""
         names = ", ".join(self.quote(column.name) for column in columns)
-        return int(self.run(f"INSERT INTO {self.table(table)} ({names}) {select}").rowcount)
+        return int(self.run(f"{self.insert_words} {self.table(table)} ({names}) {select}").rowcount)
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str

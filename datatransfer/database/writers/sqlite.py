@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.connection import Database
 
-_BATCH = 10_000
+_NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 def affinity(declared: str) -> str:
@@ -49,6 +49,7 @@ class SQLiteWriter(Writer):
 
     name = "sqlite"
     transactional_ddl = True
+    insert_words = "INSERT OR ABORT INTO"  # whatever ON CONFLICT says in the table: REPLACE would delete rows
 
     def __init__(self, db: Database, import_id: uuid.UUID) -> None:
         super().__init__(db, import_id)
@@ -229,6 +230,8 @@ class SQLiteWriter(Writer):
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if kind.kind in ("text", "any"):
+            self._check_affinity(values, kind, column)
         if kind.kind == "timestamp":
             return pc.strftime(values, format="%Y-%m-%d %H:%M:%S")
         if kind.kind == "timestamptz":
@@ -246,6 +249,25 @@ class SQLiteWriter(Writer):
         if kind.kind == "decimal" and affinity(column.declared) != "TEXT":
             self._check_decimals(values, column)
         return values
+
+    def _check_affinity(self, values: pa.Array, kind: LogicalType, column: Column) -> None:
+        """Refuse values that the column would store as another class; those of the same affinity never are."""
+        import pyarrow.compute as pc
+
+        from datatransfer.errors import ValueLossError
+
+        text = "t" if kind.kind == "any" else ""
+        changed = {
+            "TEXT": r"^[ir]" if kind.kind == "any" else "",
+            "BLOB": "",
+            "REAL": rf"^{text}{_NUMBER}" + (r"|^i" if kind.kind == "any" else ""),
+        }.get(affinity(column.declared), rf"^{text}{_NUMBER}")
+        if changed and pc.any(pc.match_substring_regex(values, changed), min_count=0).as_py():
+            raise ValueLossError(
+                f"a value would change its storage class in a column of affinity {affinity(column.declared)}",
+                where=column.name,
+                hint="give the target's column the type that the source has",
+            )
 
     def _check_decimals(self, values: pa.Array, column: Column) -> None:
         """SQLite keeps 15 digits of a decimal that it stores as a float, and all 18 of an integer."""
@@ -308,7 +330,7 @@ class SQLiteWriter(Writer):
     ) -> int:
         where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
-        self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}")
+        self.run(f"UPDATE OR ABORT {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}")
         return int(self.scalar("SELECT changes()"))
 
     def prepare_tables(
