@@ -226,6 +226,9 @@ class Planner:
         for plan in plans.values():
             plan.was_empty = self._is_empty(plan)
             plan.referenced = self._referenced(plan, plans)
+        if any(not plan.was_empty or any(plan.staged.outside.values()) for plan in plans.values()):
+            for plan in plans.values():  # whose stage will be joined with something
+                self.writer.analyze("s", plan.number)
         for name, plan in plans.items():
             self.cancellation.check()
             self._index_parents(plan, plans, matcher)

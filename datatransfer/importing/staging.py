@@ -137,7 +137,6 @@ class Stager:
             yield from batches
 
         table.rows = self.writer.load("s", table.number, arrow, all_batches())
-        self.writer.analyze("s", table.number)
 
     @staticmethod
     def _identity_columns(table: StagedTable) -> list[str]:
