@@ -1,78 +1,174 @@
-"""Rows that came from another database keep their identity: what earlier imports recorded, as a temporary table."""
+"""Rows that came from another database keep their identity: what earlier imports recorded, beside the rows that pass.
+
+Nothing is asked of the database row by row, and rows are read as if nothing were recorded: the key maps of a table are
+held as Arrow columns, one set an import, and the keys of each batch are looked up in them as a whole.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
-
-import sqlalchemy as sa
 
 from datatransfer.database import ledger
 from datatransfer.exporting.keys import Key
-from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_key
+from datatransfer.schema.arrays import integer_array
+from datatransfer.schema.finding import IntegerFinder, TextFinder
+from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_keys
+from datatransfer.schema.keycolumns import as_kind, joined, key_values
 from datatransfer.schema.tables import Table
-from datatransfer.schema.values import LogicalType, untag
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import sqlalchemy as sa
 
     from datatransfer.exporting.closure import Closure
 
-_TEXT = LogicalType("text")
 
-Extra = tuple[tuple[str, str, LogicalType], ...]
+@dataclass(frozen=True)
+class Inserted:
+    """The rows of one table that one import inserted.
+
+    Parameters
+    ----------
+    table : Table
+        With definite types of its key.
+    origin : str
+        Where they are from, unless `theirs` says otherwise.
+    here, there : tuple of pyarrow.Array
+        The columns of their keys in this database and in that one, as receipts keep them.
+    theirs : tuple of pyarrow.Array, optional
+        Origin and canonical key of rows that were at home in neither.
+    """
+
+    table: Table
+    origin: str
+    here: tuple[pa.Array, ...]
+    there: tuple[pa.Array, ...]
+    theirs: tuple[pa.Array, pa.Array] | None
+
+    def texts_here(self) -> pa.Array:
+        """Return the canonical keys in this database."""
+        kinds = [self.table.column(name).type for name in self.table.key]
+        pairs = [as_kind(array, kind) for array, kind in zip(self.here, kinds, strict=True)]
+        return canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs])
+
+    def identities(self, places: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """Return origin and canonical key of the rows at some places, NULL where a place is NULL."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kinds = [self.table.column(name).type for name in self.table.key]
+        kinds += kinds[-1:] * (len(self.there) - len(kinds))
+        pairs = [as_kind(array.take(places), kind) for array, kind in zip(self.there, kinds, strict=False)]
+        nothing = pa.scalar(None, pa.string())
+        known = places.is_valid()
+        keys = pc.if_else(known, canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs]), nothing)
+        origins = pc.if_else(known, pa.scalar(self.origin), nothing)
+        if self.theirs is not None:
+            first = self.theirs[0].take(places)
+            keys = pc.if_else(first.is_valid(), self.theirs[1].take(places), keys)
+            origins = pc.coalesce(first, origins)
+        return origins, keys
 
 
-def foreign_identity(closure: Closure, table: Table) -> tuple[str, Extra]:
-    """Return a join to the identities recorded for a table's rows, and the two columns to read; both empty without any.
+class Recorded:
+    """The identities of a table's imported rows.
+
+    Parameters
+    ----------
+    table : Table
+        As its rows are read.
+    inserted : sequence of Inserted
+        The newest import first: it counts where several name a row.
+    """
+
+    def __init__(self, table: Table, inserted: Sequence[Inserted]) -> None:
+        import pyarrow as pa
+
+        self._table = table
+        self._inserted = inserted
+        types = [one.here[0].type for one in inserted] + [table.column(table.key[0]).type.arrow()]
+        self._by_number = len(table.key) == 1 and all(found == pa.int64() for found in types)
+        self._finders = [
+            IntegerFinder(one.here[0]) if self._by_number else TextFinder(one.texts_here()) for one in inserted
+        ]
+
+    def beside(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch with origin and key as its last columns, NULL for rows that are at home here."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        keys = [batch.column(name) for name in self._table.key]
+        wanted = (
+            keys[0] if self._by_number else canonical_keys(keys, [self._table.column(n).type for n in self._table.key])
+        )
+        origins = texts = pa.nulls(batch.num_rows, pa.string())
+        for one, finder in zip(self._inserted, self._finders, strict=True):
+            found = finder.find(wanted)
+            if (found >= 0).any():
+                more = one.identities(integer_array(found, found >= 0))
+                origins, texts = pc.coalesce(origins, more[0]), pc.coalesce(texts, more[1])
+            if not origins.null_count:
+                break
+        names = [*batch.schema.names, ORIGIN_COLUMN, KEY_COLUMN]
+        return pa.RecordBatch.from_arrays([*batch.columns, origins, texts], names=names)
+
+
+def recorded(closure: Closure, table: Table) -> Recorded | None:
+    """Return the identities recorded for a table's rows, None if there are none.
 
     Parameters
     ----------
     closure : Closure
     table : Table
-        With definite types of its key.
+        With definite types.
     """
     if not table.key or table.tracked:
-        return "", ()
-    mapped = None
-    for chunk in _chunks(closure, table.name):
-        rows = list(_identities(table, chunk))
-        if rows:
-            mapped = mapped or closure.sql.create_map(table)
-            closure.sql.insert_new(mapped, table, rows)
-    if mapped is None:
-        return "", ()
-    pairs = zip(closure.sql.key_of(table, "t"), mapped.columns, strict=False)
-    on = " AND ".join(f"{expr} = m.{name}" for expr, name in pairs)
-    width = len(table.key)
-    extra = ((f"m.k{width}", ORIGIN_COLUMN, _TEXT), (f"m.k{width + 1}", KEY_COLUMN, _TEXT))
-    return f"LEFT JOIN {mapped.name} m ON {on}", extra
+        return None
+    inserted = list(_inserted(closure, table))
+    return Recorded(table, inserted) if inserted else None
 
 
 def keys_of_recorded(closure: Closure, table: Table, wanted: Sequence[uuid.UUID]) -> list[Key]:
     """Return the keys of rows that were imported with one of these UUIDs."""
-    found = []
-    uuids = set(wanted)
-    for chunk in _chunks(closure, table.name):
-        for row in _identities(table, chunk):
-            origin, key = row[-2:]
-            if uuid.uuid5(uuid.UUID(origin), f"{table.name}\n{key}") in uuids:
-                found.append(tuple(row[:-2]))
+    import numpy as np
+
+    uuids, found = set(wanted), []
+    for one in _inserted(closure, table):
+        everything = integer_array(np.arange(len(one.here[0]), dtype=np.int64))
+        origins, texts = (column.to_pylist() for column in one.identities(everything))
+        # A UUID is a hash of these two, so that there is no other way than to make each.
+        places = [
+            place
+            for place, (origin, text) in enumerate(zip(origins, texts, strict=True))
+            if uuid.uuid5(uuid.UUID(origin), f"{table.name}\n{text}") in uuids
+        ]
+        rows = integer_array(np.array(places, dtype=np.int64))
+        found += list(zip(*(key_values(array.take(rows)) for array in one.here), strict=True))
     return found
 
 
-def _chunks(closure: Closure, table: str) -> Iterator[tuple[str, pa.Table]]:
-    """Yield (origin, key map) of the merged imports into a table that kept identities, the newest first."""
+def _inserted(closure: Closure, table: Table) -> Iterator[Inserted]:
+    """Yield what each merged import that kept identities inserted into a table, the newest first."""
     space = closure.db.dialect.schema
     if closure.kept_imports is None:
         closure.kept_imports = _kept_imports(closure.conn, space)
     if not closure.kept_imports:
         return
-    for import_id, _, recorded in ledger.key_maps(closure.conn, table=table, schema=space):
-        closure.check()
-        if import_id in closure.kept_imports:
-            yield closure.kept_imports[import_id], recorded
+    maps = ledger.key_maps(closure.conn, table=table.name, schema=space)
+    for import_id, group in groupby(maps, key=lambda item: item[0]):
+        origin = closure.kept_imports.get(import_id)
+        chunks = []
+        for _, _, chunk in group:
+            closure.check()
+            if origin is not None:
+                chunks.append(_inserts(chunk))
+        made = _together(table, origin, chunks) if origin is not None else None
+        if made is not None:
+            yield made
 
 
 def _kept_imports(conn: sa.Connection, space: str | None) -> dict[str, str]:
@@ -83,29 +179,27 @@ def _kept_imports(conn: sa.Connection, space: str | None) -> dict[str, str]:
     return {str(r.import_id): str(r.origin) for r in merged if r.options.get("identity") != "copy"}
 
 
-def _identities(table: Table, chunk: tuple[str, pa.Table]) -> Iterator[tuple[Any, ...]]:
-    """Yield (key here…, origin, canonical key there) of the rows that an import inserted."""
-    default_origin, recorded = chunk
-    names = set(recorded.column_names)
-    if not {f"t.{name}" for name in table.key} <= names:
-        return
-    size = recorded.num_rows
-    here = [_values(recorded, f"t.{name}", table.column(name).type) for name in table.key]
-    there = [_values(recorded, f"s.{name}", table.column(name).type) for name in table.key if f"s.{name}" in names]
-    actions = recorded["action"].to_pylist() if "action" in names else ["insert"] * size
-    origins = recorded["origin"].to_pylist() if "origin" in names else [None] * size
-    keys = recorded["key"].to_pylist() if "key" in names else [None] * size
-    for index in range(size):
-        if actions[index] != "insert":
-            continue
-        key = keys[index] if origins[index] else canonical_key([values[index] for values in there])
-        yield (*(values[index] for values in here), origins[index] or default_origin, key)
+def _inserts(chunk: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
+    if "action" not in chunk.column_names:
+        return chunk
+    mine = pc.equal(chunk["action"], "insert")
+    return (chunk if pc.all(mine, min_count=0).as_py() else chunk.filter(mine)).drop_columns(["action"])
 
 
-def _values(recorded: pa.Table, name: str, kind: LogicalType) -> list[Any]:
-    import pyarrow as pa
+def _together(table: Table, origin: str, chunks: Sequence[pa.Table]) -> Inserted | None:
+    """Return the pieces of one import's key map as one."""
+    wanted = [f"t.{name}" for name in table.key]
+    pieces = [chunk for chunk in chunks if chunk.num_rows and set(wanted) <= set(chunk.column_names)]
+    if not pieces:
+        return None
 
-    values: list[Any] = recorded[name].to_pylist()
-    if kind.kind == "any" and pa.types.is_string(recorded.schema.field(name).type):
-        return [untag(value) for value in values]
-    return values
+    def column(name: str) -> pa.Array:
+        return joined([array for piece in pieces for array in piece[name].chunks])
+
+    there = [name for name in pieces[0].column_names if name.startswith("s.")]
+    theirs: Any = None
+    if "origin" in pieces[0].column_names:
+        theirs = (column("origin"), column("key"))
+    return Inserted(table, origin, tuple(map(column, wanted)), tuple(map(column, there)), theirs)

@@ -67,7 +67,6 @@ class KeyTables:
 
     join_word = "JOIN"
     drops = True
-    text = "CAST('' AS VARCHAR(4000))"
 
     def __init__(self, conn: sa.Connection, dialect: Dialect) -> None:
         self.conn = conn
@@ -248,19 +247,6 @@ class KeyTables:
         added = self.add(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", gen, edge)
         self.drop(between)
         return added
-
-    def create_map(self, table: Table) -> KeyTable:
-        """Make an empty table of two texts for each key of a table."""
-        own = self.key_of(table, "t")
-        return self.create(table, (*own, self.text, self.text), unique=len(own))
-
-    def insert_new(self, keys: KeyTable, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows given as Python values, leaving out keys that are there already."""
-        exprs = [*self.key_of(table, "t"), *[self.text] * (keys.width - keys.unique)]
-        between = self.create(table, exprs, unique=False)
-        self.insert(between, rows)
-        self.run(self.add_sql(keys, [f"b.{name}" for name in between.columns], f"FROM {between.name} b", 0, 0))
-        self.drop(between)
 
     def second(self, table: Table, keys: KeyTable) -> KeyTable:
         """Return a table with the same keys for a statement that reads `keys` already."""

@@ -82,7 +82,6 @@ class PostgresqlKeyTables(KeyTables):
     """PostgreSQL: columns take the key's own type and collation; tables go with the snapshot's transaction."""
 
     drops = False
-    text = "CAST('' AS TEXT)"
 
     def add(self, keys: KeyTable, exprs: Sequence[str], tail: str, gen: int, edge: int) -> int:
         """Insert new keys, see the base."""
@@ -99,8 +98,6 @@ class PostgresqlKeyTables(KeyTables):
 
 class MariadbKeyTables(KeyTables):
     """MariaDB and MySQL: columns take the key's own type and collation."""
-
-    text = "CAST('' AS CHAR(4000))"
 
     def index_generations(self, keys: KeyTable) -> None:
         """Do nothing: the index is made with the table, because CREATE INDEX would commit and end the snapshot."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer.errors import OrphanError, SelectionError
 from datatransfer.exporting.closure import Closure, required, usable
+from datatransfer.schema.arrays import booleans, integers
 from datatransfer.schema.tables import ForeignKey
 
 if TYPE_CHECKING:
@@ -76,34 +77,6 @@ class KeySet:
         inside = (values >= self._base) & (values <= self._base + len(self._bits) - 1)
         found = self._bits[np.where(inside, values, self._base) - self._base] & inside
         return np.asarray(valid & ~found, dtype=np.bool_)
-
-
-# Arrow's own to_numpy, fill_null and pa.array(ndarray) import pandas, which takes longer than many a whole export.
-
-
-def integers(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return a column of int64 as NumPy sees its memory; under NULLs stands anything."""
-    import numpy as np
-
-    return np.frombuffer(column.buffers()[1] or b"", dtype=np.int64)[column.offset : column.offset + len(column)]
-
-
-def booleans(column: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return a column of booleans without NULLs as a NumPy array."""
-    import numpy as np
-
-    packed = np.frombuffer(column.buffers()[1] or b"", dtype=np.uint8)
-    bits = np.unpackbits(packed, count=column.offset + len(column), bitorder="little")
-    return bits[column.offset :].astype(np.bool_)
-
-
-def mask_array(where: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Array:
-    """Return a NumPy array of booleans as an Arrow array."""
-    import numpy as np
-    import pyarrow as pa
-
-    packed = pa.py_buffer(np.packbits(where, bitorder="little").tobytes())
-    return pa.Array.from_buffers(pa.bool_(), len(where), [None, packed])
 
 
 def checked_keys(closure: Closure, name: str) -> list[ForeignKey]:

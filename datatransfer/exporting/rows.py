@@ -10,21 +10,19 @@ from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.rows import DatabaseRows
 from datatransfer.errors import UsageError
 from datatransfer.exporting.closure import Closure
-from datatransfer.exporting.identities import foreign_identity
+from datatransfer.exporting.identities import Recorded, recorded
 from datatransfer.exporting.orphans import (
     KeySet,
     OnOrphan,
     checked_keys,
     count_orphans,
     count_where,
-    integers,
     left_out,
-    mask_array,
     null_columns,
     orphan_error,
     without_parent,
 )
-from datatransfer.exporting.roots import typed_key
+from datatransfer.schema.arrays import integers, mask_array
 from datatransfer.schema.identity import RESERVED_PREFIX
 from datatransfer.schema.tables import ForeignKey, Table
 from datatransfer.schema.values import LogicalType
@@ -47,8 +45,8 @@ class Prepared:
     table : Table
         With definite types.
     source : RowSource
-    foreign_identity : bool
-        Whether origin and key of imported rows follow the table's columns.
+    identities : Recorded, optional
+        Of imported rows; their origin and key follow the table's columns.
     orphans : dict of label to count
         Complete when all batches were read.
     looked_up : tuple of ForeignKey
@@ -59,7 +57,7 @@ class Prepared:
 
     table: Table
     source: RowSource
-    foreign_identity: bool = False
+    identities: Recorded | None = None
     orphans: dict[str, int] = field(default_factory=dict)
     looked_up: tuple[ForeignKey, ...] = ()
     masks: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -93,18 +91,15 @@ class Rows:
         reserved = [column.name for column in table.columns if column.name.startswith(RESERVED_PREFIX)]
         if reserved:
             raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
-        keyed = typed_key(closure, table) if table.key else table
-        join, extra = foreign_identity(closure, keyed)
         resolved = closure.db.dialect.resolve_types(closure.conn, table, source)
-        prepared = Prepared(resolved, source, bool(extra))
+        prepared = Prepared(resolved, source, recorded(closure, resolved))
         masks = self._rule_masks(name) + self._check_orphans(prepared)
         named = [(f"{RESERVED_PREFIX}mask{number}", columns) for number, (_, columns) in enumerate(masks)]
         prepared.masks = tuple(named)
         numbers = [f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition, _ in masks]
-        extra += tuple((sql, mask, _MASK) for sql, (mask, _) in zip(numbers, named, strict=True))
+        extra = tuple((sql, mask, _MASK) for sql, (mask, _) in zip(numbers, named, strict=True))
         if extra:
-            joined = f"{source.join} {join}".strip()
-            prepared.source = RowSource(joined, source.where, whole=False, extra=extra)
+            prepared.source = RowSource(source.join, source.where, whole=False, extra=extra)
         self._remember(prepared)
         return prepared
 
@@ -192,7 +187,9 @@ class Rows:
                     self._decide(fk)
                     if self.on_orphan == "null":
                         batch = with_nulls(batch, fk.columns, missing)
-            yield masked(batch, prepared) if prepared.masks else batch
+            if prepared.masks:
+                batch = masked(batch, prepared)
+            yield prepared.identities.beside(batch) if prepared.identities else batch
 
 
 def masked(batch: pa.RecordBatch, prepared: Prepared) -> pa.RecordBatch:

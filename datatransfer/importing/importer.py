@@ -25,8 +25,6 @@ from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, rec
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from datatransfer.database.connection import Database
     from datatransfer.package.package import DataPackage
 
@@ -172,10 +170,7 @@ class PackageImporter:
         self._refuse_conflicts(plan)
         metadata = self.package.metadata
         if not self._writes(plan):
-            maps: dict[str, pa.Table] = {}
-            for table in plan.plans.values():
-                for keys in key_maps_of(plan, table):
-                    maps.setdefault(table.fit.target.name, keys)
+            maps = {table.fit.target.name: list(key_maps_of(plan, table)) for table in plan.plans.values()}
             counts = counts_of(plan)
             return Receipt(
                 self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps

@@ -2,23 +2,24 @@
 
 Key maps are stored in the ledger as Arrow tables with columns ``s.<column>``, ``t.<column>``, ``action`` and, for rows
 whose identity comes from a third database, ``origin`` and ``key``. A key value is a 64-bit integer or tagged text
-(`datatransfer.schema.values.tag`). Here they are written, and laid beside the stage for matching.
+(`datatransfer.schema.keycolumns`). Here they are laid beside the stage for matching, one table an import, in bulk.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
 from datatransfer.importing.actions import Action
 from datatransfer.importing.remap import TablePlan
-from datatransfer.schema.identity import canonical_key
+from datatransfer.schema.identity import canonical_keys
+from datatransfer.schema.keycolumns import as_kind, from_canonical, joined, key_values, of_one_class, tagged
 from datatransfer.schema.tables import Table
-from datatransfer.schema.values import LogicalType, tag, untag
+from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,24 +27,7 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 _TEXT = LogicalType("text")
-
-
-def key_array(values: Sequence[Any]) -> pa.Array:
-    """Return key values as the ledger keeps them."""
-    import pyarrow as pa
-
-    if all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-        return pa.array(values, type=pa.int64())
-    plain = [v if v is None or isinstance(v, int | float | str | bytes) else str(v) for v in values]
-    return pa.array([tag(v) for v in plain], type=pa.string())
-
-
-def key_values(array: pa.Array) -> list[Any]:
-    """Return what `key_array` took."""
-    import pyarrow as pa
-
-    values = array.to_pylist()
-    return values if pa.types.is_integer(array.type) else [untag(v) for v in values]
+_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -76,16 +60,22 @@ class KnownKeys:
     def has(self, table: str) -> bool:
         """Return whether receipts know keys of a table."""
         if table not in self._has:
-            found = self._maps(table) if self._there else iter(())
+            found = self._chunks(table) if self._there else iter(())
             self._has[table] = next(iter(found), None) is not None
         return self._has[table]
 
-    def _maps(self, table: str) -> Iterator[tuple[str, pa.Table]]:
-        """Yield (origin of the source, key map), newest first."""
+    def _chunks(self, table: str) -> Iterator[tuple[str, str, pa.Table]]:
+        """Yield (import id, origin of the source, part of its key map), newest first."""
         records = {r.import_id: r for r in ledger.list_imports(self.writer.conn, state="merged")}
         for import_id, _, keys in ledger.key_maps(self.writer.conn, table=table):
             if import_id in records:
-                yield records[import_id].origin, keys
+                yield import_id, records[import_id].origin, keys
+
+    def _maps(self, table: str) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """Yield (origin of the source, the parts of its key map) of each import, newest first."""
+        if self.has(table):
+            for (_, origin), group in groupby(self._chunks(table), key=lambda item: item[:2]):
+                yield origin, (keys for _, _, keys in group)
 
     def tables_of(self, plan: TablePlan) -> list[KnownTable]:
         """Lay the known keys that concern a staged table beside it."""
@@ -93,113 +83,141 @@ class KnownKeys:
         name = plan.fit.target.name
         if self.has(name):
             native = (
-                self._native_rows(plan, keys) for origin, keys in self._maps(name) if origin == self.package_origin
+                self._together([self._native(plan, origin, keys) for keys in parts])
+                for origin, parts in self._maps(name)
             )
             columns = [plan.staged.stage_of_source(c) for c in plan.fit.source.key]
             kinds = [plan.fit.by_source(c).kind for c in plan.fit.source.key]  # type: ignore[union-attr]
             found += self._lay(plan, native, tuple(str(c) for c in columns), kinds, native=True)
         if plan.staged.has_foreign:
-            rows = self._foreign_rows(plan)
-            found += self._lay(plan, rows, ("o", "k"), [_TEXT, _TEXT], native=False)
+            found += self._lay(plan, self._foreign(plan), ("o", "k"), [_TEXT, _TEXT], native=False)
         return found
 
-    def _native_rows(self, plan: TablePlan, keys: pa.Table) -> tuple[list[pa.Array], list[pa.Array]]:
+    @staticmethod
+    def _together(parts: Sequence[list[pa.Array]]) -> list[pa.Array]:
+        """Return the columns of several parts as one array each."""
+        parts = [columns for columns in parts if len(columns[0])]
+        return [joined(column) for column in zip(*parts, strict=True)]
+
+    def _native(self, plan: TablePlan, origin: str, keys: pa.Table) -> list[pa.Array]:
+        """Return keys in the package's database and in the target, of rows that are at home in the former."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        if "key" in keys.column_names:
-            keys = keys.filter(pc.is_null(keys["key"]))
-        source = [keys[f"s.{c}"].combine_chunks() for c in plan.fit.source.key]
-        target = [keys[f"t.{c}"].combine_chunks() for c in plan.key]
-        return source, target
+        key, target = plan.fit.source.key, [f"t.{c}" for c in plan.key]
+        found = []
+        if origin == self.package_origin:
+            own = keys.filter(pc.is_null(keys["key"])) if "key" in keys.column_names else keys
+            found.append([own[name].combine_chunks() for name in (*(f"s.{c}" for c in key), *target)])
+        if "origin" in keys.column_names:
+            home = keys.filter(pc.equal(keys["origin"], self.package_origin))
+            parsed = from_canonical(home["key"].combine_chunks(), len(key))
+            found.append([*parsed, *(home[name].combine_chunks() for name in target)])
+        return self._together(found) or [pa.array([], pa.int64())] * (len(key) + len(target))
 
-    def _foreign_rows(self, plan: TablePlan) -> Iterator[tuple[list[pa.Array], list[pa.Array]]]:
+    def _foreign(self, plan: TablePlan) -> Iterator[list[pa.Array]]:
         """Yield identities from third databases: those that receipts know, and our own rows coming home."""
         import pyarrow as pa
 
-        for origin, keys in self._maps(plan.fit.target.name) if self.has(plan.fit.target.name) else ():
-            target = [keys[f"t.{c}"].combine_chunks() for c in plan.key]
-            sources = list(
-                zip(*(key_values(keys[f"s.{c}"].combine_chunks()) for c in plan.fit.source.key), strict=True)
-            )
-            texts = [canonical_key(values) for values in sources]
-            origins = [origin] * len(texts)
-            if "key" in keys.column_names:
-                own = keys["key"].to_pylist()
-                theirs = keys["origin"].to_pylist()
-                texts = [k or text for k, text in zip(own, texts, strict=True)]
-                origins = [o or first for o, first in zip(theirs, origins, strict=True)]
-            yield [pa.array(origins, type=pa.string()), pa.array(texts, type=pa.string())], target
-        home = self.writer.run(
-            f"SELECT DISTINCT k FROM {self.writer.stage_name('s', plan.number)} WHERE o = '{self.target_origin}'"
-        ).scalars()
-        texts = [str(text) for text in home]
-        parsed = [json.loads(text) for text in texts]
-        if parsed:
-            values = [key_array([self._plain(row[i]) for row in parsed]) for i in range(len(plan.key))]
-            yield [pa.array([self.target_origin] * len(texts)), pa.array(texts)], values
+        stage = self.writer.stage_name("s", plan.number)
+        origins = {str(o) for o in self.writer.run(f"SELECT DISTINCT o FROM {stage} WHERE o IS NOT NULL").scalars()}
+        for origin, parts in self._maps(plan.fit.target.name):
+            yield self._together([self._identities(plan, origin, keys, origins) for keys in parts])
+        home = self.writer.run(f"SELECT DISTINCT k FROM {stage} WHERE o = '{self.target_origin}'").scalars().all()
+        if home:
+            texts = pa.array(home, type=pa.string())
+            yield [pa.repeat(self.target_origin, len(texts)), texts, *from_canonical(texts, len(plan.key))]
 
     @staticmethod
-    def _plain(value: Any) -> Any:
-        return bytes.fromhex(value["b"]) if isinstance(value, dict) else value
+    def _identities(plan: TablePlan, origin: str, keys: pa.Table, wanted: set[str]) -> list[pa.Array]:
+        """Return origin, canonical key and key in the target, of rows from some databases."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        names = set(keys.column_names)
+        if "origin" in names:
+            origins = pc.coalesce(keys["origin"], pa.scalar(origin))
+            mine = pc.is_in(origins, pa.array(sorted(wanted), type=pa.string()))
+            keys, origins = keys.filter(mine), origins.filter(mine).combine_chunks()
+        else:
+            keys = keys if origin in wanted else keys.slice(0, 0)
+            origins = pa.repeat(origin, keys.num_rows)
+        kinds = [plan.fit.source.column(c).type for c in plan.fit.source.key]
+        own = [keys[f"s.{c}"].combine_chunks() for c in plan.fit.source.key]
+        typed, forms = zip(*(as_kind(array, kind) for array, kind in zip(own, kinds, strict=True)), strict=True)
+        texts = canonical_keys(typed, forms)
+        if "key" in names:
+            texts = pc.coalesce(keys["key"].combine_chunks(), texts)
+        return [origins, texts, *(keys[f"t.{c}"].combine_chunks() for c in plan.key)]
 
     def _lay(
         self,
         plan: TablePlan,
-        rows: Iterator[tuple[list[pa.Array], list[pa.Array]]],
+        maps: Iterator[list[pa.Array]],
         stage_columns: tuple[str, ...],
         kinds: Sequence[LogicalType],
         *,
         native: bool,
     ) -> list[KnownTable]:
+        """Lay a table for each map: source columns, indexed, then the target's key."""
+        target = [plan.fit.fit_of(c).kind for c in plan.key]
+        width = len(stage_columns)
+        names = [f"s{i}" for i in range(width)] + [f"t{i}" for i in range(len(target))]
+        given = [*kinds, *target]
+        found = []
+        for arrays in maps:
+            if arrays and len(arrays[0]):
+                # What stands in the stage as text comes as text already.
+                head = arrays[:width] if not native else list(map(self._staged, arrays[:width], kinds))
+                laid = self._load(names, [*head, *map(self._staged, arrays[width:], target)], given, width)
+                found.append(KnownTable(laid, stage_columns, tuple(target), native))
+        return found
+
+    def _load(
+        self, names: Sequence[str], arrays: Sequence[pa.Array], kinds: Sequence[LogicalType], indexed: int
+    ) -> str:
+        """Load columns into a staging table of their own, indexed by the first of them; return its name."""
         import pyarrow as pa
 
-        target_kinds = [plan.fit.fit_of(c).kind for c in plan.key]
-        found = []
-        for source, target in rows:
-            if len(source[0]) == 0:
-                continue
-            number, self._number = self._number, self._number + 1
-            names = [f"s{i}" for i in range(len(source))] + [f"t{i}" for i in range(len(target))]
-            if native:
-                arrays = [self._staged(a, k) for a, k in zip([*source, *target], [*kinds, *target_kinds], strict=True)]
-            else:
-                arrays = source + [self._staged(a, k) for a, k in zip(target, target_kinds, strict=True)]
-            types = [self.writer.key_type_of(k) for k in (*kinds, *target_kinds)]
-            sql = self.writer.create("l", number, list(zip(names, types, strict=True)), keyed=False)
-            tagged = [n for n, k in zip(names, (*kinds, *target_kinds), strict=True) if k.kind == "any"]
-            batch = pa.RecordBatch.from_arrays(arrays, names=names)
-            schema = batch.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
-            self.writer.load("l", number, schema, [batch])
-            self.writer.index("l", number, [f"s{i}" for i in range(len(source))])
-            self.writer.analyze("l", number)
-            found.append(KnownTable(sql, stage_columns, tuple(target_kinds), native))
-        return found
+        number, self._number = self._number, self._number + 1
+        types = [self.writer.key_type_of(kind) for kind in kinds]
+        sql = self.writer.create("l", number, list(zip(names, types, strict=True)), keyed=False)
+        tags = [name for name, kind in zip(names, kinds, strict=True) if kind.kind == "any"]
+        whole = pa.RecordBatch.from_arrays(list(arrays), names=list(names))
+        schema = whole.schema.with_metadata({"tagged": ",".join(tags)} if tags else None)
+        batches = (whole.slice(start, _BATCH_ROWS) for start in range(0, whole.num_rows, _BATCH_ROWS))
+        self.writer.load("l", number, schema, batches)
+        self.writer.index("l", number, list(names[:indexed]))
+        self.writer.analyze("l", number)
+        return sql
 
     def _staged(self, array: pa.Array, kind: LogicalType) -> pa.Array:
         """Return known key values as they are staged for a kind."""
         import pyarrow as pa
 
         if kind.kind == "any":
-            return array if pa.types.is_string(array.type) else pa.array([tag(v) for v in array.to_pylist()])
+            return tagged(array)
         if pa.types.is_integer(array.type):
             return array if kind.kind == "integer" else array.cast(pa.string())
-        values = key_values(array)
-        if kind.kind in ("integer", "float", "bytes", "boolean"):
-            return pa.array(values, type=kind.arrow())
-        text = pa.array([None if v is None else str(v) for v in values], type=pa.string())
+        if kind.kind in ("float", "bytes", "boolean"):
+            return pa.array(key_values(array), type=kind.arrow())
+        text = of_one_class(array, "i" if kind.kind == "integer" else "t")
+        if kind.kind == "integer":
+            return pa.array(key_values(array), type=kind.arrow()) if text is None else text.cast(kind.arrow())
+        if text is None:
+            text = pa.array([None if v is None else str(v) for v in key_values(array)], type=pa.string())
         return text if self.writer.name == "sqlite" else text.cast(kind.arrow())
 
     def not_imported(self, plan: TablePlan, alias: str) -> str:
         """Return SQL that leaves out rows of the target whose identity lies in another database."""
         if not self.has(plan.fit.target.name):
             return ""
-        inserted = []
-        for origin, keys in self._maps(plan.fit.target.name):
-            if origin != self.target_origin:
-                mask = [action == Action.INSERT for action in keys["action"].to_pylist()]
-                inserted.append(keys.filter(mask))
-        rows = ([k[f"t.{c}"].combine_chunks() for c in plan.key] for k in inserted)
         kinds = [plan.fit.fit_of(c).kind for c in plan.key]
+        rows = (
+            self._together([self._inserted(plan, keys) for keys in chunks])
+            for origin, chunks in self._maps(plan.fit.target.name)
+            if origin != self.target_origin
+        )
         parts = []
         for laid in self._lay_targets(rows, kinds):
             on = " AND ".join(
@@ -213,32 +231,30 @@ class KnownKeys:
             parts.append(f" AND NOT EXISTS (SELECT 1 FROM {laid} i WHERE {on})")
         return "".join(parts)
 
+    @staticmethod
+    def _inserted(plan: TablePlan, keys: pa.Table) -> list[pa.Array]:
+        import pyarrow.compute as pc
+
+        mine = keys.filter(pc.equal(keys["action"], str(Action.INSERT)))
+        return [mine[f"t.{c}"].combine_chunks() for c in plan.key]
+
     def of_parent(self, parent: Table, columns: Sequence[str], kinds: Sequence[LogicalType]) -> list[str]:
         """Lay the known keys of a parent that is not in the package: in its source, then in the target."""
         if tuple(columns) != parent.key or not self.has(parent.name):
             return []
-        laid = []
-        for origin, keys in self._maps(parent.name):
-            names = [f"s.{c}" for c in columns] + [f"t.{c}" for c in columns]
-            if origin == self.package_origin and set(names) <= set(keys.column_names):
-                laid += self._lay_targets(iter([[keys[n].combine_chunks() for n in names]]), [*kinds, *kinds])
-        return laid
+        names = [f"s.{c}" for c in columns] + [f"t.{c}" for c in columns]
+        rows = (
+            self._together([[k[n].combine_chunks() for n in names] for k in parts if set(names) <= set(k.column_names)])
+            for origin, parts in self._maps(parent.name)
+            if origin == self.package_origin
+        )
+        return self._lay_targets(rows, [*kinds, *kinds])
 
-    def _lay_targets(self, rows: Iterator[list[pa.Array]], kinds: list[LogicalType]) -> list[str]:
-        import pyarrow as pa
-
-        laid = []
-        for source in rows:
-            if len(source[0]) == 0:
-                continue
-            number, self._number = self._number, self._number + 1
-            names = [f"s{i}" for i in range(len(source))]
-            arrays = [self._staged(a, k) for a, k in zip(source, kinds, strict=True)]
-            types = [self.writer.key_type_of(k) for k in kinds]
-            laid.append(self.writer.create("l", number, list(zip(names, types, strict=True)), keyed=False))
-            tagged = [n for n, k in zip(names, kinds, strict=True) if k.kind == "any"]
-            batch = pa.RecordBatch.from_arrays(arrays, names=names)
-            schema = batch.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
-            self.writer.load("l", number, schema, [batch])
-            self.writer.index("l", number, names)
-        return laid
+    def _lay_targets(self, rows: Iterator[list[pa.Array]], kinds: Sequence[LogicalType]) -> list[str]:
+        """Lay a table for each set of columns, indexed by all of them; return their names."""
+        names = [f"s{i}" for i in range(len(kinds))]
+        return [
+            self._load(names, list(map(self._staged, arrays, kinds)), kinds, len(names))
+            for arrays in rows
+            if arrays and len(arrays[0])
+        ]

@@ -81,6 +81,7 @@ class Matcher:
         self._mark_double_matches(plan)
         self._find_clashes(plan)
         self._insert_rest(plan)
+        plan.shift = self._shift(plan)
 
     # --- the map ------------------------------------------------------------------------------------------------
 
@@ -191,9 +192,12 @@ class Matcher:
     def _find_clashes(self, plan: TablePlan) -> None:
         shared = {fit.target.name for fit in plan.fit.columns}
         candidates = [] if plan.fit.surrogate else [plan.key]
-        for unique in (*candidates, *plan.fit.target.uniques):
-            if not set(unique) <= shared or unique == (plan.fit.surrogate,):
-                continue
+        wanted = [
+            unique
+            for unique in (*candidates, *plan.fit.target.uniques)
+            if set(unique) <= shared and unique != (plan.fit.surrogate,)
+        ]
+        for unique in wanted:
             label = ", ".join(unique)
             if self.policies.on_clash is OnClash.REUSE:
                 self._match_on(plan, unique, f"clash:{label}")
@@ -201,7 +205,8 @@ class Matcher:
                 reason = f"'another row holds the same {label}'".replace("\\", "")
                 quoted = "'" + reason[1:-1].replace("'", "''")[:190] + "'"
                 self._match_on(plan, unique, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=quoted)
-        self._mark_double_matches(plan)
+        if wanted:
+            self._mark_double_matches(plan)
 
     def _insert_rest(self, plan: TablePlan) -> None:
         w = self.writer
@@ -245,6 +250,26 @@ class Matcher:
                 hint="widen the key column in the target",
             )
         return offset
+
+    def _shift(self, plan: TablePlan) -> int | None:
+        """Return the one number by which the map moves the key of every row, None where there is none.
+
+        Then references to these rows are a sum and not two joins, and the receipt needs no look at the rows.
+        """
+        if not plan.fit.surrogate or not plan.staged.key_chunks or len(plan.key) != 1:
+            return None
+        w = self.writer
+        staged = f"s.{plan.staged.stage_column(plan.fit.surrogate)}"
+        both = f"FROM {w.stage_name('m', plan.number)} m JOIN {w.stage_name('s', plan.number)} s ON s.r = m.r"
+        parts = "count(*), min(m.k0), max(m.k0)"
+        count, *ends = w.run(f"SELECT {parts}, min({staged}), max({staged}) {both}").one()
+        if count != plan.staged.rows or not all(isinstance(end, int) for end in ends):
+            return None
+        low, high, first, last = ends
+        # Equal ends first: the sum of any key and the shift then lies between numbers that the column holds.
+        if low - first != high - last or w.scalar(f"SELECT 1 {both} WHERE m.k0 <> {staged} + ({low - first}) LIMIT 1"):
+            return None
+        return int(low - first)
 
     def _match_multiset(self, plan: TablePlan) -> None:
         """Match rows without a key by their content and how often it occurs."""

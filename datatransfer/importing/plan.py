@@ -364,11 +364,11 @@ class Planner:
                  for i, f, value in self._compared(plan, remap, joins)]  # fmt: skip
         key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
         w.run(
-            f"INSERT INTO {d} (r, d) SELECT s.r, {w.concat(cases or [chr(39) * 2])} "
+            f"INSERT INTO {d} (r, d) SELECT r, d FROM (SELECT s.r AS r, {w.concat(cases or [chr(39) * 2])} AS d "
             f"FROM {w.stage_name('s', plan.number)} s JOIN {m} m ON m.r = s.r AND m.a IS NULL "
-            f"JOIN {w.table(plan.fit.target)} t ON {key} {' '.join(joins.values())}"
+            f"JOIN {w.table(plan.fit.target)} t ON {key} {' '.join(joins.values())}) e WHERE d <> ''"
         )
-        differs = f"r IN (SELECT r FROM {d} WHERE d <> '')"
+        differs = f"r IN (SELECT r FROM {d})"
         action = {OnMatch.SKIP: Action.SKIP, OnMatch.UPDATE: Action.UPDATE, OnMatch.ERROR: Action.CONFLICT}
         chosen = action[self.policies.on_match]
         if chosen is Action.UPDATE:

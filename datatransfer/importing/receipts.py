@@ -13,8 +13,8 @@ from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.ledger import ImportedFile
 from datatransfer.errors import UnknownTableError
 from datatransfer.importing.actions import Action
-from datatransfer.importing.keymaps import key_array, key_values
 from datatransfer.importing.remap import TablePlan
+from datatransfer.schema.keycolumns import key_array, key_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from datatransfer.importing.plan import ImportPlan
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
+
+
+_MAP_ROWS = 500_000
+_ASKED_ROWS = 250_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Receipt:
     counts: Mapping[str, Mapping[str, int]]
     warnings: Sequence[str] = ()
     recorded: bool = True
-    maps: Mapping[str, pa.Table] = field(default_factory=dict, repr=False)
+    maps: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict, repr=False)
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -89,8 +93,7 @@ class Receipt:
 
     def _key_maps(self, table: str) -> Iterator[pa.Table]:
         if not self.recorded:
-            if table in self.maps:
-                yield self.maps[table]
+            yield from self.maps.get(table, ())
             return
         with self.target.engine.connect() as conn:
             for _, _, keys in ledger.key_maps(conn, table=table, import_id=self.import_id):
@@ -177,9 +180,12 @@ def key_maps_of(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
     """Yield the source and target keys of a table's entities, in chunks."""
     if not table.key:
         return
+    if table.mapped and table.shift is not None and len(table.counts) == 1:
+        yield from _shifted(table, [table.shift], next(iter(table.counts)))
+        return
     shifts = [_shift(plan, table, column) for column in table.key]
     if not table.mapped and table.staged.key_chunks and all(shift is not None for shift in shifts):
-        yield from _shifted(table, [int(shift or 0) for shift in shifts])
+        yield from _shifted(table, [int(shift or 0) for shift in shifts], Action.INSERT)
     else:
         yield from _asked(plan, table)
 
@@ -201,20 +207,34 @@ def _shift(plan: ImportPlan, table: TablePlan, column: str) -> int | None:
     return parent.offset if above and above.target.name == parent.fit.surrogate else 0
 
 
-def _shifted(table: TablePlan, shifts: list[int]) -> Iterator[pa.Table]:
+def _shifted(table: TablePlan, shifts: list[int], action: Action) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    for chunk in table.staged.key_chunks:
-        keys = pq.read_table(io.BytesIO(chunk))
+    for keys in _staged_keys(table):
         columns: dict[str, Any] = {}
-        for column in table.key:
-            columns[f"s.{table.fit.fit_of(column).source.name}"] = keys[column]
+        for column in table.fit.source.key:
+            fit = table.fit.by_source(column)
+            columns[f"s.{column}"] = keys[fit.target.name if fit else column]
         for column, shift in zip(table.key, shifts, strict=True):
             columns[f"t.{column}"] = pc.add(keys[column], shift)
-        columns["action"] = pa.array([str(Action.INSERT)] * keys.num_rows)
+        columns["action"] = pa.repeat(str(action), keys.num_rows)
         yield pa.table(columns)
+
+
+def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
+    """Yield the integer keys that the stage kept, in pieces that are worth a chunk of the ledger each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held: list[pa.Table] = []
+    for chunk in table.staged.key_chunks:
+        held.append(pq.read_table(io.BytesIO(chunk)))
+        if sum(keys.num_rows for keys in held) >= _MAP_ROWS:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
@@ -235,8 +255,9 @@ def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
         sql = plan.remap.select(table, named, lead=lead)
         sql = sql.replace(" FROM ", f", '{Action.INSERT}'{tail_columns} FROM ", 1)
     names = [f"s.{c}" for c in table.fit.source.key] + [f"t.{c}" for c in table.key]
-    result = w.run(sql)
-    while rows := result.fetchmany(500_000):
+    # The driver's own cursor: rows of SQLAlchemy cost as much again as fetching them.
+    cursor = w.run(sql).cursor
+    while rows := cursor.fetchmany(_ASKED_ROWS):
         lists = list(zip(*rows, strict=True))
         columns: dict[str, Any] = {n: key_array(v) for n, v in zip(names, lists, strict=False)}
         columns["action"] = pa.array(lists[len(names)], type=pa.string())

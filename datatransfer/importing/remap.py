@@ -30,6 +30,8 @@ class TablePlan:
         Whether there is a map ``m<number>``; else every row is inserted.
     offset : int
         Added to the surrogate key of inserted rows.
+    shift : int, optional
+        What the map adds to the surrogate key of every row, where that is one number: no join is needed then.
     referenced : list of str
         Target columns, not of the key, that references in the package point to.
     resolved : dict of ForeignKey to bool
@@ -40,6 +42,7 @@ class TablePlan:
     staged: StagedTable
     mapped: bool = False
     offset: int = 0
+    shift: int | None = None
     was_empty: bool = True
     referenced: list[str] = field(default_factory=list)
     outside: set[ForeignKey] = field(default_factory=set)
@@ -120,6 +123,8 @@ class Remap:
                 return moved
             number = self._join_parent(plan, fk, parent, joins)
             return f"CASE WHEN p{number}.r IS NOT NULL THEN {moved} ELSE {outside} END"
+        if parent.shift is not None and fk not in plan.outside and self._is_surrogate(fit, parent, parent_fit):
+            return f"{raw} + {parent.shift}" if parent.shift else raw
         number = self._join_parent(plan, fk, parent, joins)
         joins.setdefault(
             f"q{number}",
@@ -129,6 +134,10 @@ class Remap:
         if fk in plan.outside:
             return f"CASE WHEN p{number}.r IS NOT NULL THEN {mapped} ELSE {outside} END"
         return mapped
+
+    @staticmethod
+    def _is_surrogate(fit: ColumnFit, parent: TablePlan, parent_fit: ColumnFit) -> bool:
+        return parent_fit.target.name == parent.fit.surrogate and fit.kind.kind == "integer"
 
     def _join_parent(self, plan: TablePlan, fk: ForeignKey, parent: TablePlan, joins: dict[str, str]) -> int:
         number = plan.fit.source.foreign_keys.index(fk)

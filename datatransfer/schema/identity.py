@@ -11,10 +11,14 @@ import decimal
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import KeyValueError
+from datatransfer.schema.arrays import hexadecimal
 from datatransfer.schema.values import LogicalType, untag
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ORIGIN_COLUMN = "datatransfer:origin"
 KEY_COLUMN = "datatransfer:key"
@@ -67,6 +71,88 @@ def canonical_key(values: Sequence[Any], types: Sequence[LogicalType] | None = N
     if types is not None:
         values = [untag(v) if t.kind == "any" else v for v, t in zip(values, types, strict=True)]
     return _ENCODE([_plain(value) for value in values])
+
+
+def canonical_keys(columns: Sequence[pa.Array], types: Sequence[LogicalType]) -> pa.Array:
+    r"""Write the keys of many rows, each as `canonical_key` writes it, column by column.
+
+    Parameters
+    ----------
+    columns : sequence of pyarrow.Array
+        One a column of the key, all of the same length, each as `LogicalType.arrow` of its type says; a column of
+        integers may stand for one of kind ``any`` too.
+    types : sequence of LogicalType
+
+    Returns
+    -------
+    pyarrow.Array
+        Text without NULLs.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> columns = [pa.array([7, 8]), pa.array(["i9", 't"'])]
+    >>> canonical_keys(columns, [LogicalType("integer"), LogicalType("any")]).to_pylist()
+    ['[7,9]', '[8,"\\""]']
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = [_json(column, kind) for column, kind in zip(columns, types, strict=True)]
+    inner = pc.binary_join_element_wise(*parts, ",", null_handling="replace", null_replacement="null")
+    return pc.binary_join_element_wise(pa.scalar("["), inner, pa.scalar("]"), "")
+
+
+def _json(column: pa.Array, kind: LogicalType) -> pa.Array:
+    """Return a column as JSON text, NULL where it is NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+        return column.cast(pa.string())
+    if kind.kind == "any":
+        return _json_of_tagged(column)
+    if pa.types.is_string(column.type):
+        return _json_of_text(column)
+    if pa.types.is_binary(column.type):
+        return pc.binary_join_element_wise(pa.scalar('{"b":"'), hexadecimal(column), pa.scalar('"}'), "")
+    if kind.kind == "date":
+        return pc.binary_join_element_wise(pa.scalar('"'), column.cast(pa.string()), pa.scalar('"'), "")
+    # Floats and times: Python's own notation is the definition.
+    return pa.array([None if v is None else _ENCODE(_plain(v)) for v in column.to_pylist()], type=pa.string())
+
+
+def _json_of_text(texts: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring_regex(texts, r'["\\\x00-\x1f]'), min_count=0).as_py():
+        for code in (ord("\\"), ord('"'), *range(32)):
+            texts = pc.replace_substring(texts, chr(code), _ENCODE(chr(code))[1:-1])
+    return pc.binary_join_element_wise(pa.scalar('"'), texts, pa.scalar('"'), "")
+
+
+def _json_of_tagged(tagged: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    heads = pc.utf8_slice_codeunits(tagged, 0, 1)
+    seen = [head for head in pc.unique(heads).to_pylist() if head is not None]
+    rest = pc.utf8_slice_codeunits(tagged, 1)
+    found = pa.nulls(len(tagged), pa.string())
+    for head in seen:
+        mine = pc.equal(heads, head)
+        if head == "i":
+            written = rest
+        elif head == "t":
+            written = _json_of_text(rest)
+        elif head == "b":
+            written = pc.binary_join_element_wise(pa.scalar('{"b":"'), rest, pa.scalar('"}'), "")
+        else:  # a float, as Python writes it; anything else is refused by `untag`
+            values = pc.if_else(mine, tagged, pa.scalar(None, pa.string())).to_pylist()
+            written = pa.array([None if v is None else _ENCODE(_plain(untag(v))) for v in values], type=pa.string())
+        found = pc.if_else(mine, written, found)
+    return found
 
 
 def entity_uuid(origin: uuid.UUID, table: str, key: Sequence[Any] | str) -> uuid.UUID:

@@ -44,12 +44,15 @@ def sqlite(rows: int = ROWS, runs: int = 3) -> list[Line]:
     dumped = run_tool([tool, source, ".dump"], runs=runs, stdout=dump)
     into = measure("load", str(package), f"sqlite:///{target}", runs=runs, before=lambda: empty_sqlite(target))
     _check_sqlite(source, target)
+    carried = measure("export", f"sqlite:///{target}", str(folder / "s-carried.zip"), runs=runs)
+    again = measure("load", str(package), f"sqlite:///{target}", runs=runs)
+    assert again.told["rows"] == 0
     reload = run_tool([tool, copy], runs=runs, stdin=dump, before=lambda: copy.unlink(missing_ok=True))
     pandas = measure(
         "pandas", f"sqlite:///{source}", f"sqlite:///{target}", runs=1, before=lambda: empty_sqlite(target)
     )
     ours = Measured(out.seconds + into.seconds)
-    for path in (dump, copy, target):
+    for path in (dump, copy, target, folder / "s-carried.zip"):
         path.unlink(missing_ok=True)
     return [
         _times("SQLite: export / VACUUM INTO", out, vacuum, most=2.5),
@@ -58,6 +61,10 @@ def sqlite(rows: int = ROWS, runs: int = 3) -> list[Line]:
         _times("SQLite: pandas round trip / ours", pandas, ours, least=3.0),
         _memory("SQLite: peak memory of export", out),
         _memory("SQLite: peak memory of import", into),
+        _times("SQLite: export of imported rows / export", carried, out, most=2.0),
+        _times("SQLite: import of the same package again / import", again, into, most=2.0),
+        _memory("SQLite: peak memory of export of imported rows", carried),
+        _memory("SQLite: peak memory of import again", again),
         Line("SQLite: size of the package", out.told["bytes"] / MEGABYTE, "MB"),
     ]
 
