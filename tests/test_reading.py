@@ -106,7 +106,7 @@ def test_the_fast_way_gives_what_the_slow_way_gives(sqlite_url, monkeypatch, jou
         assert bits(fast["r"].to_pylist()) == bits(slow["r"].to_pylist())
 
 
-def test_a_column_of_several_classes_is_tagged_and_goes_the_slow_way(sqlite_url, always_fast):
+def test_a_column_of_several_classes_is_tagged_and_goes_the_fast_way(sqlite_url, always_fast):
     values = [1, 1.0, "1", b"1", None, 2**53 + 1, 1.5]
     with run(sqlite_url(), "CREATE TABLE t (id INTEGER PRIMARY KEY, v);\nCREATE TABLE k (v PRIMARY KEY)") as db:
         with db.engine.begin() as conn:
@@ -115,7 +115,51 @@ def test_a_column_of_several_classes_is_tagged_and_goes_the_slow_way(sqlite_url,
             raw.executemany("INSERT INTO k VALUES (?)", [(value,) for value in (1, "1", b"1", None, None)])
         assert read(db, "t")["v"].to_pylist() == [tag(value) for value in values]
         assert sorted(map(str, read(db, "k")["v"].to_pylist())) == ["None", "None", "b31", "i1", "t1"]
+        assert was_fast(db, "t")
+
+
+# Classes that one column holds, and those that come only after the rows that are looked at first.
+MIXTURES = {
+    "NUMERIC": ([1, 0.1, 2**53 + 1, 1.5, -(2**63), 2**63 - 1, -0.0, 5e-324, 1e300, float("inf")], []),
+    "DECIMAL(15,2)": ([0.25, 3, None], ["x", b"x"]),
+    "INTEGER": ([None, 1], [1.5, "1x", b"1"]),
+    "REAL": ([1.5, 2.0], ["", "é"]),
+    "TEXT": (["a", "1.0", "nul\0inside"], [b"a", b""]),
+    "BLOB": ([1, 1.0, "1", b"1", None], [2**53 + 1, "\0"]),
+}
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("declared", MIXTURES)
+def test_several_classes_come_the_fast_way_as_they_come_the_slow_way(sqlite_url, monkeypatch, declared, journal):
+    first, late = MIXTURES[declared]
+    script = f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared}, w {declared}, s TEXT NOT NULL)"
+    with run(sqlite_url(), script) as db:
+        values = [first[n % len(first)] for n in range(20_000)] + late
+        with db.engine.begin() as conn:
+            raw = conn.connection.driver_connection
+            raw.executemany("INSERT INTO t (v, w, s) VALUES (?, ?, 's')", zip(values, [None, *values], strict=False))
+        with db.engine.connect() as conn:
+            conn.connection.driver_connection.execute(f"PRAGMA journal_mode={journal}")
+            wanted = conn.connection.driver_connection.execute("SELECT v, w FROM t ORDER BY id").fetchall()
+        slow = read(db, "t")
+        monkeypatch.setattr(SqliteDialect, "fast_above", 0)
+        assert was_fast(db, "t")
+        fast = read(db, "t")
+        assert fast.schema == slow.schema
+        assert fast.equals(slow)
+        assert fast["v"].to_pylist() == [tag(v) for v, _ in wanted]
+        assert fast["w"].to_pylist() == [tag(w) for _, w in wanted]
+
+
+def test_more_columns_than_a_query_may_have_go_the_slow_way(sqlite_url, always_fast):
+    names = [f"c{n}" for n in range(500)]
+    with run(sqlite_url(), f"CREATE TABLE t (id INTEGER PRIMARY KEY, {', '.join(names)})") as db:
+        with db.engine.begin() as conn:
+            for value in ("1", "1.5", "'t'", "x'00'"):
+                conn.exec_driver_sql(f"INSERT INTO t ({', '.join(names)}) VALUES ({', '.join([value] * 500)})")
         assert not was_fast(db, "t")
+        assert read(db, "t")["c499"].to_pylist() == ["i1", "r0x1.8000000000000p+0", "tt", "b00"]
 
 
 @pytest.mark.parametrize(
@@ -161,12 +205,14 @@ def test_one_class_makes_the_type_and_several_make_any(declared, values, kind):
             assert some.column("v").type.kind != "any"
 
 
+@pytest.mark.parametrize("declared", ["TEXT", "BLOB"])
 @pytest.mark.parametrize("fast", [False, True])
-def test_text_that_is_no_utf8_is_refused_by_name(sqlite_url, monkeypatch, fast):
+def test_text_that_is_no_utf8_is_refused_by_name(sqlite_url, monkeypatch, fast, declared):
     if fast:
         monkeypatch.setattr(SqliteDialect, "fast_above", 0)
     script = (
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT);\nINSERT INTO t (s) VALUES ('fine'), (CAST(x'ff41' AS TEXT))"
+        f"CREATE TABLE t (id INTEGER PRIMARY KEY, s {declared});\n"
+        "INSERT INTO t (s) VALUES ('fine'), (1), (CAST(x'ff41' AS TEXT))"
     )
     with run(sqlite_url(), script) as db, pytest.raises(ValueLossError, match=r"^t\.s: .*UTF-8") as caught:
         read(db, "t")

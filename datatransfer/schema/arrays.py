@@ -6,7 +6,7 @@ export.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,15 +85,13 @@ def hexadecimal(values: pa.Array) -> pa.Array:
     digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
     text = np.empty((len(data), 2), dtype=np.uint8)
     text[:, 0], text[:, 1] = digits[data >> 4], digits[data & 15]
-    return _texts(text.reshape(-1), offsets * 2, values)
+    found = text_array(text.reshape(-1), offsets * 2)
+    return pc.if_else(values.is_null(), pa.scalar(None, pa.string()), found) if values.null_count else found
 
 
-def _texts(data: npt.NDArray[Any], offsets: npt.NDArray[np.int64], like: pa.Array) -> pa.Array:
-    """Return an array of text from its bytes, NULL where another array is NULL."""
-    import numpy as np
+def text_array(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> pa.Array:
+    """Return an array of text from its bytes, and where each value begins and the last one ends."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    parts = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
-    found = pa.Array.from_buffers(pa.large_string(), len(like), parts).cast(pa.string())
-    return pc.if_else(like.is_null(), pa.scalar(None, pa.string()), found) if like.null_count else found
+    parts = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, parts).cast(pa.string())

@@ -20,6 +20,7 @@ CLASSES: Mapping[str, Kind] = {"integer": "integer", "real": "float", "text": "t
 #: SQLite allows 2,000 result columns and expressions 1,000 levels deep.
 _COLUMNS_A_QUERY = 200
 _SAMPLE_ROWS = 100
+_NUMBERS = ("integer", "real")
 
 
 def affinity(declared: str) -> str:
@@ -85,6 +86,8 @@ class Classes:
     ----------
     types : dict
         One entry a column asked for.
+    mixed : dict
+        The storage classes of each column that has several.
     seen : set of str
         Columns that hold a value in the first rows, in the order given.
     wide : bool
@@ -92,6 +95,7 @@ class Classes:
     """
 
     types: dict[str, LogicalType] = field(default_factory=dict)
+    mixed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     wide: bool = False
 
@@ -129,12 +133,12 @@ def storage_classes(ask: Ask, columns: Sequence[Column], rows: Rowset, quote: Ca
         part = columns[start : start + _COLUMNS_A_QUERY]
         names = {column.name: f"t.{quote(column.name)}" for column in part}
         _guess(ask, part, names, rows, found)
-        doubts = {c.name: counterexample(names[c.name], found.types[c.name].kind, c.declared) for c in part}
+        doubts = {c.name: _doubt(c, names[c.name], found) for c in part}
         if not ask(f"SELECT EXISTS({rows.select('1', also=' OR '.join(doubts.values()))})")[0][0]:
             continue
         flags = ask(rows.select(", ".join(f"max({doubt})" for doubt in doubts.values())))[0]
         failed = [column for column, flag in zip(part, flags, strict=True) if flag]
-        found.types.update(_count_classes(ask, failed, names, rows))
+        _count_classes(ask, failed, names, rows, found)
     return found
 
 
@@ -142,20 +146,28 @@ def _guess(ask: Ask, columns: Sequence[Column], names: Mapping[str, str], rows: 
     exprs = ", ".join(f"typeof({name})" for name in names.values())
     sample = ask(rows.select(exprs, ordered=True, limit=_SAMPLE_ROWS))
     for index, column in enumerate(columns):
-        first = next((row[index] for row in sample if row[index] != "null"), None)
-        found.types[column.name] = _of_class(first) if first else type_of_nothing(column.declared)
-        if first:
+        classes = [row[index] for row in sample if row[index] != "null"]
+        found.types[column.name] = _of_class(classes[0]) if classes else type_of_nothing(column.declared)
+        if classes:
             found.seen.add(column.name)
+        if set(classes) == set(_NUMBERS):
+            found.types[column.name], found.mixed[column.name] = LogicalType("any"), _NUMBERS
 
 
-def _count_classes(
-    ask: Ask, failed: Sequence[Column], names: Mapping[str, str], rows: Rowset
-) -> dict[str, LogicalType]:
+def _doubt(column: Column, name: str, found: Classes) -> str:
+    """Return a condition that is true for a value that the guess does not hold for."""
+    if column.name in found.mixed:
+        return f"{name} COLLATE BINARY >= ''"  # numbers of both classes come before everything else
+    return counterexample(name, found.types[column.name].kind, column.declared)
+
+
+def _count_classes(ask: Ask, failed: Sequence[Column], names: Mapping[str, str], rows: Rowset, found: Classes) -> None:
     sums = [f"max(typeof({names[c.name]}) = '{storage}')" for c in failed for storage in CLASSES]
     flags = ask(rows.select(", ".join(sums)))[0]
-    found = {}
     for index, column in enumerate(failed):
         own = flags[index * len(CLASSES) : (index + 1) * len(CLASSES)]
-        present = [storage for storage, flag in zip(CLASSES, own, strict=True) if flag]
-        found[column.name] = _of_class(present[0]) if len(present) == 1 else LogicalType("any")
-    return found
+        found.mixed.pop(column.name, None)
+        present = tuple(storage for storage, flag in zip(CLASSES, own, strict=True) if flag)
+        found.types[column.name] = _of_class(present[0]) if len(present) == 1 else LogicalType("any")
+        if len(present) > 1:
+            found.mixed[column.name] = present

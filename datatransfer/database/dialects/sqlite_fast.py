@@ -10,8 +10,8 @@ the child begins, it sees the same state. With a write-ahead log, a third connec
 before and after both have begun.
 
 Why a proof of storage classes comes first: the driver takes a column's type from its first batch and converts other
-values inside that batch silently. Only columns of one proven class are asked of it; and where a column begins with
-NULLs alone, NULL is sent as a flag beside a value of the class, since the driver would take the column for integers.
+values inside that batch silently. Only columns of one proven class are asked of it, and columns of several as one for
+each class (`sqlite_columns`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as quote_url
 
-from datatransfer.database.dialects.columns import value_loss
 from datatransfer.database.dialects.prefetching import prefetched
 from datatransfer.database.dialects.sqlite_classes import Classes, Rowset, storage_classes
-from datatransfer.schema.tables import Column, Table
+from datatransfer.database.dialects.sqlite_columns import STAND_IN, Asked
+from datatransfer.schema.tables import Table
 from datatransfer.schema.values import LogicalType, arrow_schema
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ BATCH_ROWS = 16384
 _GUARDED_BYTES = 400 * 1024 * 1024
 _WIDE_ROW = 4096
 _ATTEMPTS = 5
-_STAND_IN = {"integer": "0", "float": "0.0", "text": "''", "bytes": "x''"}
+#: SQLite's limit of columns in a result (limits.html, number 2).
+_MOST_COLUMNS = 2000
 
 
 class ChildFailed(Exception):
@@ -272,13 +273,12 @@ class FastSnapshot:
     def _prove(self, table: Table, rows: Rowset) -> Classes:
         columns = [column for column in table.columns if column.type.kind == "any"]
         found = storage_classes(lambda sql: self._prover.execute(sql).fetchall(), columns, rows, self._quote)
-        known = [column for column in table.columns if found.types.get(column.name, column.type).kind != "any"]
-        if self._guarded and len(known) == len(table.columns):
+        if self._guarded:
             found.wide = self._has_wide_row(table, found.types, rows)
         return found
 
     def _has_wide_row(self, table: Table, types: Mapping[str, LogicalType], rows: Rowset) -> bool:
-        sized = [c for c in table.columns if types.get(c.name, c.type).kind in ("text", "bytes")]
+        sized = [c for c in table.columns if types.get(c.name, c.type).kind in ("text", "bytes", "any")]
         if not sized:
             return False
         total = " + ".join(f"coalesce(length(t.{self._quote(c.name)}), 0)" for c in sized)
@@ -300,23 +300,34 @@ class FastSnapshot:
         proof = self._proofs.get(table.name)
         if proof is None or not self._child.usable or not proof.done() or proof.exception() or proof.result().wide:
             return None
-        types = proof.result().types
-        if any(types.get(c.name, c.type) != c.type or c.type.kind not in _STAND_IN for c in table.columns):
+        asked = self._asked(table, proof.result())
+        if asked is None:
             return None
-        late = [c for c in table.columns if c.nullable and c.name not in proof.result().seen]
-        exprs = [self._expression(column, column in late) for column in table.columns]
-        exprs += [f"t.{self._quote(column.name)} IS NULL" for column in late]
+        exprs = [sql for one in asked for sql in one.expressions()]
         try:
             arrived = self._child.stream(rows.select(", ".join(exprs), ordered=True))
         except ChildFailed:
             return None
-        if [field.type for field in arrived.schema] != [c.type.arrow() for c in table.columns] + [_int64()] * len(late):
+        if [field.type for field in arrived.schema] != [kind for one in asked for kind in one.types()]:
             self._child.kill()
             return None
-        self._streams.append(prefetched(self._batches(arrived, table, late), abandon=self._child.kill))
+        self._streams.append(prefetched(self._batches(arrived, table, asked), abandon=self._child.kill))
         return self._streams[-1]
 
-    def _batches(self, arrived: pa.RecordBatchReader, table: Table, late: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+    def _asked(self, table: Table, known: Classes) -> list[Asked] | None:
+        """Return how each column is asked for, None where one cannot be."""
+        found = []
+        for column in table.columns:
+            classes = known.mixed.get(column.name, ())
+            if known.types.get(column.name, column.type) != column.type:
+                return None
+            if not classes and column.type.kind not in STAND_IN:
+                return None
+            late = column.nullable and column.name not in known.seen
+            found.append(Asked(column, f"t.{self._quote(column.name)}", late, classes))
+        return found if sum(len(one.types()) for one in found) <= _MOST_COLUMNS else None
+
+    def _batches(self, arrived: pa.RecordBatchReader, table: Table, asked: Sequence[Asked]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         rows = 0
@@ -324,53 +335,24 @@ class FastSnapshot:
             for batch in arrived:
                 rows += batch.num_rows
                 if batch.num_rows:
-                    yield _repaired(batch, table, late)
+                    yield _repaired(batch, table, asked)
             self._child.confirm(rows)
         except (pa.ArrowException, OSError, ValueError) as error:
             self._child.usable = False
             raise ChildFailed(type(error).__name__) from None
 
-    def _expression(self, column: Column, is_late: bool) -> str:
-        name = f"t.{self._quote(column.name)}"
-        return f"coalesce({name}, {_STAND_IN[column.type.kind]})" if is_late else name
 
-
-def _int64() -> pa.DataType:
+def _repaired(batch: pa.RecordBatch, table: Table, asked: Sequence[Asked]) -> pa.RecordBatch:
+    """Make the table's columns of those that came."""
     import pyarrow as pa
 
-    return pa.int64()
-
-
-def _repaired(batch: pa.RecordBatch, table: Table, late: Sequence[Column]) -> pa.RecordBatch:
-    """Put NULLs back, and make sure that text is UTF-8: the driver passes on whatever bytes it finds."""
-    import pyarrow as pa
-
-    width = len(table.columns)
-    arrays = batch.columns[:width]
-    for flag, column in zip(batch.columns[width:], late, strict=True):
-        index = table.column_names.index(column.name)
-        arrays[index] = _with_nulls(arrays[index], flag)
-    for array, column in zip(arrays, table.columns, strict=True):
-        if column.type.kind == "text":
-            _check_text(array, table, column)
+    arrays, start = [], 0
+    for one in asked:
+        end = start + len(one.types())
+        arrays.append(one.array(batch.columns[start:end], table))
+        start = end
     schema = arrow_schema({column.name: column.type for column in table.columns})
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _with_nulls(array: pa.Array, flag: pa.Array) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.if_else(pc.equal(flag, 1), pa.scalar(None, array.type), array)
-
-
-def _check_text(array: pa.Array, table: Table, column: Column) -> None:
-    import pyarrow as pa
-
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
-        raise value_loss(table.name, column.name, column.type, "a text is not valid UTF-8") from None
 
 
 def file_of(connection: sqlite3.Connection) -> Path | None:
