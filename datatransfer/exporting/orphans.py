@@ -8,75 +8,13 @@ else is one anti-join per foreign key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from datatransfer.errors import OrphanError, SelectionError
 from datatransfer.exporting.closure import Closure, required, usable
-from datatransfer.schema.arrays import booleans, integers
 from datatransfer.schema.tables import ForeignKey
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-
 OnOrphan = Literal["error", "keep", "null"]
-
-_MAX_SPAN = 1 << 28
-_SPARSE = 64
-
-
-class KeySet:
-    """The integer keys of a table, as one byte a number between the smallest and the largest.
-
-    It gives up (`usable` is False) where the numbers are so sparse that this would take too much memory.
-    """
-
-    def __init__(self) -> None:
-        self.usable = True
-        self._base = 0
-        self._count = 0
-        self._bits: np.ndarray[Any, np.dtype[np.bool_]] | None = None
-
-    def add(self, column: pa.Array) -> None:
-        """Remember the values of a batch."""
-        import numpy as np
-
-        if not self.usable:
-            return
-        values = integers(column)
-        if column.null_count:
-            values = values[booleans(column.is_valid())]
-        if not len(values):
-            return
-        self._count += len(values)
-        low, high = int(values.min()), int(values.max())
-        if self._bits is not None:
-            low, high = min(low, self._base), max(high, self._base + len(self._bits) - 1)
-        span = high - low + 1
-        if span > _MAX_SPAN or span > _SPARSE * self._count + (1 << 22):
-            self.usable, self._bits = False, None
-            return
-        if self._bits is None or low < self._base or span > len(self._bits):
-            # Twice as much as needed, upward: rows come in the order of the key.
-            grown = np.zeros(min(2 * span, _MAX_SPAN) if self._bits is not None else span, dtype=np.bool_)
-            if self._bits is not None:
-                start = self._base - low
-                grown[start : start + len(self._bits)] = self._bits[: len(grown) - start]
-            self._bits, self._base = grown, low
-        self._bits[values - self._base] = True
-
-    def missing(self, column: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return which values of a column are neither NULL nor in the set."""
-        import numpy as np
-
-        valid = booleans(column.is_valid()) if column.null_count else np.ones(len(column), dtype=np.bool_)
-        if self._bits is None:
-            return valid
-        # Compared before the subtraction, which could overflow; what lies under a NULL is any number.
-        values = integers(column)
-        inside = (values >= self._base) & (values <= self._base + len(self._bits) - 1)
-        found = self._bits[np.where(inside, values, self._base) - self._base] & inside
-        return np.asarray(valid & ~found, dtype=np.bool_)
 
 
 def checked_keys(closure: Closure, name: str) -> list[ForeignKey]:

@@ -12,7 +12,6 @@ from datatransfer.errors import UsageError
 from datatransfer.exporting.closure import Closure
 from datatransfer.exporting.identities import Recorded, recorded
 from datatransfer.exporting.orphans import (
-    KeySet,
     OnOrphan,
     checked_keys,
     count_orphans,
@@ -24,6 +23,7 @@ from datatransfer.exporting.orphans import (
 )
 from datatransfer.schema.arrays import integers, mask_array
 from datatransfer.schema.identity import RESERVED_PREFIX
+from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.tables import ForeignKey, Table
 from datatransfer.schema.values import LogicalType
 

@@ -217,7 +217,7 @@ class Stager:
             if keys is None or not keys.usable or not pa.types.is_int64(column.type):
                 table.outside[fk] = -1
             else:
-                table.outside[fk] += keys.missing(column)
+                table.outside[fk] += int(keys.missing(column).sum())
         for (parent, name), keys in self._keys.items():
             if parent == table.fit.source.name:
                 column = batch.column(name)

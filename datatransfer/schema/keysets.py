@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datatransfer.schema.arrays import booleans, integers
+
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 _MOST_BITS = 1 << 28  # 32 MiB
+_DENSE = 64
 
 
 class KeySet:
@@ -23,66 +27,69 @@ class KeySet:
     >>> import pyarrow as pa
     >>> seen = KeySet()
     >>> seen.add(pa.array([5, 6, 9]))
-    >>> seen.missing(pa.array([6, 7, None]))
-    1
+    >>> seen.missing(pa.array([6, 7, None])).tolist()
+    [False, True, False]
     """
 
     def __init__(self) -> None:
         self.usable = True
-        self._low = 0
-        self._bits: np.ndarray | None = None
+        self._low = 0  # of the first bit; always a multiple of 8
+        self._bits: npt.NDArray[np.uint8] | None = None
 
-    def add(self, values: pa.Array) -> None:
-        """Add keys; null is not one."""
+    def add(self, column: pa.Array) -> None:
+        """Add the values of a column of int64; NULL is not one."""
         import numpy as np
 
         if not self.usable:
             return
-        numbers = values.drop_null().to_numpy(zero_copy_only=False)
-        if len(numbers) == 0:
+        values = integers(column)
+        if column.null_count:
+            values = values[booleans(column.is_valid())]
+        if not len(values):
             return
-        low, high = int(numbers.min()), int(numbers.max())
-        self._cover(low, high)
-        if self.usable and self._bits is not None:
-            offsets = numbers.astype(np.int64) - self._low
-            np.bitwise_or.at(self._bits, offsets >> 3, (1 << (offsets & 7)).astype(np.uint8))
+        low, high = int(values.min()), int(values.max())
+        self._cover(low - low % 8, high)
+        if self._bits is None:
+            return
+        if high - low < _DENSE * len(values):
+            first = (low - self._low) // 8
+            marks = np.zeros(high - (low - low % 8) + 1, dtype=np.bool_)
+            marks[values - (low - low % 8)] = True
+            packed = np.packbits(marks, bitorder="little")
+            self._bits[first : first + len(packed)] |= packed
+        else:
+            places = values - self._low
+            np.bitwise_or.at(self._bits, places >> 3, (1 << (places & 7)).astype(np.uint8))
 
     def _cover(self, low: int, high: int) -> None:
+        """Make room for numbers between two, twice as much as needed: keys mostly come in rising order."""
         import numpy as np
 
-        low -= low % 8
-        if self._bits is None:
-            new_low, new_high = low, high
-        else:
-            new_low = min(low, self._low)
-            new_high = max(high, self._low + len(self._bits) * 8 - 1)
-        if new_high - new_low >= _MOST_BITS:
+        have = 0 if self._bits is None else len(self._bits)
+        if have:
+            low, high = min(low, self._low), max(high, self._low + have * 8 - 1)
+        if high - low >= _MOST_BITS:
             self.usable, self._bits = False, None
             return
-        have = 0 if self._bits is None else len(self._bits)
-        need = (new_high - new_low) // 8 + 1
-        if self._bits is not None and new_low == self._low and need <= have:
+        need = (high - low) // 8 + 1
+        if have and low == self._low and need <= have:
             return
-        grown = np.zeros(max(need, min(2 * have, _MOST_BITS // 8)), dtype=np.uint8)
+        grown = np.zeros(min(max(need, 2 * have), _MOST_BITS // 8), dtype=np.uint8)
         if self._bits is not None:
-            start = (self._low - new_low) // 8
+            start = (self._low - low) // 8
             grown[start : start + have] = self._bits
-        self._low, self._bits = new_low, grown
+        self._low, self._bits = low, grown
 
-    def missing_mask(self, values: pa.Array) -> np.ndarray:
-        """Return a boolean for each value: true where it is not null and was never added."""
+    def missing(self, column: pa.Array) -> npt.NDArray[np.bool_]:
+        """Return which values of a column of int64 are neither NULL nor in the set."""
         import numpy as np
 
-        present = values.is_valid().to_numpy(zero_copy_only=False)
-        numbers = values.fill_null(self._low).to_numpy(zero_copy_only=False).astype(np.int64)
+        valid = booleans(column.is_valid()) if column.null_count else np.ones(len(column), dtype=np.bool_)
         if self._bits is None:
-            return np.asarray(present, dtype=bool)
-        offsets = numbers - self._low
-        inside = (offsets >= 0) & (offsets < len(self._bits) * 8)
-        safe = np.where(inside, offsets, 0)
-        seen = inside & ((self._bits[safe >> 3] >> (safe & 7).astype(np.uint8)) & 1).astype(bool)
-        return np.asarray(present & ~seen, dtype=bool)
-
-    def missing(self, values: pa.Array) -> int:
-        """Count the values that are not null and were never added."""
-        return int(self.missing_mask(values).sum())
+            return valid
+        # Compared before the subtraction, which could overflow; what lies under a NULL is any number.
+        values = integers(column)
+        inside = (values >= self._low) & (values <= min(self._low + len(self._bits) * 8 - 1, 2**63 - 1))
+        places = np.where(inside, values, self._low) - self._low
+        found = (self._bits[places >> 3] >> (places & 7).astype(np.uint8)) & 1
+        return np.asarray(valid & ~(inside & found.astype(np.bool_)), dtype=np.bool_)
