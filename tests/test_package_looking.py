@@ -17,7 +17,7 @@ import pytest
 from datatransfer.errors import KeyValueError, PackageError, UnknownTableError, UsageError
 from datatransfer.package.contents import Contents
 from datatransfer.package.fields import Fields
-from datatransfer.package.jsontext import read_json, write_json
+from datatransfer.package.jsontext import read_json, write_flat_json, write_json
 from datatransfer.package.manifest import Manifest
 from datatransfer.package.metadata import PackageMetadata
 from datatransfer.package.package import DataPackage
@@ -135,6 +135,27 @@ def test_documents_with_another_key_than_listed_are_found(tmp_path: Path) -> Non
 
     report = change(tmp_path / "package", manifest=[lie]).verify()
     assert [(finding.code, finding.where) for finding in report] == [("identity", "entities/customers_2.json")]
+
+
+def test_documents_of_a_table_without_a_key_must_not_be_listed_with_one(tmp_path: Path) -> None:
+    nameless = (table("notes", {"text": "text"}, key=()), [{"text": "a"}, {"text": "a"}])
+    write(tmp_path / "package", [nameless], encoding="documents")
+
+    def lie(manifest: dict[str, Any]) -> None:
+        manifest["resources"][0]["datatransfer"]["parts"][1]["key"] = "[77]"
+
+    assert DataPackage.open(tmp_path / "package").verify().ok
+    report = change(tmp_path / "package", manifest=[lie]).verify()
+    assert [(finding.code, finding.where) for finding in report] == [("identity", "entities/notes_2.json")]
+
+
+def test_a_document_is_compared_with_its_sha256_whenever_it_is_read(tmp_path: Path) -> None:
+    package = write(tmp_path / "package", shop(), encoding="documents")
+    assert package["customers"].to_arrow().num_rows > 0
+    document = tmp_path / "package" / "entities" / "customers_1.json"
+    document.write_bytes(document.read_bytes().replace(b" ", b"\t", 1))
+    with pytest.raises(PackageError, match=r"customers_1\.json.*sha256"):
+        package["customers"].to_arrow()
 
 
 # --- documents that lie ----------------------------------------------------------------------------------------------
@@ -256,6 +277,15 @@ def test_json_that_is_strict_is_read() -> None:
         read_json(b" " * 100, where="x", limit=99)
     with pytest.raises(PackageError, match="must be an object"):
         Fields([], "x")
+
+
+@pytest.mark.parametrize("data", [{}, {"a": 1}, {"a": None, "é\n": "x, y: {z}", "f": -0.0, "t": True, "n": 2**63}])
+def test_a_flat_object_is_written_the_same_by_the_fast_way(data: dict[str, Any]) -> None:
+    assert write_flat_json(data) == write_json(data, indent=2)
+
+
+def test_many_brackets_are_not_depth() -> None:
+    assert read_json(b"[" + b"[]," * 1000 + b"{}]", where="x", limit=1 << 20) == [*([[]] * 1000), {}]
 
 
 @needs_corpora

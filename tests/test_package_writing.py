@@ -13,6 +13,7 @@ import pytest
 
 from datatransfer.errors import PackageError, PackageExistsError, ValueLossError
 from datatransfer.events import Progress
+from datatransfer.package.archive import create_archive
 from datatransfer.package.package import DataPackage, PackageWriter
 from tests.support.packages import batch, metadata, picture, shop, table, write
 
@@ -142,3 +143,51 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert all(isinstance(event, Progress) and event.phase == "write" for event in heard)
     assert heard[-1].rows_done == 19
     assert heard[-1].bytes_done == DataPackage.open(tmp_path / "p.zip").metadata.counts["bytes"]
+
+
+@pytest.mark.parametrize("first", ["whole", "piecewise"])
+@pytest.mark.parametrize("second", ["whole", "piecewise"])
+def test_no_member_is_written_twice(tmp_path: Path, first: str, second: str) -> None:
+    writer = create_archive(tmp_path / "p.zip")
+
+    def put(way: str) -> None:
+        if way == "whole":
+            writer.write("metadata.json", b"{}")
+        else:
+            with writer.member("metadata.json") as member:
+                member.write(b"{}")
+
+    put(first)
+    with pytest.raises(PackageError, match="written twice"):
+        put(second)
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["whole", "piecewise"])
+def test_a_member_above_four_gib_must_be_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setattr("datatransfer.package.zipformat.MAX32", 1000)  # 4 GiB would take too long
+    writer = create_archive(tmp_path / "p.zip")
+
+    def put() -> None:
+        if way == "whole":
+            writer.write("metadata.json", b"x" * 1000)
+        else:
+            with writer.member("metadata.json") as member:
+                member.write(b"x" * 1000)
+
+    with pytest.raises(PackageError, match="not announced"):
+        put()
+    writer.abort()
+
+
+def test_members_are_the_same_bytes_written_whole_or_piecewise(tmp_path: Path) -> None:
+    whole, piecewise = create_archive(tmp_path / "a.zip"), create_archive(tmp_path / "b.zip")
+    for name, content in (("metadata.json", b"{}"), ("manifest.json", b""), ("entities/a_1.json", b"abc" * 999)):
+        size, sha256 = whole.write(name, content)
+        with piecewise.member(name) as member:
+            member.write(content[:2])
+            member.write(content[2:])
+        assert (size, sha256) == (member.size, member.sha256)
+        assert piecewise.reader().read(name, 1 << 20) == whole.reader().read(name, 1 << 20) == content
+    assert whole.finish().read_bytes() == piecewise.finish().read_bytes()

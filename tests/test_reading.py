@@ -21,6 +21,7 @@ from datatransfer.database.dialects.sqlite import SqliteDialect
 from datatransfer.database.dialects.sqlite_fast import BATCH_ROWS, Child
 from datatransfer.errors import DatabaseError, ValueLossError
 from datatransfer.schema.values import LogicalType, tag
+from tests.support.servers import knows_xml
 from tests.test_reflection import run
 
 
@@ -338,9 +339,14 @@ INSERT INTO odd VALUES (1, 'infinity', '24:00', '-infinity', '0044-03-15 00:00:0
 """  # noqa: E501
 
 
+def postgresql_torture(url: str) -> Database:
+    script = POSTGRESQL.replace("\\\\", "\\")
+    return run(url, script if knows_xml(url) else script.replace("'<a/>'", "NULL"))
+
+
 @pytest.fixture(params=["fast", "slow"])
 def postgresql(request: pytest.FixtureRequest, postgresql_url) -> Database:
-    with run(postgresql_url(), POSTGRESQL.replace("\\\\", "\\")) as db:
+    with postgresql_torture(postgresql_url()) as db:
         db.dialect.fast = request.param == "fast"
         yield db
 
@@ -369,7 +375,8 @@ def test_postgresql_values_are_exact_by_both_ways(postgresql):
     assert (first["j"], first["jb"]) == ('{"a" : 1.0, "a":2}', '{"b": 1.0}')
     assert (first["m"], first["e"], first["arr"]) == ("ok", "x@y", "{{1,2},{3,NULL}}")
     assert (first["iv"], first["ttz"], first["r"]) == ("1 mon 2 days 03:00:00", "10:00:00+14", "[1,3)")
-    assert (first["tv"], first["mo"], first["bi"], first["xm"]) == ("'a' 'b'", "-$1,234.50", "1010", "<a/>")
+    assert (first["tv"], first["mo"], first["bi"]) == ("'a' 'b'", "-$1,234.50", "1010")
+    assert first["xm"] == ("<a/>" if knows_xml(postgresql.engine.url.render_as_string(hide_password=False)) else None)
 
 
 def test_postgresql_dates_that_arrow_cannot_hold_become_its_own_text(postgresql):
@@ -379,7 +386,7 @@ def test_postgresql_dates_that_arrow_cannot_hold_become_its_own_text(postgresql)
 
 
 def test_postgresql_fast_way_is_taken_and_equal_to_the_slow_way(postgresql_url):
-    with run(postgresql_url(), POSTGRESQL.replace("\\\\", "\\")) as db:
+    with postgresql_torture(postgresql_url()) as db:
         fast = read(db, "t")
         assert was_fast(db, "t")
         db.dialect.fast = False

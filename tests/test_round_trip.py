@@ -25,7 +25,6 @@ from tests.support.transfer import (
 )
 
 SQLITE_DATABASES = ("chinook", "northwind", "northwind_small", "sakila", "datasette", "sample")
-SLOW = ("sakila", "documents")
 
 
 def _script(url: str, script: str) -> None:
@@ -43,15 +42,8 @@ def _round_trip(databases: Databases, tmp_path: Path, script: str, **options: st
     return source, target
 
 
-@pytest.mark.parametrize(
-    ("name", "encoding"),
-    [
-        # 46,000 files in one package
-        pytest.param(name, encoding, marks=[pytest.mark.campaign] if (name, encoding) == SLOW else [])
-        for name in SQLITE_DATABASES
-        for encoding in ENCODINGS
-    ],
-)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("name", SQLITE_DATABASES)
 def test_sqlite_to_sqlite(library: Library, databases: Databases, tmp_path: Path, name: str, encoding: str) -> None:
     source, target = library.url(name), library.empty(databases, name)
     package = export_all(source, tmp_path / "package.zip", encoding=encoding)
@@ -74,7 +66,7 @@ def test_every_pair_of_databases(
     assert_equal(logical_digest(source, kinds), logical_digest(target, kinds))
 
 
-@pytest.mark.parametrize("encoding", [pytest.param("documents", marks=pytest.mark.campaign), "columns"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_pagila_with_its_enums_arrays_domains_and_partitions(
     library: Library, databases: Databases, tmp_path: Path, encoding: str
 ) -> None:

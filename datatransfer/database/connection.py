@@ -63,6 +63,7 @@ class Database:
     ...     _ = conn.execute(sa.text("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)"))
     >>> db.schema.table("users").key
     ('id',)
+    >>> db.close()
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class Database:
         >>> db.relate("orders.customer_code", "customers.code")
         >>> db.schema.foreign_key("orders.customer_code").declared
         False
+        >>> db.close()
         """
         table, columns = self.schema.split(child)
         other, other_columns = self.schema.split(parent)

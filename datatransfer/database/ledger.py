@@ -102,10 +102,12 @@ def create_ledger(conn: sa.Connection, schema: str | None = None) -> None:
 
     Examples
     --------
-    >>> with sa.create_engine("sqlite://").begin() as conn:
+    >>> engine = sa.create_engine("sqlite://")
+    >>> with engine.begin() as conn:
     ...     create_ledger(conn)
     ...     has_ledger(conn)
     True
+    >>> engine.dispose()
     """
     with database_errors(conn.engine, "creating the tables of datatransfer"):
         models.metadata_in(schema).create_all(conn, checkfirst=True)

@@ -54,6 +54,7 @@ class DatabaseRows:
     >>> with DatabaseRows(db) as rows:
     ...     [batch.num_rows for batch in rows.batches("users")]
     [1]
+    >>> db.close()
     """
 
     def __init__(self, db: Rowed, tables: Sequence[str] | None = None) -> None:

@@ -343,6 +343,7 @@ def track(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str] | N
     ['users']
     >>> track(db)
     []
+    >>> db.close()
     """
     with _opened(target) as db:
         wanted = [table.name for table in db.schema if table.key] if tables is None else list(tables)

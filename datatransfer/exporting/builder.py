@@ -46,6 +46,7 @@ class PackageBuilder:
     ...     _ = conn.execute(sa.text("INSERT INTO users VALUES (1, 'Ann'), (2, 'Bob')"))
     >>> PackageBuilder(db).add("users", where="name = :name", params={"name": "Ann"}).preview().total
     1
+    >>> db.close()
     """
 
     def __init__(

@@ -33,10 +33,33 @@ _ALLOWED = {
 def convertible(source: LogicalType, target: LogicalType) -> bool:
     """Return whether values of one type may be tried in a column of another."""
     if source.kind == target.kind:
-        return source.kind != "native" or source.native.split("(")[0] == target.native.split("(")[0]
+        return source.kind != "native" or _native_fits(source.native, target.native)
     if source.kind == "text" and target.kind == "native":
         return True
     return (source.kind, target.kind) in _ALLOWED
+
+
+def _native_fits(source: str, target: str) -> bool:
+    """Return whether a type keeps every value of another; PostgreSQL's casts cut and round without a word."""
+    if not source.startswith("postgresql:"):
+        return source.split("(")[0] == target.split("(")[0]
+    bare = _LIMITS.sub("", target)
+    kind = bare.removeprefix("postgresql:").removesuffix("[]")
+    mine, theirs = ([int(n) for found in _LIMITS.findall(name) for n in found.split(",")] for name in (source, target))
+    if _LIMITS.sub("", source) != bare:
+        return False
+    if not theirs or mine == theirs:
+        return True
+    if not mine and kind.startswith(("interval", "time")):
+        mine = [6]
+    if not mine or kind in ("bit", "character"):  # without a limit; or filled up to it
+        return False
+    if kind == "numeric":
+        return theirs[1] >= mine[1] and theirs[0] - theirs[1] >= mine[0] - mine[1]
+    return all(there >= here for here, there in zip(mine, theirs, strict=True))
+
+
+_LIMITS = re.compile(r"\((-?\d+(?:,-?\d+)*)\)")
 
 
 def converter(source: LogicalType, target: LogicalType, *, fraction_digits: int = 6, where: str = "") -> Convert:
@@ -258,11 +281,20 @@ def _loss(array: pa.Array, source: LogicalType, target: LogicalType, fraction_di
         longest = pc.max(pc.binary_length(array)).as_py() or 0
         if longest > target.length:
             return f"{longest} bytes do not fit {target.length}"
-    if target.kind in ("timestamp", "timestamptz", "time") and fraction_digits < 6 and len(array) > array.null_count:
-        import pyarrow as pa
-
-        step = 10 ** (6 - fraction_digits)
-        micros = array.cast(pa.int64())
-        if not _all(pc.equal(pc.multiply(pc.divide(micros, step), step), micros)):
-            return f"the target keeps {fraction_digits} digits of a second"
+    if fraction_digits < 6 and not _keeps_fractions(array, target, fraction_digits):
+        return f"the target keeps {fraction_digits} digits of a second"
     return ""
+
+
+def _keeps_fractions(array: pa.Array, target: LogicalType, digits: int) -> bool:
+    """Say whether so many digits of a second are enough for times, also for those that travel as text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if target.kind == "native":
+        return _all(pc.invert(pc.match_substring_regex(array, rf"\.\d{{{digits}}}\d*[1-9]")))
+    if target.kind not in ("timestamp", "timestamptz", "time") or len(array) == array.null_count:
+        return True
+    step = 10 ** (6 - digits)
+    micros = array.cast(pa.int64())
+    return _all(pc.equal(pc.multiply(pc.divide(micros, step), step), micros))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 """Rows of a batch unless told otherwise."""
 _IN_MEMORY = 16 << 20
+_OTHER = "does not have the sha256 that the manifest says"
+_AGAIN = "get the package again from where it came"
 
 
 class Contents:
@@ -79,9 +82,15 @@ class Contents:
         return aside
 
     def document(self, part: PartEntry) -> bytes:
-        """Return the bytes of a document."""
-        self.check(part.member, part.bytes, part.sha256)
-        return self.archive.read(part.member, MAX_DOCUMENT_BYTES)
+        """Return the bytes of a document, read once and compared with what is recorded."""
+        problem = self._problem_of_size(part.member, part.bytes)
+        data = b"" if problem else self.archive.read(part.member, MAX_DOCUMENT_BYTES)
+        if not problem and hashlib.sha256(data).hexdigest() != part.sha256:
+            problem = _OTHER
+        if problem:
+            raise PackageError(problem, where=self.where(part.member), hint=_AGAIN)
+        self._checked.add(part.member)
+        return data
 
     def file(self, entry: FileEntry) -> BinaryIO:
         """Open a file that rows refer to."""
@@ -99,20 +108,22 @@ class Contents:
         if member in self._checked:
             return
         if problem := self.problem(member, size, sha256):
-            raise PackageError(problem, where=self.where(member), hint="get the package again from where it came")
+            raise PackageError(problem, where=self.where(member), hint=_AGAIN)
         self._checked.add(member)
 
     def problem(self, member: str, size: int, sha256: str) -> str:
         """Say what is wrong with a member, or return an empty text."""
-        if member not in self.archive.sizes:
-            return "is not in the package"
-        if self.archive.sizes[member] != size:
-            return f"has {self.archive.sizes[member]} bytes, the manifest says {size}"
+        if problem := self._problem_of_size(member, size):
+            return problem
         with self.archive.open(member) as file:
             found_size, found = sha256_of(file)
-        if found_size != size or found != sha256:
-            return "does not have the sha256 that the manifest says"
-        return ""
+        return _OTHER if found_size != size or found != sha256 else ""
+
+    def _problem_of_size(self, member: str, size: int) -> str:
+        found = self.archive.sizes.get(member)
+        if found is None:
+            return "is not in the package"
+        return "" if found == size else f"has {found} bytes, the manifest says {size}"
 
     def where(self, member: str) -> str:
         """Return package and member, for errors."""

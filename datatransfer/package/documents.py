@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import PackageError, ValueLossError
-from datatransfer.package.jsontext import read_json, write_json
+from datatransfer.package.jsontext import read_json, write_flat_json
 from datatransfer.package.manifest import PartEntry, TableEntry
 from datatransfer.package.names import document_member
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_key
@@ -80,7 +80,7 @@ class DocumentsEncoder:
         names = list(self._types)
         for row, values in enumerate(zip(*written, strict=True)):
             name = document_member(self._slug, len(self.documents) + 1)
-            size, sha256 = self._archive.write(name, write_json(dict(zip(names, values, strict=True)), indent=2))
+            size, sha256 = self._archive.write(name, write_flat_json(dict(zip(names, values, strict=True))))
             key = canonical_key([plain[place][row] for place in places], kinds) if places else ""
             extra = {name: plain[names.index(name)][row] or "" for name in names[len(self._table.columns) :]}
             uuid = plain[names.index(ENTITY_UUID)][row] if self._table.tracked else ""

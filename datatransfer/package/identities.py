@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datatransfer.package.contents import Contents
+from datatransfer.package.manifest import TableEntry
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_key, entity_uuid
 from datatransfer.schema.tables import ENTITY_UUID
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,25 @@ def identities(contents: Contents, table: str, origin: uuid.UUID) -> Iterator[Id
         Of rows that do not name another.
     """
     entry = contents.manifest.by_table[table]
-    keys, kinds = entry.table.key, [entry.table.by_name[name].type for name in entry.table.key]
-    extra = [ENTITY_UUID] if entry.table.tracked else []
-    extra += [ORIGIN_COLUMN, KEY_COLUMN] if entry.foreign_identity else []
-    wanted = list(dict.fromkeys([*keys, *extra]))
+    wanted = identity_columns(entry)
     if not wanted:
         yield from (Identity("", "") for _ in range(entry.rows))
         return
-    for batch in contents.batches(table, columns=wanted):
+    yield from identities_of(entry, contents.batches(table, columns=wanted), origin)
+
+
+def identity_columns(entry: TableEntry) -> list[str]:
+    """Return the columns that tell who a row of a table is; none if nothing does."""
+    extra = [ENTITY_UUID] if entry.table.tracked else []
+    extra += [ORIGIN_COLUMN, KEY_COLUMN] if entry.foreign_identity else []
+    return list(dict.fromkeys([*entry.table.key, *extra]))
+
+
+def identities_of(entry: TableEntry, batches: Iterable[pa.RecordBatch], origin: uuid.UUID) -> Iterator[Identity]:
+    """Yield key and UUID of the rows in some batches of a table, which hold at least its `identity_columns`."""
+    table, keys, wanted = entry.table.name, entry.table.key, identity_columns(entry)
+    kinds = [entry.table.by_name[name].type for name in keys]
+    for batch in batches:
         plain: dict[str, list[Any]] = {name: batch.column(name).to_pylist() for name in wanted}
         nothing: list[Any] = [None] * batch.num_rows
         recorded = (plain.get(name, nothing) for name in (ENTITY_UUID, ORIGIN_COLUMN, KEY_COLUMN))

@@ -42,6 +42,18 @@ def write_json(data: Any, *, indent: int | None = None) -> bytes:
     return (text + ("\n" if indent is not None else "")).encode("utf-8")
 
 
+def write_flat_json(data: Mapping[str, float | str | bool | None]) -> bytes:
+    """Return what `write_json` with an indent of 2 returns for an object without objects and arrays in it, faster.
+
+    The library's fast encoder does not indent; here only the separators between the members do.
+    """
+    text = _ENCODE_FLAT(data)
+    return (f"{{\n  {text[1:-1]}\n}}\n" if data else f"{text}\n").encode("utf-8")
+
+
+_ENCODE_FLAT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n  ", ": ")).encode
+
+
 def read_json(data: bytes, *, where: str, limit: int) -> Any:
     """Parse JSON that somebody else may have made.
 
@@ -76,16 +88,17 @@ def _parse(data: bytes) -> Any:
         raise JSONRuleError(f"is nested deeper than {MAX_DEPTH} levels")
     if data.startswith(b"\xef\xbb\xbf"):
         raise JSONRuleError("starts with a byte order mark")
-    parsed = json.loads(
-        data.decode("utf-8"),
-        object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant,
-    )  # fmt: skip
+    parsed = _DECODE(data.decode("utf-8"))
     if rb"\ud" in data or rb"\uD" in data:
         _refuse_half_characters(parsed)
     return parsed
 
 
 def _depth(data: bytes) -> int:
+    """Return how deep data is nested, or a bound of it that is not too deep."""
+    most = data.count(b"{") + data.count(b"[")
+    if most <= MAX_DEPTH:
+        return most
     brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
     steps = (1 if bracket in b"[{" else -1 for bracket in brackets)
     return max(accumulate(steps), default=0)
@@ -113,6 +126,11 @@ def _float(text: str) -> float:
 
 def _constant(_name: str) -> NoReturn:
     raise JSONRuleError("holds NaN or an infinity, which JSON does not have")
+
+
+_DECODE = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+).decode
 
 
 def _refuse_half_characters(data: Any) -> None:

@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import DataTransferError
 from datatransfer.package.contents import Contents
-from datatransfer.package.identities import identities
-from datatransfer.package.linking import Held, blobs, find_parents, hold, needed_columns
+from datatransfer.package.identities import Identity, identities, identities_of, identity_columns
+from datatransfer.package.linking import Held, blobs, find_parents, hold, needed_columns, together
 from datatransfer.package.manifest import MANIFEST_MEMBER, TableEntry
 from datatransfer.package.metadata import METADATA_MEMBER, PackageMetadata
 from datatransfer.package.report import Finding, Report
@@ -81,6 +82,8 @@ class _Verification:
         table, name = entry.table, entry.table.name
         required = [c.name for c in table.columns if not c.nullable and c.name not in table.key and not c.generated]
         names = needed_columns(table, self.manifest.schema.foreign_keys()) | set(table.key)
+        if self.manifest.encoding == "documents":
+            names |= set(identity_columns(entry))
         nulls: Counter[str] = Counter()
 
         def watched() -> Iterator[pa.RecordBatch]:
@@ -112,9 +115,10 @@ class _Verification:
 
     def documents(self, entry: TableEntry) -> Iterator[Finding]:
         """Compare keys and UUIDs of documents with those that the manifest lists."""
-        listed = iter(entry.parts)
-        for row in identities(self.contents, entry.table.name, self.metadata.origin):
-            part = next(listed)
+        rows: Iterable[Identity] = repeat(Identity("", ""), entry.rows)
+        if wanted := identity_columns(entry):
+            rows = identities_of(entry, [together(self.held[entry.table.name], wanted)], self.metadata.origin)
+        for part, row in zip(entry.parts, rows, strict=True):
             if (row.key, row.uuid) != (part.key, part.entity_uuid):
                 message = "has another key or UUID than the manifest says"
                 yield Finding("error", "identity", part.member, message, _AGAIN)

@@ -233,8 +233,9 @@ class PackageWriter:
         if self._encoding == "columns":
             return entry
         parts = tuple(
-            replace(document.part, entity_uuid=_uuid(entry.table, document, origin))
+            PartEntry(part.member, part.bytes, part.sha256, part.rows, _uuid(entry.table, document, origin), part.key)
             for document in self._documents[entry.table.name]
+            for part in [document.part]
         )
         return replace(entry, parts=parts)
 

@@ -58,7 +58,7 @@ class ZipReader:
         self.path = path
         self._file = open_plain(path)
         try:
-            self._entries = {entry.name: entry for entry in self._decided()}
+            found = self._decided()
         except (ZipRuleError, struct.error) as error:
             self.close()
             rule = str(error) if isinstance(error, ZipRuleError) else "has a record that is cut off"
@@ -66,46 +66,49 @@ class ZipReader:
         except PackageError:
             self.close()
             raise
-        self.sizes: Mapping[str, int] = MappingProxyType({entry.name: entry.size for entry in self._entries.values()})
+        self._entries = {entry.name: (entry, start) for entry, start in found}
+        self.sizes: Mapping[str, int] = MappingProxyType({entry.name: entry.size for entry, _ in found})
 
-    def _decided(self) -> list[Entry]:
+    def _decided(self) -> list[tuple[Entry, int]]:
+        """Return the members in the order of the directory, each with the place where its data begin."""
         total = os.fstat(self._file.fileno()).st_size
         end = _find_end(self._file, total)
         entries = list(_central(self._file, end))
         check_distinct((entry.name for entry in entries), str(self.path))
-        _check_layout(self._file, entries, end.offset)
+        starts = _check_layout(self._file, entries, end.offset)
         own = [entry.own_profile for entry in entries]
         if any(own) and not (all(own) and end.own_profile):
             raise ZipRuleError("was changed after it was written: its members are not all of one make")
-        return entries
+        return [(entry, starts[entry.offset]) for entry in entries]
 
     def open(self, name: str) -> BinaryIO:
         """Open a member; a stored one is seekable, a deflated one can be read once from its beginning."""
-        entry = self._entry(name)
+        entry, start = self._entry(name)
         where = f"{self.path}: {name}"
-        window = Window(self._file, self._start(entry), entry.packed, where)
+        window = Window(self._file, start, entry.packed, where)
         if entry.method == z.STORED:
             return cast(BinaryIO, window)
         return cast(BinaryIO, io.BufferedReader(_Inflating(window, entry, where), CHUNK))
 
     def read(self, name: str, limit: int) -> bytes:
         """Return a member of at most so many bytes, its CRC checked."""
-        entry = self._entry(name)
+        entry, _ = self._entry(name)
         with self.open(name) as file:
             data = read_limited(file, entry.size, limit, f"{self.path}: {name}")
         if zlib.crc32(data) != entry.crc:
-            raise PackageError("does not have the CRC that is stated", where=f"{self.path}: {name}")
+            hint = "get the package again from where it came"
+            raise PackageError("does not have the CRC that is stated", where=f"{self.path}: {name}", hint=hint)
         return data
 
     def extent(self, name: str) -> tuple[int, int] | None:
         """Return offset and size of a stored member in the file."""
-        entry = self._entry(name)
-        return (self._start(entry), entry.size) if entry.method == z.STORED else None
+        entry, start = self._entry(name)
+        return (start, entry.size) if entry.method == z.STORED else None
 
     def check_small(self) -> None:
         """Inflate the deflated members that are small, so that sizes that lie show before anything is used."""
         left = _SMALL_BYTES
-        for entry in self._entries.values():
+        for entry, _ in self._entries.values():
             if entry.method == z.DEFLATED and entry.size <= left:
                 self.read(entry.name, entry.size)
                 left -= entry.size
@@ -114,16 +117,11 @@ class ZipReader:
         """Give back the file."""
         self._file.close()
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> tuple[Entry, int]:
         try:
             return self._entries[name]
         except KeyError:
             raise PackageError("is not in the package", where=f"{self.path}: {name}") from None
-
-    def _start(self, entry: Entry) -> int:
-        # the header was checked when the file was opened; only its lengths are needed again
-        lengths: tuple[int, int] = struct.unpack("<2H", read_at(self._file, 4, entry.offset + 26))
-        return entry.offset + z.LOCAL.size + sum(lengths)
 
 
 def open_plain(path: str | Path, *, dir_fd: int | None = None, follow: bool = True) -> io.FileIO:
@@ -283,18 +281,21 @@ def _check_kind(entry: Entry) -> None:
         raise ZipRuleError("has a member that is far larger than its data")
 
 
-def _check_layout(file: io.FileIO, entries: list[Entry], border: int) -> None:
+def _check_layout(file: io.FileIO, entries: list[Entry], border: int) -> dict[int, int]:
+    """Compare all local headers; return where the data behind each begin, by the place of the header."""
     position = 0
+    starts = {}
     for entry in sorted(entries, key=lambda entry: entry.offset):
         if entry.offset != position:
             raise ZipRuleError("has data before, between or below its members")
-        position = _check_local(file, entry, border)
+        starts[position], position = _check_local(file, entry, border)
     if position != border:
         raise ZipRuleError("has data between its members and the central directory")
+    return starts
 
 
-def _check_local(file: io.FileIO, entry: Entry, border: int) -> int:
-    """Compare a local header with the central directory; return where the member ends."""
+def _check_local(file: io.FileIO, entry: Entry, border: int) -> tuple[int, int]:
+    """Compare a local header with the central directory; return where the data begin and where the member ends."""
     raw = read_at(file, z.LOCAL.size + len(entry.raw_name) + 64, entry.offset)
     sign, needed, flags, method, time, date, crc, packed, size, names, extras = z.LOCAL.unpack_from(raw)
     if sign != z.LOCAL_SIGN:
@@ -310,17 +311,18 @@ def _check_local(file: io.FileIO, entry: Entry, border: int) -> int:
         raise ZipRuleError("has a member whose two headers differ")
     if entry.own_profile and set(extra) - {z.ZIP64}:
         raise ZipRuleError("has a member whose two headers differ")
-    after: int = entry.offset + begin + extras + entry.packed
+    start: int = entry.offset + begin + extras
+    after = start + entry.packed
     if after > border:
         raise ZipRuleError("has a member that reaches into the central directory")
     stated, true = (crc, packed, size), (entry.crc, entry.packed, entry.size)
     if not flags & z.HAS_DESCRIPTOR:
         if stated != true:
             raise ZipRuleError("has a member whose two headers state different sizes")
-        return after
+        return start, after
     if any(short not in (0, full) for short, full in zip(stated, true, strict=True)):
         raise ZipRuleError("has a member whose two headers state different sizes")
-    return after + _descriptor_size(read_at(file, 24, after), true)
+    return start, after + _descriptor_size(read_at(file, 24, after), true)
 
 
 def _descriptor_size(raw: bytes, true: tuple[int, int, int]) -> int:

@@ -14,12 +14,22 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from datatransfer.errors import PackageError
 from datatransfer.package import zipformat as z
 from datatransfer.package.archive import CHUNK, MAX_ENTRIES, Window, read_limited
 from datatransfer.package.placing import is_there, place_file, put_aside_errors, refuse_existing, sync_folder
+
+
+class _Written(NamedTuple):
+    """A member that is complete: what the directory says of it, and whether its header has 64-bit sizes."""
+
+    name: bytes
+    crc: int
+    size: int
+    offset: int
+    large: bool
 
 
 class ZipMember:
@@ -78,7 +88,7 @@ class ZipWriter:
         with put_aside_errors(path):
             number, self._beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
             self._file = io.BufferedRandom(io.FileIO(number, "r+b"), CHUNK)
-        self._directory: list[tuple[bytes, int, int, int]] = []  # name, crc, size, offset
+        self._directory: list[_Written] = []
         self._names: set[str] = set()
         self._open: ZipMember | None = None
         self._begin = 0
@@ -95,10 +105,16 @@ class ZipWriter:
         return self._open
 
     def write(self, name: str, data: bytes) -> tuple[int, str]:
-        """Write a small member; return its size and sha256."""
-        with self.member(name) as member:
-            member.write(data)
-        return member.size, member.sha256
+        """Write a small member in one go, with nothing to fill in later; return its size and sha256."""
+        assert self._open is None, "one member at a time"
+        if len(data) >= z.MAX32:
+            raise PackageError("is larger than 4 GiB and was not announced to be", where=name)
+        raw, crc = name.encode(), zlib.crc32(data)
+        self._take(name)
+        with put_aside_errors(self.path):
+            self._directory.append(_Written(raw, crc, len(data), self._file.tell(), large=False))
+            self._file.write(_local(raw, crc, len(data), large=False) + data)
+        return len(data), hashlib.sha256(data).hexdigest()
 
     def write_raw(self, data: bytes | memoryview) -> None:
         """Write bytes of the open member."""
@@ -110,16 +126,19 @@ class ZipWriter:
         if self._open is not member:
             return
         name = member.name.encode()
-        if member.name in self._names:
-            raise PackageError("would be written twice", where=f"{self.path}: {member.name}")
+        self._take(member.name)
         with put_aside_errors(self.path):
             end = self._file.tell()
             self._file.seek(self._begin)
             self._file.write(_local(name, crc, member.size, large=large))
             self._file.seek(end)
-        self._directory.append((name, crc, member.size, self._begin))
-        self._names.add(member.name)
+        self._directory.append(_Written(name, crc, member.size, self._begin, large=large))
         self._open = None
+
+    def _take(self, name: str) -> None:
+        if name in self._names:
+            raise PackageError("would be written twice", where=f"{self.path}: {name}")
+        self._names.add(name)
 
     def discard(self, member: ZipMember) -> None:
         """Take the open member back out of the file."""
@@ -134,8 +153,8 @@ class ZipWriter:
         with put_aside_errors(self.path):
             self._file.flush()
         extents = {
-            name.decode(): (offset + z.LOCAL.size + len(name) + _extra_size(self._file, offset), size)
-            for name, _, size, offset in self._directory
+            made.name.decode(): (made.offset + len(_local(made.name, 0, 0, large=made.large)), made.size)
+            for made in self._directory
         }
         return WrittenMembers(self.path, self._file.raw, extents)
 
@@ -195,14 +214,6 @@ class WrittenMembers:
         """Do nothing: the file belongs to the writer."""
 
 
-def _extra_size(file: BinaryIO | io.BufferedRandom, offset: int) -> int:
-    position = file.tell()
-    file.seek(offset + 28)
-    size = int.from_bytes(file.read(2), "little")
-    file.seek(position)
-    return size
-
-
 def _local(name: bytes, crc: int, size: int, *, large: bool) -> bytes:
     extra = b"\1\0\x10\0" + size.to_bytes(8, "little") * 2 if large else b""
     stated = z.MAX32 if large else size
@@ -215,9 +226,9 @@ def _local(name: bytes, crc: int, size: int, *, large: bool) -> bytes:
     )
 
 
-def _directory(entries: list[tuple[bytes, int, int, int]], begin: int) -> bytes:
+def _directory(entries: list[_Written], begin: int) -> bytes:
     whole = bytearray()
-    for name, crc, size, offset in entries:
+    for name, crc, size, offset, _ in entries:
         wide = [value for value in (size, size, offset) if value >= z.MAX32]
         extra = b"\1\0" + (8 * len(wide)).to_bytes(2, "little") if wide else b""
         extra += b"".join(value.to_bytes(8, "little") for value in wide)

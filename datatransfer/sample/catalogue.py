@@ -114,7 +114,8 @@ def sample_database(folder: str | os.PathLike[str], *, seed: int = 0, size: int 
     Examples
     --------
     >>> import tempfile
-    >>> sample_database(tempfile.mkdtemp(), size=3).count("dataset_versions") > 3
+    >>> with sample_database(tempfile.mkdtemp(), size=3) as db:
+    ...     db.count("dataset_versions") > 3
     True
     """
     from datatransfer.database.connection import Database

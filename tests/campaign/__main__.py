@@ -3,7 +3,7 @@
 hypothesis
     Thousands of made-up schemas and rows, on SQLite, PostgreSQL and MariaDB.
 tests
-    What is marked ``campaign``: too slow for the normal run, such as packages of 46,000 documents.
+    What is marked ``campaign``: too slow for the normal run, such as packages of 200,000 documents.
 scale
     The benchmarks of memory and TPC-H at scale 1.
 """

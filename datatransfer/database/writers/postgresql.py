@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
+from datatransfer.database.dialects.postgresql import OUTSIDE
 from datatransfer.database.writers.base import Writer
 from datatransfer.errors import DatabaseError, ValueLossError
 from datatransfer.schema.tables import Column, Table
@@ -156,8 +157,8 @@ class PostgreSQLWriter(Writer):
     def target_kind(self, source: LogicalType, column: Column) -> LogicalType | None:
         kind = column.type
         same_native = source.kind == "native" and source.native.startswith("postgresql:")
-        if same_native and kind.kind in ("date", "timestamp", "timestamptz"):
-            return LogicalType("native", native=f"postgresql:{column.declared}")  # 'infinity' travels as text
+        if same_native and kind.kind in OUTSIDE:
+            return LogicalType("native", native=f"postgresql:{OUTSIDE[kind.kind][0]}")  # 'infinity' travels as text
         return kind
 
     def fraction_digits(self, column: Column) -> int:
