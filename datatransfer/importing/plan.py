@@ -169,6 +169,10 @@ def _let_go(writer: Writer) -> None:
     writer.close()
 
 
+def _values(count: int, one: str, many: str) -> str:
+    return f"{count} value {one}" if count == 1 else f"{count} values {many}"
+
+
 def _key(values: tuple[Any, ...]) -> Any:
     if not values:
         return None
@@ -287,13 +291,14 @@ class Planner:
                 continue
             if self.policies.on_orphan is OnOrphan.ERROR:
                 raise OrphanError(
-                    f"{left} values refer to rows of {fk.parent!r} that are neither in the package nor in the target",
+                    f"{_values(left, 'refers', 'refer')} to rows of {fk.parent!r} that are neither in the package "
+                    "nor in the target",
                     where=fk.label,
                     hint='import the parents first, or say on_orphan="keep" or "null"',
                     evidence={"foreign_key": fk.label, "values": left},
                 )
             self._check_nullable(plan, fk)
-            warnings.append(f"{fk.label}: {left} values have no parent ({self.policies.on_orphan})")
+            warnings.append(f"{fk.label}: {_values(left, 'has', 'have')} no parent ({self.policies.on_orphan})")
         return warnings
 
     def _check_nullable(self, plan: TablePlan, fk: ForeignKey) -> None:
