@@ -14,8 +14,9 @@ from datatransfer.errors import SchemaMismatchError, UnknownColumnError
 from datatransfer.importing.actions import Action, Identity, OnClash, Policies
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.uniques import Uniques, label_of
 from datatransfer.importing.validation import ColumnFit
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
 
 if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
@@ -43,6 +44,7 @@ class Matcher:
         self.policies = policies
         self.known = known
         self.same_origin = same_origin
+        self.uniques = Uniques(writer, remap)
 
     # --- which way ----------------------------------------------------------------------------------------------
 
@@ -55,7 +57,7 @@ class Matcher:
         name = plan.fit.source.name
         return bool(
             plan.fit.surrogate is None
-            or plan.fit.target.uniques
+            or self.uniques.rules(plan)
             or self.same_origin
             or self.known.has(name)
             or plan.staged.has_foreign
@@ -81,6 +83,17 @@ class Matcher:
         self._mark_double_matches(plan)
         self._find_clashes(plan)
         self._insert_rest(plan)
+
+    def map_rows(self, plan: TablePlan) -> None:
+        """Give a table whose rows are all inserted a map, so that single rows can be marked."""
+        if plan.key:
+            self._create_map(plan)
+            self._insert_rest(plan)
+            return
+        self._create_keyless_map(plan)
+        w = self.writer
+        m, s = w.stage_name("m", plan.number), w.stage_name("s", plan.number)
+        w.run(f"INSERT INTO {m} (r, a) SELECT r, '{Action.INSERT}' FROM {s}")
 
     # --- the map ------------------------------------------------------------------------------------------------
 
@@ -189,19 +202,38 @@ class Matcher:
         )
 
     def _find_clashes(self, plan: TablePlan) -> None:
-        shared = {fit.target.name for fit in plan.fit.columns}
-        candidates = [] if plan.fit.surrogate else [plan.key]
-        for unique in (*candidates, *plan.fit.target.uniques):
-            if not set(unique) <= shared or unique == (plan.fit.surrogate,):
-                continue
-            label = ", ".join(unique)
-            if self.policies.on_clash is OnClash.REUSE:
-                self._match_on(plan, unique, f"clash:{label}")
-            else:
-                reason = f"'another row holds the same {label}'".replace("\\", "")
-                quoted = "'" + reason[1:-1].replace("'", "''")[:190] + "'"
-                self._match_on(plan, unique, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=quoted)
+        if not plan.fit.surrogate:
+            self._match_key(plan)
+        for rule in self.uniques.rules(plan):
+            if self.uniques.is_early(plan, rule):
+                self._match_rule(plan, rule)
         self._mark_double_matches(plan)
+
+    def _match_key(self, plan: TablePlan) -> None:
+        label = ", ".join(plan.key)
+        if self.policies.on_clash is OnClash.REUSE:
+            self._match_on(plan, plan.key, f"clash:{label}")
+        else:
+            reason = f"'another row holds the same {label.replace(chr(92), '').replace(chr(39), chr(39) * 2)[:150]}'"
+            self._match_on(plan, plan.key, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=reason)
+
+    def _match_rule(self, plan: TablePlan, rule: UniqueRule) -> None:
+        """Add the staged rows whose unique values another row of the target holds."""
+        w, u = self.writer, self.uniques
+        m, label = w.stage_name("m", plan.number), label_of(rule)
+        reuse = self.policies.on_clash is OnClash.REUSE
+        action = "NULL" if reuse else f"'{Action.CONFLICT}'"
+        reason = "NULL" if reuse else f"'another row holds the same {label}'"
+        keys = [f"k{i}" for i in range(len(plan.key))] + [f"v{i}" for i in range(len(plan.referenced))]
+        values = ", ".join(w.any_value(f"t.{name}") for name in keys)
+        w.run(
+            f"INSERT INTO {m} ({self._map_columns(plan)}) SELECT h.r, "
+            f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END, 'clash:{label}', "
+            f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END, {values} "
+            f"FROM ({u.ours(plan, rule)}) h JOIN ({u.theirs(plan, rule)}) t ON {u.equal(rule, 't', 'h')} "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = h.r) GROUP BY h.r"
+        )
+        w.analyze("m", plan.number)
 
     def _insert_rest(self, plan: TablePlan) -> None:
         w = self.writer
@@ -246,11 +278,15 @@ class Matcher:
             )
         return offset
 
+    def _create_keyless_map(self, plan: TablePlan) -> None:
+        columns = [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")]
+        self.writer.create("m", plan.number, columns)
+        plan.mapped = True
+
     def _match_multiset(self, plan: TablePlan) -> None:
         """Match rows without a key by their content and how often it occurs."""
         w = self.writer
-        w.create("m", plan.number, [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")])
-        plan.mapped = True
+        self._create_keyless_map(plan)
         m = w.stage_name("m", plan.number)
         named = [(f"c{i}", fit) for i, (_, fit) in enumerate(plan.staged.columns)]
         ours = self.remap.select(plan, named, lead="s.r AS r, 1 AS ours")

@@ -35,6 +35,8 @@ class TablePlan:
     resolved : dict of ForeignKey to bool
         Foreign keys with references out of the package; true where ``x<number>_<i>`` maps some of them.
     counts : dict of Action to int
+    parking : list of (column, SELECT)
+        Columns that updated rows give up before they take the values of others: keys ``k0…`` and the value ``n0``.
     """
 
     staged: StagedTable
@@ -45,6 +47,7 @@ class TablePlan:
     outside: set[ForeignKey] = field(default_factory=set)
     resolved: dict[ForeignKey, str] = field(default_factory=dict)
     counts: dict[Action, int] = field(default_factory=dict)
+    parking: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def fit(self) -> TableFit:

@@ -101,6 +101,11 @@ class MariaDBWriter(Writer):
             return f"CAST({staged} AS FLOAT)"
         return staged
 
+    def held(self, value: str, column: Column) -> str:
+        if not column.collation or column.type.kind in ("bytes", "uuid"):
+            return value
+        return f"CONVERT({value} USING {column.collation.split('_')[0]}) COLLATE {column.collation}"
+
     def same(self, left: str, right: str, column: Column) -> str:
         if column.declared.lower().startswith("char"):  # CHAR gives its values back without trailing spaces
             return f"(CAST(RTRIM({left}) AS BINARY) <=> CAST(RTRIM({right}) AS BINARY))"

@@ -292,6 +292,9 @@ class SQLiteWriter(Writer):
             return f"CAST({staged} AS REAL)"
         return staged
 
+    def held(self, value: str, column: Column) -> str:
+        return f"({value}) COLLATE {column.collation}" if column.collation else value
+
     def equal(self, left: str, right: str, column: Column | None = None) -> str:
         if column is not None and column.type.kind == "integer":
             return f"{left} = {right}"
