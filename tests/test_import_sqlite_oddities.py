@@ -29,7 +29,7 @@ def _run(url: str, *statements: str) -> None:
             "(1, 'q'), (2, 'q')",
             "t (id INTEGER PRIMARY KEY, a TEXT UNIQUE ON CONFLICT REPLACE)",
             "(9, 'z')",
-            errors.MergeError,
+            errors.ConflictError,
         ),
         (
             "t (id INTEGER PRIMARY KEY, a TEXT)",

@@ -283,3 +283,55 @@ def test_a_subset_joins_a_target_that_has_its_parents(library: Library, database
 def _primary_keys(url: str) -> dict[str, list[str]]:
     with dt.Database(url) as db:
         return {table.name: list(table.key) for table in db.schema}
+
+
+#: (dialect, type of the key, the highest key that it holds)
+KEYS = [
+    ("sqlite", "INTEGER", 2**63 - 1),
+    ("postgresql", "BIGINT", 2**63 - 1),
+    ("postgresql", "SMALLINT", 2**15 - 1),
+    ("mariadb", "BIGINT", 2**63 - 1),
+    ("mariadb", "SMALLINT", 2**15 - 1),
+]
+TREE = "CREATE TABLE t (id {kind} PRIMARY KEY, above {kind}, v VARCHAR(9){more}, FOREIGN KEY (above) REFERENCES t (id))"
+
+
+@pytest.mark.parametrize("more", ["", ", UNIQUE (v)"], ids=["no-map", "map"])
+@pytest.mark.parametrize(("dialect", "kind", "highest"), KEYS)
+def test_the_highest_key_leaves_room_for_others(
+    databases: Databases, tmp_path: Path, dialect: str, kind: str, highest: int, more: str
+) -> None:
+    source, target = databases.create(dialect), databases.create(dialect)
+    for url, owner, keys in ((source, "s", [1, 2, 3, 4, highest]), (target, "t", [1, 3, 5, 6, 8, highest])):
+        with _connected(url) as connection:
+            connection.exec_driver_sql(TREE.format(kind=kind, more=more))
+            rows = [{"k": k, "a": keys[max(n - 1, 0)], "v": f"{owner}{n}"} for n, k in enumerate(keys)]
+            connection.execute(sa.text("INSERT INTO t VALUES (:k, :a, :v)"), rows)
+    package = export_all(source, tmp_path / "package.zip")
+    receipt = import_into(package, target)
+    assert written(receipt) == 5
+    with _connected(target) as connection:
+        keys = dict(connection.exec_driver_sql("SELECT v, id FROM t").all())
+        pairs = connection.exec_driver_sql("SELECT c.v, p.v FROM t c JOIN t p ON p.id = c.above").all()
+    assert (keys["s1"], keys["s3"]) == (2, 4)  # those were free
+    assert {keys["s0"], keys["s2"], keys["s4"]} == {7, 9, 10}  # and these are the next
+    assert sorted(pairs) == sorted(
+        [(f"{o}{n}", f"{o}{max(n - 1, 0)}") for o, c in (("s", 5), ("t", 6)) for n in range(c)]
+    )
+    assert written(import_into(package, target)) == 0
+
+
+def test_a_target_without_free_keys_is_refused(databases: Databases, tmp_path: Path) -> None:
+    source, target = databases.create("postgresql"), databases.create("postgresql")
+    for url, keys in ((source, "2, 32766"), (target, "1, 32767")):
+        first, last = keys.split(", ")
+        with _connected(url) as connection:
+            connection.exec_driver_sql("CREATE TABLE t (id SMALLINT PRIMARY KEY, v VARCHAR(9))")
+            connection.exec_driver_sql(
+                f"INSERT INTO t SELECT k, '{first}' || k FROM generate_series({first}, {last}) k"
+            )
+    package = export_all(source, tmp_path / "package.zip")
+    with _connected(target) as connection:
+        connection.exec_driver_sql("DELETE FROM t WHERE id = 9")
+    with pytest.raises(dt.SchemaMismatchError, match="no free keys"):
+        import_into(package, target)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from datatransfer.errors import SchemaMismatchError, UnknownColumnError
+from datatransfer.errors import UnknownColumnError
 from datatransfer.importing.actions import Action, Identity, OnClash, Policies
+from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.uniques import Uniques, label_of
@@ -68,7 +69,10 @@ class Matcher:
         """Decide for every staged row: matched, clashing or new; and the key that it gets."""
         if not self.needs_map(plan):
             if plan.fit.surrogate and not plan.was_empty:
-                plan.offset = self._offset(plan, self._staged_key(plan), "")
+                offset = self._offset(plan, self._staged_key(plan), "")
+                plan.offset = offset or 0
+                if offset is None:
+                    self.map_rows(plan)
             return
         if not plan.key:
             self._match_multiset(plan)
@@ -240,7 +244,11 @@ class Matcher:
         m = w.stage_name("m", plan.number)
         if plan.fit.surrogate:
             unmapped = f"LEFT JOIN {m} m ON m.r = s.r WHERE m.r IS NULL"
-            plan.offset = self._offset(plan, self._staged_key(plan), unmapped)
+            offset = self._offset(plan, self._staged_key(plan), unmapped)
+            plan.offset = offset or 0
+            if offset is None:
+                self._insert_one_by_one(plan, unmapped)
+                return
         fits = [plan.fit.fit_of(c) for c in (*plan.key, *plan.referenced)]
         select = self.remap.select(
             plan,
@@ -258,8 +266,8 @@ class Matcher:
         assert surrogate is not None  # asked only for tables that have one
         return plan.fit.fit_of(surrogate)
 
-    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int:
-        """Return 0 if the keys of the new rows are free, else what moves them all above the target's."""
+    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int | None:
+        """Return 0 if the keys of the new rows are free, else what moves all above the target's; None without room."""
         w = self.writer
         s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
@@ -267,16 +275,35 @@ class Matcher:
         if not taken:
             return 0
         low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
-        top = max(int(w.scalar(f"SELECT max({there}) FROM {t}")), 0)
-        offset = top + 1 - int(low)
-        limit = 2 ** ((fit.target.type.bits or 64) - 1) - 1
-        if int(high) + offset > limit:
-            raise SchemaMismatchError(
-                "there is no room above the highest key for the new rows",
-                where=f"{plan.fit.target.name}.{fit.target.name}",
-                hint="widen the key column in the target",
-            )
-        return offset
+        offset = self._top(plan, fit) + 1 - int(low)
+        return offset if int(high) + offset <= _limit(fit) else None
+
+    def _top(self, plan: TablePlan, fit: ColumnFit) -> int:
+        found = self.writer.scalar(
+            f"SELECT max({self.writer.quote(fit.target.name)}) FROM {self.writer.table(plan.fit.target)}"
+        )
+        return max(int(found or 0), 0)
+
+    def _insert_one_by_one(self, plan: TablePlan, unmapped: str) -> None:
+        """Let the new rows keep the keys that are free, and give every other one the next free key."""
+        w = self.writer
+        fit = self._staged_key(plan)
+        m, s, t = w.stage_name("m", plan.number), w.stage_name("s", plan.number), w.table(plan.fit.target)
+        key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
+        others = [("", plan.fit.fit_of(c)) for c in plan.referenced]
+        free = f"{unmapped} AND NOT EXISTS (SELECT 1 FROM {t} t WHERE t.{there} = {key})"
+        lead = f"s.r, '{Action.INSERT}', NULL, NULL, "
+        w.run(
+            f"INSERT INTO {m} ({self._map_columns(plan)}) {self.remap.select(plan, others, lead=lead + key, tail=free)}"
+        )
+        placed = place(
+            w, plan.number, rows=f"SELECT s.r FROM {s} s {unmapped}",
+            used=f"SELECT {there} AS k FROM {t} UNION SELECT k0 FROM {m}",
+            top=self._top(plan, fit), limit=_limit(fit), where=f"{plan.fit.target.name}.{fit.target.name}",
+        )  # fmt: skip
+        select = self.remap.select(plan, others, lead=f"{lead}f.k", join=f"JOIN ({placed}) f ON f.r = s.r")
+        w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
+        w.analyze("m", plan.number)
 
     def _create_keyless_map(self, plan: TablePlan) -> None:
         columns = [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")]
@@ -302,3 +329,7 @@ class Matcher:
             f"SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
             f"CASE WHEN n <= there THEN 'content' END FROM ({counted}) d WHERE ours = 1"
         )
+
+
+def _limit(fit: ColumnFit) -> int:
+    return int(2 ** ((fit.target.type.bits or 64) - 1) - 1)
