@@ -36,7 +36,7 @@ def _run(url: str, *statements: str) -> None:
             "(1, NULL)",
             "t (id INTEGER PRIMARY KEY, a TEXT NOT NULL ON CONFLICT REPLACE DEFAULT 'x')",
             "(9, 'z')",
-            errors.MergeError,
+            errors.SchemaMismatchError,
         ),
         (
             "t (id INTEGER PRIMARY KEY, a TEXT)",

@@ -15,7 +15,9 @@ from datatransfer.errors import ConflictError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.importing.actions import Action, OnMatch, Policies
 from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.findings import refuse_values
 from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
@@ -211,15 +213,17 @@ class Planner:
         try:
             stager = Stager(self.package, self.writer, self.policies, self.listener, self.cancellation)
             staged = stager.stage(fits, order, rows)
-            return self._decide(staged)
+            return self._decide(staged, stager.losses)
         except BaseException:
             self.writer.drop_stage()
             self.writer.close()
             raise
 
-    def _decide(self, staged: dict[str, StagedTable]) -> ImportPlan:
+    def _decide(self, staged: dict[str, StagedTable], losses: Losses) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
+        if losses.found:
+            refuse_values(losses, plans, remap)
         origin = self.package.metadata.origin
         known = KnownKeys(self.writer, origin, self.target.origin)
         same = origin == self.target.origin
@@ -245,6 +249,7 @@ class Planner:
             clashes.settle(plan)
             self._count(plan)
             self._remember_touched(plan)
+        refuse_values(losses, plans, remap)
         return ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, warnings)
 
     def _is_empty(self, plan: TablePlan) -> bool:
