@@ -22,6 +22,7 @@ RULES = {
     "sqlite-expression": ("sqlite", "", "CREATE UNIQUE INDEX i ON users (lower(email) DESC)"),
     "sqlite-partial": ("sqlite", "", "CREATE UNIQUE INDEX i ON users (lower(email)) WHERE active /* ) */ = 1"),
     "sqlite-index-collation": ("sqlite", "", "CREATE UNIQUE INDEX i ON users (email COLLATE NOCASE)"),
+    "sqlite-column-collation": ("sqlite", ", low TEXT COLLATE NOCASE AS (email || '') UNIQUE", ""),
     "sqlite-computed": ("sqlite", ", low TEXT AS (lower(email)) UNIQUE", ""),
     "sqlite-default": ("sqlite", ", kind TEXT DEFAULT 'a', UNIQUE (kind, active)", ""),
     "postgresql-expression": ("postgresql", "", "CREATE UNIQUE INDEX i ON users (lower(email))"),
@@ -125,6 +126,15 @@ def test_rows_that_a_partial_index_leaves_out_do_not_clash(dialect: str, databas
     assert _conflicts(package, target) == []
     import_into(package, target)
     assert len(_rows(target, "SELECT id FROM users")) == 5
+
+
+@pytest.mark.parametrize("more", [", UNIQUE (email)", ""])
+def test_trailing_spaces_clash_where_they_do_not_count(more: str, databases: Databases, tmp_path: Path) -> None:
+    package = _package(databases, tmp_path, "(1, 'ann@x  ', 1)", "(2, 'eve@x', 2)", "(3, 'eve@x ', 2)")
+    users = USERS.format(more=more).replace("VARCHAR(60)", "VARCHAR(60) COLLATE RTRIM")
+    index = "" if more else "CREATE UNIQUE INDEX i ON users (email)"
+    target = _make(databases, "sqlite", users, index, POSTS, "INSERT INTO users VALUES (7, 'ann@x', 1)")
+    assert [key for _, key, _ in _conflicts(package, target)] == [1, 3]
 
 
 def test_nulls_that_are_not_distinct_clash(databases: Databases, tmp_path: Path) -> None:

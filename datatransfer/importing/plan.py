@@ -229,7 +229,7 @@ class Planner:
         same = origin == self.target.origin
         matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
         warnings: list[str] = []
-        references = References(self.writer, self.target.schema, self.policies)
+        references = References(remap, self.target.schema, self.policies)
         for plan in plans.values():
             plan.was_empty = self._is_empty(plan)
             plan.referenced = self._referenced(plan, plans)

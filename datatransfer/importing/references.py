@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from datatransfer.errors import OrphanError
 from datatransfer.importing.actions import OnOrphan, Policies
 from datatransfer.importing.keymaps import KnownKeys
-from datatransfer.importing.remap import TablePlan
+from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.schema.tables import ForeignKey, Schema
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ class References:
 
     Parameters
     ----------
-    writer : Writer
+    remap : Remap
     target : Schema
     policies : Policies
     """
 
-    def __init__(self, writer: Writer, target: Schema, policies: Policies) -> None:
-        self.writer = writer
+    def __init__(self, remap: Remap, target: Schema, policies: Policies) -> None:
+        self.remap = remap
+        self.writer: Writer = remap.writer
         self.target = target
         self.policies = policies
 
@@ -35,10 +36,24 @@ class References:
         name = plan.fit.source.name
         keys = [(fk, child) for child in plans.values() for fk in child.fit.source.foreign_keys if fk.parent == name]
         wanted = {fk.parent_columns for fk, child in keys if mapped or child.staged.outside[fk]}
+        folding = {fk.parent_columns for fk, _ in keys}
         for columns in sorted(wanted):
             staged = [plan.staged.stage_of_source(c) for c in columns]
             if all(staged):
                 self.writer.index("s", plan.number, [str(c) for c in staged])
+        for column in sorted({c for columns in folding for c in columns}):
+            self._fold(plan, column)
+
+    def _fold(self, plan: TablePlan, column: str) -> None:
+        """Resolve references by a column's collation, unless rows came that differ by less than that."""
+        w, staged = self.writer, plan.staged.stage_of_source(column)
+        rule = plan.fit.source.by_name[column].folding
+        if not rule or staged is None:
+            return
+        key = w.folded(staged, rule)
+        twice = f"SELECT 1 FROM {w.stage_name('s', plan.number)} WHERE {staged} IS NOT NULL GROUP BY {key}"
+        if w.run(f"{twice} HAVING count(*) > 1 LIMIT 1").first() is None:
+            plan.folding[column] = rule
 
     # --- references out of the package --------------------------------------------------------------------------
 
@@ -87,7 +102,10 @@ class References:
             return sql
         parent = plans[fk.parent]
         above = [parent.staged.stage_of_source(c) for c in fk.parent_columns]
-        on = " AND ".join(f"p.{a} = s.{c}" for a, c in zip(above, columns, strict=True))
+        on = " AND ".join(
+            self.remap.parent_equal(parent, name, f"p.{a}", f"s.{c}")
+            for name, a, c in zip(fk.parent_columns, above, columns, strict=True)
+        )
         return f"{sql} AND NOT EXISTS (SELECT 1 FROM {w.stage_name('s', parent.number)} p WHERE {on})"
 
     def _lay_outside(self, plan: TablePlan, fk: ForeignKey, index: int, missing: str, known: KnownKeys | None) -> int:

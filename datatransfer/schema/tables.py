@@ -18,6 +18,8 @@ KeyKind = Literal["primary", "unique", "none"]
 
 ENTITY_UUID = "entity_uuid"
 IMPORTED_FROM_UUID = "imported_from_uuid"
+#: SQLite's own collations by which different texts are equal: ASCII letters of either case, or trailing spaces.
+FOLDING = ("NOCASE", "RTRIM")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Column:
     identity : {"", "always", "default"}
         Whether the database counts it up itself (identity, serial, AUTO_INCREMENT, SQLite rowid).
     collation : str
-        By what its texts are compared, as SQL names it; empty for the database's own. Known of databases only.
+        By what its texts are compared, as SQL names it; empty for the database's own. Of a package, only `FOLDING`.
     formula, default : str
         The SQL that computes it, and what it holds when it is not given. Known of databases only.
     """
@@ -64,7 +66,14 @@ class Column:
             "hasDefault": self.has_default,
             "generated": self.generated,
             "identity": self.identity,
+            **({"collation": self.folding} if self.folding else {}),
         }
+
+    @property
+    def folding(self) -> str:
+        """The collation, if it is one of `FOLDING`."""
+        name = self.collation.strip('"`[]').upper()
+        return name if name in FOLDING else ""
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> Column:
@@ -77,6 +86,7 @@ class Column:
             has_default=bool(data["hasDefault"]),
             generated=bool(data["generated"]),
             identity=data["identity"],
+            collation=str(data.get("collation", "")),
         )
 
 

@@ -131,6 +131,8 @@ def _rule(index: list[Any], sql: str, fact: Facts) -> UniqueRule:
     for number, (_, _, _, _, _, cid, column, collation, _) in enumerate(index):
         plain = '"' + str(column).replace('"', '""') + '"' if cid >= 0 else f"({texts[number]})"
         quoted = str(collation).replace('"', '""')
+        if quoted.upper() == "RTRIM":  # joins by this collation lose rows, see `SQLiteWriter.folded`
+            plain, quoted = f"iif(typeof({plain}) = 'text', rtrim({plain}, ' '), {plain})", "BINARY"
         parts.append(f'{plain} COLLATE "{quoted}"')
         labels.append(str(column) if cid >= 0 else texts[number])
     names = [column.name for column in fact.columns]
