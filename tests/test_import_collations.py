@@ -11,6 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
+from datatransfer.package.fields import Fields
+from datatransfer.package.tablejson import _column
+from datatransfer.schema.tables import Column
+from datatransfer.schema.values import LogicalType
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, ENCODINGS, export_all, import_into, written
@@ -54,6 +58,14 @@ def test_a_package_with_such_references_is_valid(
     package = export_all(_source(databases, collation), tmp_path / "package.zip", encoding=encoding)
     assert list(package.verify()) == []
     assert dt.DataPackage.open(tmp_path / "package.zip").schema.table("codes").by_name["code"].folding == collation
+
+
+def test_a_collation_that_nobody_knows_is_refused() -> None:
+    column = Column("a", LogicalType("text"), collation="nocase")
+    data = {"name": "a", **column.to_json()}
+    assert _column(Fields(dict(data), "p.zip")).folding == "NOCASE"
+    with pytest.raises(dt.PackageError, match="collation must be one of NOCASE, RTRIM"):
+        _column(Fields({**data, "collation": "OTHER"}, "p.zip"))
 
 
 @pytest.mark.parametrize("collation", ROWS)

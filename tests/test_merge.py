@@ -335,3 +335,22 @@ def test_a_target_without_free_keys_is_refused(databases: Databases, tmp_path: P
         connection.exec_driver_sql("DELETE FROM t WHERE id = 9")
     with pytest.raises(dt.SchemaMismatchError, match="no free keys"):
         import_into(package, target)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_package_of_a_copied_database_is_told_from_others(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    source, copied, other = (_shop(databases, dialect, name) for name in ("left", "left", "right"))
+    package = export_all(source, tmp_path / "package.zip")
+
+    def warnings(url: str, **options: object) -> list[str]:
+        with dt.Database(url) as db, dt.PackageImporter(package, db).plan(**options) as plan:  # type: ignore[arg-type]
+            return [warning for warning in plan.warnings if "looks like a copy" in warning]
+
+    assert [warning.partition(":")[0] for warning in warnings(copied)] == ["customers, orders, items"]
+    assert warnings(other) == []
+    assert warnings(source) == []
+    assert warnings(copied, identity="copy") == []
+    everything = {"customers": ["email"], "orders": ["id"]}
+    assert warnings(copied, match_on=everything) == []
+    import_into(package, other)
+    assert warnings(other) == []  # its receipts know the rows now

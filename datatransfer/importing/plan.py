@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import ConflictError
 from datatransfer.events import Cancellation, Listener, Progress
-from datatransfer.importing.actions import Action, OnMatch, Policies
+from datatransfer.importing.actions import Action, Identity, OnMatch, Policies
 from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.copies import copy_warning
 from datatransfer.importing.findings import refuse_values
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.losses import Losses
@@ -250,6 +251,8 @@ class Planner:
             self._count(plan)
             self._remember_touched(plan)
         refuse_values(losses, plans, remap)
+        if not same and self.policies.identity is Identity.KEEP:
+            warnings += copy_warning(plans.values(), remap)
         return ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, warnings)
 
     def _is_empty(self, plan: TablePlan) -> bool:
