@@ -100,3 +100,16 @@ def test_a_target_without_that_collation_gets_the_spelling_of_the_parent(
     import_into(package, target)
     assert _run(target, MEANING) == _run(source, MEANING) == [(1, "a"), (2, "b")]
     assert written(import_into(package, target)) == 0
+
+
+def test_parents_that_only_the_target_takes_for_the_same_keep_their_children(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """NOCASE knows the letters A to Z alone, the lower case of a server knows others too."""
+    source, target = databases.create("sqlite"), databases.create("mariadb")
+    _run(source, SCHEMA.format(collation=" COLLATE NOCASE"))
+    _run(source, "INSERT INTO codes VALUES ('Ä', 'a'), ('ä', 'b'); INSERT INTO uses VALUES (1, 'Ä'), (2, 'ä')")
+    _run(target, SCHEMA.format(collation=""))
+    _run(target, "INSERT INTO codes VALUES ('other', 'o')")
+    import_into(export_all(source, tmp_path / "package.zip"), target)
+    assert _run(target, MEANING) == [(1, "a"), (2, "b")]

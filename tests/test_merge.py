@@ -354,3 +354,17 @@ def test_a_package_of_a_copied_database_is_told_from_others(databases: Databases
     assert warnings(copied, match_on=everything) == []
     import_into(package, other)
     assert warnings(other) == []  # its receipts know the rows now
+
+
+def test_a_target_that_knows_some_of_the_rows_is_no_copy(databases: Databases, tmp_path: Path) -> None:
+    source, copied = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
+    with _connected(source) as connection:
+        connection.exec_driver_sql("INSERT INTO customers VALUES (21, 'new@example.org', 'new')")
+    with dt.Database(source) as db:
+        builder = dt.PackageBuilder(db).add("customers").stop("orders.customer_id")
+        customers = builder.build(tmp_path / "customers.zip", progress=False)
+    package = export_all(source, tmp_path / "package.zip")
+    for known in (False, True):
+        with dt.Database(copied) as db, dt.PackageImporter(package, db).plan() as plan:
+            assert any("looks like a copy" in warning for warning in plan.warnings) is not known
+        import_into(customers, copied, match_on={"customers": ["email"]})

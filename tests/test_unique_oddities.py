@@ -170,3 +170,27 @@ def test_an_inserted_row_does_not_take_what_an_update_gives_up(
     target = _make(databases, dialect, f"{schema}; INSERT INTO p VALUES (1, 'old')")
     package = export_all(source, tmp_path / "p.zip")
     assert _conflicts(package, target, on_match="update", match_on={"p": ["id"]}) == [("p", 2)]
+
+
+@pytest.mark.parametrize("others", ["", ", (4, '~z')"], ids=["its-own", "another-row"])
+def test_a_place_to_hold_values_is_in_nobodys_way(others: str, databases: Databases, tmp_path: Path) -> None:
+    """The values that rows would hold meanwhile all start with a tilde, and only first letters count here."""
+    schema = "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT NOT NULL)"
+    moved = "(1, 'b'), (2, 'a')" if not others else "(1, 'b'), (2, 'c')"
+    source = _make(databases, "sqlite", f"{schema}; INSERT INTO p VALUES {moved}")
+    target = _make(
+        databases,
+        "sqlite",
+        f"{schema}; INSERT INTO p VALUES (1, 'a'), (2, 'b'){others}; CREATE UNIQUE INDEX i ON p (substr(name, 1, 1))",
+    )
+    package = export_all(source, tmp_path / "p.zip")
+    found = _conflicts(package, target, on_match="update", match_on={"p": ["id"]})
+    assert found == ([("p", 1), ("p", 2)] if not others else [("p", 2)])
+
+
+def test_the_condition_of_an_index_compares_as_its_columns_do(databases: Databases, tmp_path: Path) -> None:
+    schema = "CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT, state TEXT COLLATE NOCASE)"
+    index = "CREATE UNIQUE INDEX i ON p (name) WHERE state = 'OPEN'"
+    source = _make(databases, "sqlite", f"{schema}; INSERT INTO p VALUES (1, 'a', 'open'), (2, 'a', 'shut')")
+    target = _make(databases, "sqlite", f"{schema}; {index}; INSERT INTO p VALUES (5, 'a', 'Open')")
+    assert _conflicts(export_all(source, tmp_path / "p.zip"), target) == [("p", 1)]
