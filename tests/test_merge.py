@@ -368,3 +368,22 @@ def test_a_target_that_knows_some_of_the_rows_is_no_copy(databases: Databases, t
         with dt.Database(copied) as db, dt.PackageImporter(package, db).plan() as plan:
             assert any("looks like a copy" in warning for warning in plan.warnings) is not known
         import_into(customers, copied, match_on={"customers": ["email"]})
+
+
+def test_a_large_package_beside_one_row_takes_no_time_that_grows_with_its_square(
+    databases: Databases, tmp_path: Path
+) -> None:
+    source, target = databases.create("sqlite"), databases.create("postgresql")
+    table = "CREATE TABLE t (id INTEGER PRIMARY KEY, v VARCHAR(20) UNIQUE)"
+    with _connected(source) as connection:
+        connection.exec_driver_sql(table)
+        rows = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) SELECT i, 'v' || i FROM n"
+        )
+        connection.exec_driver_sql(f"INSERT INTO t {rows}")
+    with _connected(target) as connection:
+        connection.exec_driver_sql(table)
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 'own')")
+    limited = make_url(target).update_query_dict({"options": "-c statement_timeout=8000"})
+    receipt = import_into(export_all(source, tmp_path / "package.zip"), limited.render_as_string(hide_password=False))
+    assert written(receipt) == 40000

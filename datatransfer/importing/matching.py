@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 
+#: So many keys are hashed in a moment, whatever a database expects.
+_FEW = 100_000
+
+
 class Matcher:
     """Fills the map of one table after another, parents first.
 
@@ -109,6 +113,19 @@ class Matcher:
         self.writer.create("m", plan.number, columns)
         self.writer.create("d", plan.number, [("r", "BIGINT"), ("d", self.writer.text_type)])
         plan.mapped = True
+
+    def _not_mapped(self, plan: TablePlan) -> str:
+        """Return the condition for staged rows that the map lacks, read before the first of them is added to it.
+
+        PostgreSQL joins a small map row by row, and would then scan all that the same statement has just added.
+        """
+        m = self.writer.stage_name("m", plan.number)
+        count = int(self.writer.scalar(f"SELECT count(*) FROM {m}"))
+        if not count:
+            return "WHERE 1 = 1"
+        if count <= _FEW:
+            return f"WHERE s.r NOT IN (SELECT m2.r FROM {m} m2)"
+        return f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)"
 
     def _map_columns(self, plan: TablePlan) -> str:
         names = ["r", "a", "w", "x", *(f"k{i}" for i in range(len(plan.key)))]
@@ -254,7 +271,7 @@ class Matcher:
             plan,
             [("", fit) for fit in fits],
             lead=f"s.r, '{Action.INSERT}', NULL, NULL",
-            tail=f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)",
+            tail=self._not_mapped(plan),
         )
         w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
         w.analyze("m", plan.number)
@@ -291,7 +308,7 @@ class Matcher:
         m, s, t = w.stage_name("m", plan.number), w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
         others = [("", plan.fit.fit_of(c)) for c in plan.referenced]
-        free = f"{unmapped} AND NOT EXISTS (SELECT 1 FROM {t} t WHERE t.{there} = {key})"
+        free = f"{self._not_mapped(plan)} AND NOT EXISTS (SELECT 1 FROM {t} t WHERE t.{there} = {key})"
         lead = f"s.r, '{Action.INSERT}', NULL, NULL, "
         w.run(
             f"INSERT INTO {m} ({self._map_columns(plan)}) {self.remap.select(plan, others, lead=lead + key, tail=free)}"
