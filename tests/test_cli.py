@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import sqlite3
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+import datatransfer
 from datatransfer.cli import main
 from datatransfer.cli.arguments import make_parser
 from datatransfer.cli.output import Output, plain, without_passwords
+from datatransfer.cli.wording import as_typed
 from datatransfer.errors import DataTransferError
 from datatransfer.events import Progress, Warned
 
@@ -225,6 +228,41 @@ def test_control_characters_are_shown_and_not_obeyed(tmp_path: Path, capsys: pyt
 
 
 # --- output ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoken", "typed"),
+    [
+        ("choose another name or pass overwrite=True", "choose another name or pass --overwrite"),
+        ('say on_orphan="keep" or "null"', "say --on-orphan keep or null"),
+        (
+            'see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
+            "see datatransfer plan, or say --on-match update, --on-clash reuse or --match-on TABLE=COLUMN",
+        ),
+        ("write keys=[value]", "write --key TABLE=KEY"),
+        ("leave where= out for all rows", "leave --where out for all rows"),
+        ("add charset=utf8mb4 to the URL", "add charset=utf8mb4 to the URL"),
+        ("write --key 'orders=[...]' with a JSON list", "write --key 'orders=[...]' with a JSON list"),
+    ],
+)
+def test_advice_is_given_as_it_is_typed(spoken: str, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_typed(spoken) == typed
+    Output().error(DataTransferError("no", hint=spoken))
+    assert capsys.readouterr().err == f"error: no\nhint:  {typed}\n"
+    Output(as_json=True).error(DataTransferError("no", hint=spoken))
+    assert json.loads(capsys.readouterr().err)["hint"] == typed
+
+
+def test_no_advice_of_the_library_speaks_python_on_the_command_line() -> None:
+    options = {"on_match", "on_clash", "on_orphan", "on_missing_file", "overwrite", "encoding", "match_on", "identity"}
+    spoken = []
+    for path in Path(datatransfer.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "hint" and isinstance(node.value, ast.Constant):
+                spoken.append(str(node.value.value))
+    assert any("overwrite=True" in text for text in spoken)
+    left = [text for text in map(as_typed, spoken) if any(f"{name}=" in text for name in options)]
+    assert left == []
 
 
 def test_an_error_is_one_block_of_what_where_and_hint(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,14 +29,14 @@ def _run(url: str, *statements: str) -> None:
             "(1, 'q'), (2, 'q')",
             "t (id INTEGER PRIMARY KEY, a TEXT UNIQUE ON CONFLICT REPLACE)",
             "(9, 'z')",
-            errors.MergeError,
+            errors.ConflictError,
         ),
         (
             "t (id INTEGER PRIMARY KEY, a TEXT)",
             "(1, NULL)",
             "t (id INTEGER PRIMARY KEY, a TEXT NOT NULL ON CONFLICT REPLACE DEFAULT 'x')",
             "(9, 'z')",
-            errors.MergeError,
+            errors.SchemaMismatchError,
         ),
         (
             "t (id INTEGER PRIMARY KEY, a TEXT)",

@@ -283,3 +283,107 @@ def test_a_subset_joins_a_target_that_has_its_parents(library: Library, database
 def _primary_keys(url: str) -> dict[str, list[str]]:
     with dt.Database(url) as db:
         return {table.name: list(table.key) for table in db.schema}
+
+
+#: (dialect, type of the key, the highest key that it holds)
+KEYS = [
+    ("sqlite", "INTEGER", 2**63 - 1),
+    ("postgresql", "BIGINT", 2**63 - 1),
+    ("postgresql", "SMALLINT", 2**15 - 1),
+    ("mariadb", "BIGINT", 2**63 - 1),
+    ("mariadb", "SMALLINT", 2**15 - 1),
+]
+TREE = "CREATE TABLE t (id {kind} PRIMARY KEY, above {kind}, v VARCHAR(9){more}, FOREIGN KEY (above) REFERENCES t (id))"
+
+
+@pytest.mark.parametrize("more", ["", ", UNIQUE (v)"], ids=["no-map", "map"])
+@pytest.mark.parametrize(("dialect", "kind", "highest"), KEYS)
+def test_the_highest_key_leaves_room_for_others(
+    databases: Databases, tmp_path: Path, dialect: str, kind: str, highest: int, more: str
+) -> None:
+    source, target = databases.create(dialect), databases.create(dialect)
+    for url, owner, keys in ((source, "s", [1, 2, 3, 4, highest]), (target, "t", [1, 3, 5, 6, 8, highest])):
+        with _connected(url) as connection:
+            connection.exec_driver_sql(TREE.format(kind=kind, more=more))
+            rows = [{"k": k, "a": keys[max(n - 1, 0)], "v": f"{owner}{n}"} for n, k in enumerate(keys)]
+            connection.execute(sa.text("INSERT INTO t VALUES (:k, :a, :v)"), rows)
+    package = export_all(source, tmp_path / "package.zip")
+    receipt = import_into(package, target)
+    assert written(receipt) == 5
+    with _connected(target) as connection:
+        keys = dict(connection.exec_driver_sql("SELECT v, id FROM t").all())
+        pairs = connection.exec_driver_sql("SELECT c.v, p.v FROM t c JOIN t p ON p.id = c.above").all()
+    assert (keys["s1"], keys["s3"]) == (2, 4)  # those were free
+    assert {keys["s0"], keys["s2"], keys["s4"]} == {7, 9, 10}  # and these are the next
+    assert sorted(pairs) == sorted(
+        [(f"{o}{n}", f"{o}{max(n - 1, 0)}") for o, c in (("s", 5), ("t", 6)) for n in range(c)]
+    )
+    assert written(import_into(package, target)) == 0
+
+
+def test_a_target_without_free_keys_is_refused(databases: Databases, tmp_path: Path) -> None:
+    source, target = databases.create("postgresql"), databases.create("postgresql")
+    for url, keys in ((source, "2, 32766"), (target, "1, 32767")):
+        first, last = keys.split(", ")
+        with _connected(url) as connection:
+            connection.exec_driver_sql("CREATE TABLE t (id SMALLINT PRIMARY KEY, v VARCHAR(9))")
+            connection.exec_driver_sql(
+                f"INSERT INTO t SELECT k, '{first}' || k FROM generate_series({first}, {last}) k"
+            )
+    package = export_all(source, tmp_path / "package.zip")
+    with _connected(target) as connection:
+        connection.exec_driver_sql("DELETE FROM t WHERE id = 9")
+    with pytest.raises(dt.SchemaMismatchError, match="no free keys"):
+        import_into(package, target)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_package_of_a_copied_database_is_told_from_others(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    source, copied, other = (_shop(databases, dialect, name) for name in ("left", "left", "right"))
+    package = export_all(source, tmp_path / "package.zip")
+
+    def warnings(url: str, **options: object) -> list[str]:
+        with dt.Database(url) as db, dt.PackageImporter(package, db).plan(**options) as plan:  # type: ignore[arg-type]
+            return [warning for warning in plan.warnings if "looks like a copy" in warning]
+
+    assert [warning.partition(":")[0] for warning in warnings(copied)] == ["customers, orders, items"]
+    assert warnings(other) == []
+    assert warnings(source) == []
+    assert warnings(copied, identity="copy") == []
+    everything = {"customers": ["email"], "orders": ["id"]}
+    assert warnings(copied, match_on=everything) == []
+    import_into(package, other)
+    assert warnings(other) == []  # its receipts know the rows now
+
+
+def test_a_target_that_knows_some_of_the_rows_is_no_copy(databases: Databases, tmp_path: Path) -> None:
+    source, copied = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
+    with _connected(source) as connection:
+        connection.exec_driver_sql("INSERT INTO customers VALUES (21, 'new@example.org', 'new')")
+    with dt.Database(source) as db:
+        builder = dt.PackageBuilder(db).add("customers").stop("orders.customer_id")
+        customers = builder.build(tmp_path / "customers.zip", progress=False)
+    package = export_all(source, tmp_path / "package.zip")
+    for known in (False, True):
+        with dt.Database(copied) as db, dt.PackageImporter(package, db).plan() as plan:
+            assert any("looks like a copy" in warning for warning in plan.warnings) is not known
+        import_into(customers, copied, match_on={"customers": ["email"]})
+
+
+def test_a_large_package_beside_one_row_takes_no_time_that_grows_with_its_square(
+    databases: Databases, tmp_path: Path
+) -> None:
+    source, target = databases.create("sqlite"), databases.create("postgresql")
+    table = "CREATE TABLE t (id INTEGER PRIMARY KEY, v VARCHAR(20) UNIQUE)"
+    with _connected(source) as connection:
+        connection.exec_driver_sql(table)
+        rows = (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i, 'v' || i FROM n"
+        )
+        connection.exec_driver_sql(f"INSERT INTO t {rows}")
+    with _connected(target) as connection:
+        connection.exec_driver_sql(table)
+        connection.exec_driver_sql("INSERT INTO t VALUES (1, 'own')")
+    limited = make_url(target).update_query_dict({"options": "-c statement_timeout=6000"})
+    receipt = import_into(export_all(source, tmp_path / "package.zip"), limited.render_as_string(hide_password=False))
+    assert written(receipt) == 60000

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import visible
 from datatransfer.errors import DataTransferError
 from datatransfer.events import Event, Warned
@@ -105,7 +106,7 @@ class Output:
         self.warnings.append(warning)
         if not self._quiet and not self.as_json:
             where = f"{warning.where}: " if warning.where else ""
-            self._to_stderr(f"warning: {visible(where + warning.message)}")
+            self._to_stderr(f"warning: {visible(where + as_typed(warning.message))}")
 
     def result(self, document: Mapping[str, Any], text: str) -> None:
         """Show a command's result: the document with ``--json``, else the text."""
@@ -123,11 +124,12 @@ class Output:
     def error(self, error: DataTransferError) -> None:
         """Show an error: what happened, where, and what to do."""
         if self.as_json:
-            self._to_stderr(json.dumps(error.to_dict(), indent=2, default=str))
+            document = {**error.to_dict(), "hint": as_typed(error.hint)}
+            self._to_stderr(json.dumps(document, indent=2, default=str))
             return
         lines = [f"error: {visible(error.message)}"]
         lines += [f"where: {visible(error.where)}"] if error.where else []
-        lines += [f"hint:  {visible(error.hint)}"] if error.hint else []
+        lines += [f"hint:  {visible(as_typed(error.hint))}"] if error.hint else []
         self._to_stderr("\n".join(lines))
 
     def interrupted(self) -> None:

@@ -81,6 +81,7 @@ def converter(source: LogicalType, target: LogicalType, *, fraction_digits: int 
 
     def run(array: pa.Array) -> pa.Array:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         try:
             changed = _change(array, source, target)
@@ -90,9 +91,10 @@ def converter(source: LogicalType, target: LogicalType, *, fraction_digits: int 
                 where=where,
                 hint="change the column in the target, or leave these rows out",
             ) from error
-        problem = _loss(changed, source, target, fraction_digits)
-        if problem:
-            raise ValueLossError(problem, where=where, hint="widen the column in the target")
+        problem, fits = _loss(changed, source, target, fraction_digits)
+        if fits is not None:
+            rows = {"rows": len(fits) - int(pc.sum(fits).as_py() or 0) - fits.null_count}
+            raise ValueLossError(problem, where=where, hint="widen the column in the target", evidence=rows)
         return changed
 
     return run
@@ -256,8 +258,10 @@ def _all(mask: pa.Array) -> bool:
     return answer is not False
 
 
-def _loss(array: pa.Array, source: LogicalType, target: LogicalType, fraction_digits: int) -> str:
-    """Say what would be lost in the target column, or nothing."""
+def _loss(
+    array: pa.Array, source: LogicalType, target: LogicalType, fraction_digits: int
+) -> tuple[str, pa.Array | None]:
+    """Say what would be lost in the target column, and which values fit; None if all do."""
     import pyarrow.compute as pc
 
     if target.kind == "integer" and target.bits:
@@ -265,36 +269,48 @@ def _loss(array: pa.Array, source: LogicalType, target: LogicalType, fraction_di
         high = 2**target.bits - 1 if target.unsigned else 2 ** (target.bits - 1) - 1
         found = pc.min_max(array).as_py()
         if found["min"] is not None and (found["min"] < low or found["max"] > high):
-            return f"an integer does not fit {target.bits} bits"
+            return f"an integer does not fit {target.bits} bits", _within(array, low, high)
     if target.kind == "decimal" and target.precision is not None:
         scale = target.scale or 0
         within = (source.precision or 10**6) - (source.scale or 0) <= target.precision - scale
         if source.kind != "decimal" or not within or (source.scale or 0) > scale:
             pattern = rf"^-?0*\d{{0,{target.precision - scale}}}(\.\d{{0,{scale}}}0*)?$"
-            if not _all(pc.or_(pc.match_substring_regex(array, pattern), pc.equal(array, "NaN"))):
-                return f"a decimal does not fit {target.precision} digits, {scale} of them after the point"
-    if target.kind == "text" and target.length:
-        longest = pc.max(pc.utf8_length(array)).as_py() or 0
+            fits = pc.or_(pc.match_substring_regex(array, pattern), pc.equal(array, "NaN"))
+            if not _all(fits):
+                return f"a decimal does not fit {target.precision} digits, {scale} of them after the point", fits
+    if target.kind in ("text", "bytes") and target.length:
+        lengths = pc.utf8_length(array) if target.kind == "text" else pc.binary_length(array)
+        longest = pc.max(lengths).as_py() or 0
         if longest > target.length:
-            return f"a text of {longest} characters does not fit {target.length}"
-    if target.kind == "bytes" and target.length:
-        longest = pc.max(pc.binary_length(array)).as_py() or 0
-        if longest > target.length:
-            return f"{longest} bytes do not fit {target.length}"
-    if fraction_digits < 6 and not _keeps_fractions(array, target, fraction_digits):
-        return f"the target keeps {fraction_digits} digits of a second"
-    return ""
+            said = f"a text of {longest} characters does" if target.kind == "text" else f"{longest} bytes do"
+            return f"{said} not fit {target.length}", pc.less_equal(lengths, target.length)
+    if fraction_digits < 6:
+        fits = _keeps_fractions(array, target, fraction_digits)
+        if fits is not None and not _all(fits):
+            return f"the target keeps {fraction_digits} digits of a second", fits
+    return "", None
 
 
-def _keeps_fractions(array: pa.Array, target: LogicalType, digits: int) -> bool:
-    """Say whether so many digits of a second are enough for times, also for those that travel as text."""
+def _keeps_fractions(array: pa.Array, target: LogicalType, digits: int) -> pa.Array | None:
+    """Say which times need no more digits of a second, also those that travel as text; None for what is no time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if target.kind == "native":
-        return _all(pc.invert(pc.match_substring_regex(array, rf"\.\d{{{digits}}}\d*[1-9]")))
+        return pc.invert(pc.match_substring_regex(array, rf"\.\d{{{digits}}}\d*[1-9]"))
     if target.kind not in ("timestamp", "timestamptz", "time") or len(array) == array.null_count:
-        return True
+        return None
     step = 10 ** (6 - digits)
     micros = array.cast(pa.int64())
-    return _all(pc.equal(pc.multiply(pc.divide(micros, step), step), micros))
+    return pc.equal(pc.multiply(pc.divide(micros, step), step), micros)
+
+
+def _within(array: pa.Array, low: int, high: int) -> pa.Array:
+    """Say which integers lie between two; a limit that the array's own type cannot hold limits nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bits = 2**64 - 1 if array.type == pa.uint64() else 2**63 - 1
+    least = 0 if array.type == pa.uint64() else -(2**63)
+    lowest, highest = pa.scalar(max(low, least), array.type), pa.scalar(min(high, bits), array.type)
+    return pc.and_(pc.greater_equal(array, lowest), pc.less_equal(array, highest))

@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from datatransfer.errors import SchemaMismatchError, UnknownColumnError
+from datatransfer.errors import UnknownColumnError
 from datatransfer.importing.actions import Action, Identity, OnClash, Policies
+from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.uniques import Uniques, label_of
 from datatransfer.importing.validation import ColumnFit
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
 
 if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
+
+
+#: So many keys are hashed in a moment, whatever a database expects.
+_FEW = 100_000
 
 
 class Matcher:
@@ -43,6 +49,7 @@ class Matcher:
         self.policies = policies
         self.known = known
         self.same_origin = same_origin
+        self.uniques = Uniques(writer, remap)
 
     # --- which way ----------------------------------------------------------------------------------------------
 
@@ -55,7 +62,7 @@ class Matcher:
         name = plan.fit.source.name
         return bool(
             plan.fit.surrogate is None
-            or plan.fit.target.uniques
+            or self.uniques.rules(plan)
             or self.same_origin
             or self.known.has(name)
             or plan.staged.has_foreign
@@ -66,7 +73,10 @@ class Matcher:
         """Decide for every staged row: matched, clashing or new; and the key that it gets."""
         if not self.needs_map(plan):
             if plan.fit.surrogate and not plan.was_empty:
-                plan.offset = self._offset(plan, self._staged_key(plan), "")
+                offset = self._offset(plan, self._staged_key(plan), "")
+                plan.offset = offset or 0
+                if offset is None:
+                    self.map_rows(plan)
             return
         if not plan.key:
             self._match_multiset(plan)
@@ -83,6 +93,17 @@ class Matcher:
         self._insert_rest(plan)
         plan.shift = self._shift(plan)
 
+    def map_rows(self, plan: TablePlan) -> None:
+        """Give a table whose rows are all inserted a map, so that single rows can be marked."""
+        if plan.key:
+            self._create_map(plan)
+            self._insert_rest(plan)
+            return
+        self._create_keyless_map(plan)
+        w = self.writer
+        m, s = w.stage_name("m", plan.number), w.stage_name("s", plan.number)
+        w.run(f"INSERT INTO {m} (r, a) SELECT r, '{Action.INSERT}' FROM {s}")
+
     # --- the map ------------------------------------------------------------------------------------------------
 
     def _create_map(self, plan: TablePlan) -> None:
@@ -93,6 +114,19 @@ class Matcher:
         self.writer.create("m", plan.number, columns)
         self.writer.create("d", plan.number, [("r", "BIGINT"), ("d", self.writer.text_type)])
         plan.mapped = True
+
+    def _not_mapped(self, plan: TablePlan) -> str:
+        """Return the condition for staged rows that the map lacks, read before the first of them is added to it.
+
+        PostgreSQL joins a small map row by row, and would then scan all that the same statement has just added.
+        """
+        m = self.writer.stage_name("m", plan.number)
+        count = int(self.writer.scalar(f"SELECT count(*) FROM {m}"))
+        if not count:
+            return "WHERE 1 = 1"
+        if count <= _FEW:
+            return f"WHERE s.r NOT IN (SELECT m2.r FROM {m} m2)"
+        return f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)"
 
     def _map_columns(self, plan: TablePlan) -> str:
         names = ["r", "a", "w", "x", *(f"k{i}" for i in range(len(plan.key)))]
@@ -190,36 +224,55 @@ class Matcher:
         )
 
     def _find_clashes(self, plan: TablePlan) -> None:
-        shared = {fit.target.name for fit in plan.fit.columns}
-        candidates = [] if plan.fit.surrogate else [plan.key]
-        wanted = [
-            unique
-            for unique in (*candidates, *plan.fit.target.uniques)
-            if set(unique) <= shared and unique != (plan.fit.surrogate,)
-        ]
-        for unique in wanted:
-            label = ", ".join(unique)
-            if self.policies.on_clash is OnClash.REUSE:
-                self._match_on(plan, unique, f"clash:{label}")
-            else:
-                reason = f"'another row holds the same {label}'".replace("\\", "")
-                quoted = "'" + reason[1:-1].replace("'", "''")[:190] + "'"
-                self._match_on(plan, unique, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=quoted)
-        if wanted:
-            self._mark_double_matches(plan)
+        if not plan.fit.surrogate:
+            self._match_key(plan)
+        for rule in self.uniques.rules(plan):
+            if self.uniques.is_early(plan, rule):
+                self._match_rule(plan, rule)
+        self._mark_double_matches(plan)
+
+    def _match_key(self, plan: TablePlan) -> None:
+        label = ", ".join(plan.key)
+        if self.policies.on_clash is OnClash.REUSE:
+            self._match_on(plan, plan.key, f"clash:{label}")
+        else:
+            reason = f"'another row holds the same {label.replace(chr(92), '').replace(chr(39), chr(39) * 2)[:150]}'"
+            self._match_on(plan, plan.key, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=reason)
+
+    def _match_rule(self, plan: TablePlan, rule: UniqueRule) -> None:
+        """Add the staged rows whose unique values another row of the target holds."""
+        w, u = self.writer, self.uniques
+        m, label = w.stage_name("m", plan.number), label_of(rule)
+        reuse = self.policies.on_clash is OnClash.REUSE
+        action = "NULL" if reuse else f"'{Action.CONFLICT}'"
+        reason = "NULL" if reuse else f"'another row holds the same {label}'"
+        keys = [f"k{i}" for i in range(len(plan.key))] + [f"v{i}" for i in range(len(plan.referenced))]
+        values = ", ".join(w.any_value(f"t.{name}") for name in keys)
+        w.run(
+            f"INSERT INTO {m} ({self._map_columns(plan)}) SELECT h.r, "
+            f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END, 'clash:{label}', "
+            f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END, {values} "
+            f"FROM ({u.ours(plan, rule)}) h JOIN ({u.theirs(plan, rule)}) t ON {u.equal(rule, 't', 'h')} "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = h.r) GROUP BY h.r"
+        )
+        w.analyze("m", plan.number)
 
     def _insert_rest(self, plan: TablePlan) -> None:
         w = self.writer
         m = w.stage_name("m", plan.number)
         if plan.fit.surrogate:
             unmapped = f"LEFT JOIN {m} m ON m.r = s.r WHERE m.r IS NULL"
-            plan.offset = self._offset(plan, self._staged_key(plan), unmapped)
+            offset = self._offset(plan, self._staged_key(plan), unmapped)
+            plan.offset = offset or 0
+            if offset is None:
+                self._insert_one_by_one(plan, unmapped)
+                return
         fits = [plan.fit.fit_of(c) for c in (*plan.key, *plan.referenced)]
         select = self.remap.select(
             plan,
             [("", fit) for fit in fits],
             lead=f"s.r, '{Action.INSERT}', NULL, NULL",
-            tail=f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r)",
+            tail=self._not_mapped(plan),
         )
         w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
         w.analyze("m", plan.number)
@@ -231,8 +284,8 @@ class Matcher:
         assert surrogate is not None  # asked only for tables that have one
         return plan.fit.fit_of(surrogate)
 
-    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int:
-        """Return 0 if the keys of the new rows are free, else what moves them all above the target's."""
+    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int | None:
+        """Return 0 if the keys of the new rows are free, else what moves all above the target's; None without room."""
         w = self.writer
         s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
@@ -240,16 +293,40 @@ class Matcher:
         if not taken:
             return 0
         low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
-        top = max(int(w.scalar(f"SELECT max({there}) FROM {t}")), 0)
-        offset = top + 1 - int(low)
-        limit = 2 ** ((fit.target.type.bits or 64) - 1) - 1
-        if int(high) + offset > limit:
-            raise SchemaMismatchError(
-                "there is no room above the highest key for the new rows",
-                where=f"{plan.fit.target.name}.{fit.target.name}",
-                hint="widen the key column in the target",
-            )
-        return offset
+        offset = self._top(plan, fit) + 1 - int(low)
+        return offset if int(high) + offset <= _limit(fit) else None
+
+    def _top(self, plan: TablePlan, fit: ColumnFit) -> int:
+        found = self.writer.scalar(
+            f"SELECT max({self.writer.quote(fit.target.name)}) FROM {self.writer.table(plan.fit.target)}"
+        )
+        return max(int(found or 0), 0)
+
+    def _insert_one_by_one(self, plan: TablePlan, unmapped: str) -> None:
+        """Let the new rows keep the keys that are free, and give every other one the next free key."""
+        w = self.writer
+        fit = self._staged_key(plan)
+        m, s, t = w.stage_name("m", plan.number), w.stage_name("s", plan.number), w.table(plan.fit.target)
+        key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
+        others = [("", plan.fit.fit_of(c)) for c in plan.referenced]
+        free = f"{self._not_mapped(plan)} AND NOT EXISTS (SELECT 1 FROM {t} t WHERE t.{there} = {key})"
+        lead = f"s.r, '{Action.INSERT}', NULL, NULL, "
+        w.run(
+            f"INSERT INTO {m} ({self._map_columns(plan)}) {self.remap.select(plan, others, lead=lead + key, tail=free)}"
+        )
+        placed = place(
+            w, plan.number, rows=f"SELECT s.r FROM {s} s {unmapped}",
+            used=f"SELECT {there} AS k FROM {t} UNION SELECT k0 FROM {m}",
+            top=self._top(plan, fit), limit=_limit(fit), where=f"{plan.fit.target.name}.{fit.target.name}",
+        )  # fmt: skip
+        select = self.remap.select(plan, others, lead=f"{lead}f.k", join=f"JOIN ({placed}) f ON f.r = s.r")
+        w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
+        w.analyze("m", plan.number)
+
+    def _create_keyless_map(self, plan: TablePlan) -> None:
+        columns = [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")]
+        self.writer.create("m", plan.number, columns)
+        plan.mapped = True
 
     def _shift(self, plan: TablePlan) -> int | None:
         """Return the one number by which the map moves the key of every row, None where there is none.
@@ -274,8 +351,7 @@ class Matcher:
     def _match_multiset(self, plan: TablePlan) -> None:
         """Match rows without a key by their content and how often it occurs."""
         w = self.writer
-        w.create("m", plan.number, [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")])
-        plan.mapped = True
+        self._create_keyless_map(plan)
         m = w.stage_name("m", plan.number)
         named = [(f"c{i}", fit) for i, (_, fit) in enumerate(plan.staged.columns)]
         ours = self.remap.select(plan, named, lead="s.r AS r, 1 AS ours")
@@ -291,3 +367,7 @@ class Matcher:
             f"SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
             f"CASE WHEN n <= there THEN 'content' END FROM ({counted}) d WHERE ours = 1"
         )
+
+
+def _limit(fit: ColumnFit) -> int:
+    return int(2 ** ((fit.target.type.bits or 64) - 1) - 1)

@@ -167,4 +167,6 @@ class Merge:
         join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.UPDATE}'"
         select = self.plan.remap.select(plan, named, lead=lead, join=join)
         keys = [(c, f"k{i}") for i, c in enumerate(plan.key)]
+        for column, parked in plan.parking:
+            w.update(plan.fit.target, keys, [(column, "n0")], parked)
         return w.update(plan.fit.target, keys, [(f.target.name, name) for name, f in named], select)

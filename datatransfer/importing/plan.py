@@ -11,16 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.errors import ConflictError, OrphanError
+from datatransfer.errors import ConflictError
 from datatransfer.events import Cancellation, Listener, Progress
-from datatransfer.importing.actions import Action, OnMatch, OnOrphan, Policies
+from datatransfer.importing.actions import Action, Identity, OnMatch, Policies
+from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.copies import copy_warning
+from datatransfer.importing.findings import refuse_values
 from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
+from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.staging import StagedTable, Stager
 from datatransfer.importing.validation import ColumnFit, fit
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +184,7 @@ class Planner:
     """Makes the plan of one import.
 
     Steps: 1 compare schemas, 2 stage, 3 resolve references out of the package, 4 match table by table, parents first,
-    5 compare matched rows, 6 count.
+    5 compare matched rows, 6 hold the result against the target's rules, 7 count.
     """
 
     def __init__(
@@ -209,20 +214,23 @@ class Planner:
         try:
             stager = Stager(self.package, self.writer, self.policies, self.listener, self.cancellation)
             staged = stager.stage(fits, order, rows)
-            return self._decide(staged)
+            return self._decide(staged, stager.losses)
         except BaseException:
             self.writer.drop_stage()
             self.writer.close()
             raise
 
-    def _decide(self, staged: dict[str, StagedTable]) -> ImportPlan:
+    def _decide(self, staged: dict[str, StagedTable], losses: Losses) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
+        if losses.found:
+            refuse_values(losses, plans, remap)
         origin = self.package.metadata.origin
         known = KnownKeys(self.writer, origin, self.target.origin)
         same = origin == self.target.origin
         matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
         warnings: list[str] = []
+        references = References(remap, self.target.schema, self.policies)
         for plan in plans.values():
             plan.was_empty = self._is_empty(plan)
             plan.referenced = self._referenced(plan, plans)
@@ -231,13 +239,20 @@ class Planner:
                 self.writer.analyze("s", plan.number)
         for name, plan in plans.items():
             self.cancellation.check()
-            self._index_parents(plan, plans, matcher)
-            warnings += self._resolve_outside(plan, plans, known, same)
+            references.index_parents(plan, plans, mapped=matcher.needs_map(plan))
+            warnings += references.resolve(plan, plans, known, same)
             matcher.plan_table(plan)
             self.listener(Progress("plan", name))
         for plan in plans.values():
             self._compare(plan, remap)
+        clashes = Clashes(matcher.uniques, self.policies, self.target.schema, matcher.map_rows)
+        for plan in plans.values():
+            clashes.settle(plan)
             self._count(plan)
+            self._remember_touched(plan)
+        refuse_values(losses, plans, remap)
+        if not same and self.policies.identity is Identity.KEEP:
+            warnings += copy_warning(plans.values(), remap)
         return ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, warnings)
 
     def _is_empty(self, plan: TablePlan) -> bool:
@@ -256,100 +271,6 @@ class Planner:
                     if found and found.target.name not in (*plan.key, *names):
                         names.append(found.target.name)
         return names
-
-    def _index_parents(self, plan: TablePlan, plans: Mapping[str, TablePlan], matcher: Matcher) -> None:
-        """Index the staged columns that references are joined on, where they will be."""
-        mapped, name = matcher.needs_map(plan), plan.fit.source.name
-        keys = [(fk, child) for child in plans.values() for fk in child.fit.source.foreign_keys if fk.parent == name]
-        wanted = {fk.parent_columns for fk, child in keys if mapped or child.staged.outside[fk]}
-        for columns in sorted(wanted):
-            staged = [plan.staged.stage_of_source(c) for c in columns]
-            if all(staged):
-                self.writer.index("s", plan.number, [str(c) for c in staged])
-
-    # --- references out of the package --------------------------------------------------------------------------
-
-    def _resolve_outside(
-        self, plan: TablePlan, plans: Mapping[str, TablePlan], known: KnownKeys, same: bool
-    ) -> list[str]:
-        """Find the parents that are not in the package in the target, or follow ``on_orphan``."""
-        warnings = []
-        for index, fk in enumerate(plan.fit.source.foreign_keys):
-            columns = [plan.staged.stage_of_source(c) for c in fk.columns]
-            if not plan.staged.outside[fk] or not all(columns):
-                continue
-            missing = self._outside_sql(plan, plans, fk, [str(c) for c in columns])
-            if not self.writer.run(f"SELECT 1 FROM ({missing}) o LIMIT 1").first():
-                continue
-            plan.outside.add(fk)
-            left = self._lay_outside(plan, fk, index, missing, known if not same else None)
-            if not left:
-                continue
-            if self.policies.on_orphan is OnOrphan.ERROR:
-                raise OrphanError(
-                    f"{left} values refer to rows of {fk.parent!r} that are neither in the package nor in the target",
-                    where=fk.label,
-                    hint='import the parents first, or say on_orphan="keep" or "null"',
-                    evidence={"foreign_key": fk.label, "values": left},
-                )
-            self._check_nullable(plan, fk)
-            warnings.append(f"{fk.label}: {left} values have no parent ({self.policies.on_orphan})")
-        return warnings
-
-    def _check_nullable(self, plan: TablePlan, fk: ForeignKey) -> None:
-        required = [c for c in fk.columns if (f := plan.fit.by_source(c)) and not f.target.nullable]
-        if self.policies.on_orphan is OnOrphan.NULL and len(required) == len(fk.columns):
-            raise OrphanError(
-                "references without a parent cannot become NULL, the column is required",
-                where=fk.label,
-                hint='import the parents first, or say on_orphan="keep"',
-            )
-
-    def _outside_sql(self, plan: TablePlan, plans: Mapping[str, TablePlan], fk: ForeignKey, columns: list[str]) -> str:
-        """Return SQL for the distinct references that have no parent in the package."""
-        w = self.writer
-        names = ", ".join(f"s.{c} AS o{i}" for i, c in enumerate(columns))
-        some = " AND ".join(f"s.{c} IS NOT NULL" for c in columns)
-        sql = f"SELECT DISTINCT {names} FROM {w.stage_name('s', plan.number)} s WHERE {some}"
-        if fk.parent not in plans:
-            return sql
-        parent = plans[fk.parent]
-        above = [parent.staged.stage_of_source(c) for c in fk.parent_columns]
-        on = " AND ".join(f"p.{a} = s.{c}" for a, c in zip(above, columns, strict=True))
-        return f"{sql} AND NOT EXISTS (SELECT 1 FROM {w.stage_name('s', parent.number)} p WHERE {on})"
-
-    def _lay_outside(self, plan: TablePlan, fk: ForeignKey, index: int, missing: str, known: KnownKeys | None) -> int:
-        """Stage those of the references whose parent the target holds; return how many it does not."""
-        w = self.writer
-        fits = [plan.fit.by_source(c) for c in fk.columns]
-        number = plan.number * 1000 + index
-        types = [w.stage_type(f.kind) for f in fits if f]
-        columns = [("r", "BIGINT"), *((f"o{i}", t) for i, t in enumerate(types))]
-        columns += [(f"n{i}", w.key_type(f.target)) for i, f in enumerate(fits) if f]
-        name = w.create("x", number, columns, keyed=False)
-        plan.resolved[fk] = name
-        found = next((t for t in self.target.schema.tables if t.lower() == fk.parent.lower()), None)
-        if found is None:
-            return int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
-        parent = self.target.schema.tables[found]
-        olds = ", ".join(f"o.o{i}" for i in range(len(fits)))
-        if known is not None:
-            kinds = [f.kind for f in fits if f]
-            for laid in known.of_parent(parent, fk.parent_columns, kinds):
-                on = " AND ".join(f"l.s{i} = o.o{i}" for i in range(len(kinds)))
-                width = len(kinds)
-                news = ", ".join(w.expression(f"l.s{width + i}", f.kind, f.target) for i, f in enumerate(fits) if f)
-                w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on}")
-        else:
-            values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
-            on = " AND ".join(
-                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c))
-                for c, v in zip(fk.parent_columns, values, strict=True)
-            )
-            news = ", ".join(values)
-            w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {w.table(parent)} t ON {on}")
-        total = int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
-        return total - int(w.scalar(f"SELECT count(*) FROM {name}"))
 
     # --- what matched rows differ in ----------------------------------------------------------------------------
 
@@ -376,8 +297,6 @@ class Planner:
         reason = ", x = 'the row differs in the target'" if chosen is Action.CONFLICT else ""
         w.run(f"UPDATE {m} SET a = '{chosen}'{reason} WHERE a IS NULL AND {differs}")
         w.run(f"UPDATE {m} SET a = '{Action.REUSE}' WHERE a IS NULL")
-        if chosen is Action.UPDATE:
-            self._remember_touched(plan, key)
 
     def _refuse_moved_references(self, plan: TablePlan) -> None:
         """Refuse to update columns that references point to: rows outside of the package may hold the old value."""
@@ -395,9 +314,12 @@ class Planner:
             (i, f, remap.value(plan, f, joins)) for i, f in enumerate(plan.fit.columns) if f.target.name not in skipped
         ]
 
-    def _remember_touched(self, plan: TablePlan, key: str) -> None:
+    def _remember_touched(self, plan: TablePlan) -> None:
         """Keep the rows that an update will touch as they are now: the plan is bound to them."""
+        if not plan.counts.get(Action.UPDATE):
+            return
         w = self.writer
+        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
         columns = ", ".join(f"t.{w.quote(c.name)} AS b{i}" for i, c in enumerate(plan.fit.target.columns))
         w.create_as(
             "b", plan.number,

@@ -37,6 +37,10 @@ class TablePlan:
     resolved : dict of ForeignKey to bool
         Foreign keys with references out of the package; true where ``x<number>_<i>`` maps some of them.
     counts : dict of Action to int
+    folding : dict of str to str
+        Package columns whose collation makes different texts equal, and by which references to them are resolved.
+    parking : list of (column, SELECT)
+        Columns that updated rows give up before they take the values of others: keys ``k0…`` and the value ``n0``.
     """
 
     staged: StagedTable
@@ -48,6 +52,8 @@ class TablePlan:
     outside: set[ForeignKey] = field(default_factory=set)
     resolved: dict[ForeignKey, str] = field(default_factory=dict)
     counts: dict[Action, int] = field(default_factory=dict)
+    folding: dict[str, str] = field(default_factory=dict)
+    parking: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def fit(self) -> TableFit:
@@ -116,6 +122,9 @@ class Remap:
         parent_fit = parent.fit.by_source(fk.parent_columns[position])
         if parent_fit is None or not all(parent.staged.stage_of_source(c) for c in fk.parent_columns):
             return outside
+        rule = parent.folding.get(fk.parent_columns[position], "")
+        if rule and not parent.mapped:
+            return self._spelled(plan, fk, parent, parent_fit, raw, outside, joins)
         shifted = parent.offset and parent_fit.target.name == parent.fit.surrogate
         if not parent.mapped or not parent.key:
             moved = f"{raw} + {parent.offset}" if shifted else raw
@@ -131,6 +140,9 @@ class Remap:
             f"LEFT JOIN {self.writer.stage_name('m', parent.number)} q{number} ON q{number}.r = p{number}.r",
         )
         mapped = f"q{number}.{parent.map_column(parent_fit.target.name)}"
+        if rule and rule == parent_fit.target.folding:  # another spelling of the same value stays as it is
+            same = f"{self.writer.folded(mapped, rule)} = {self.writer.folded(raw, rule)}"
+            mapped = f"CASE WHEN {same} THEN {raw} ELSE {mapped} END"
         if fk in plan.outside:
             return f"CASE WHEN p{number}.r IS NOT NULL THEN {mapped} ELSE {outside} END"
         return mapped
@@ -139,16 +151,38 @@ class Remap:
     def _is_surrogate(fit: ColumnFit, parent: TablePlan, parent_fit: ColumnFit) -> bool:
         return parent_fit.target.name == parent.fit.surrogate and fit.kind.kind == "integer"
 
+    def _spelled(
+        self, plan: TablePlan, fk: ForeignKey, parent: TablePlan, parent_fit: ColumnFit, raw: str, outside: str,
+        joins: dict[str, str],
+    ) -> str:  # fmt: skip
+        """Return a reference as the parent is spelled, unless the target takes both spellings for the same too."""
+        if parent_fit.target.folding == parent_fit.source.folding:
+            inside = raw
+        else:
+            number = self._join_parent(plan, fk, parent, joins)
+            inside = f"coalesce({self.raw(parent, parent_fit, f'p{number}')}, {raw})"
+        if fk not in plan.outside or inside == outside:
+            return inside
+        number = self._join_parent(plan, fk, parent, joins)
+        return f"CASE WHEN p{number}.r IS NOT NULL THEN {inside} ELSE {outside} END"
+
     def _join_parent(self, plan: TablePlan, fk: ForeignKey, parent: TablePlan, joins: dict[str, str]) -> int:
         number = plan.fit.source.foreign_keys.index(fk)
         pairs = []
         for child, above in zip(fk.columns, fk.parent_columns, strict=True):
             left, right = plan.staged.stage_of_source(child), parent.staged.stage_of_source(above)
-            pairs.append(self.stage_equal(f"p{number}.{right}", f"s.{left}"))
+            pairs.append(self.parent_equal(parent, above, f"p{number}.{right}", f"s.{left}"))
         joins.setdefault(
             f"p{number}", f"LEFT JOIN {self.writer.stage_name('s', parent.number)} p{number} ON {' AND '.join(pairs)}"
         )
         return number
+
+    def parent_equal(self, parent: TablePlan, column: str, above: str, child: str) -> str:
+        """Compare a staged parent's value with a reference to it, as the source does: by the parent's collation."""
+        rule = parent.folding.get(column, "")
+        return (
+            f"{self.writer.folded(above, rule)} = {self.writer.folded(child, rule)}" if rule else f"{above} = {child}"
+        )
 
     @staticmethod
     def stage_equal(left: str, right: str) -> str:

@@ -17,6 +17,7 @@ from datatransfer.errors import ValueLossError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.convert import Convert, converter
+from datatransfer.importing.losses import Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey
@@ -95,6 +96,7 @@ class Stager:
         self.policies = policies
         self.listener = listener
         self.cancellation = cancellation
+        self.losses = Losses()
         self._keys: dict[tuple[str, str], KeySet] = {}
         self._done = 0
         self._total = 0
@@ -170,11 +172,17 @@ class Stager:
         digits = self.writer.fraction_digits(fit.target)
         change = converter(fit.source.type, fit.kind, fraction_digits=digits, where=where)
 
+        def whole(array: pa.Array) -> pa.Array:
+            return self.writer.stage_values(change(array), fit.kind, fit.target)
+
         def run(array: pa.Array) -> pa.Array:
+            import pyarrow as pa
+
             try:
-                return self.writer.stage_values(change(array), fit.kind, fit.target)
-            except ValueLossError as error:
-                raise ValueLossError(error.message, where=where, hint=error.hint) from error
+                return whole(array)
+            except ValueLossError as error:  # the import will be refused, with all that is found until then
+                self.losses.add(where, error, array, whole)
+                return whole(pa.nulls(len(array), array.type))
 
         return run
 

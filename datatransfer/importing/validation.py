@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from datatransfer.errors import SchemaMismatchError
+from datatransfer.errors import SchemaMismatchError, ValueLossError
 from datatransfer.importing.convert import convertible
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, Schema, Table
 from datatransfer.schema.values import LogicalType
@@ -17,6 +17,7 @@ from datatransfer.schema.values import LogicalType
 if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
+_HINT = "nothing was changed"
 _OURS = (ENTITY_UUID, IMPORTED_FROM_UUID)
 
 
@@ -28,6 +29,7 @@ class Misfit:
     where: str
     message: str
     hint: str
+    rows: int = 0
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message} ({self.hint})"
@@ -93,14 +95,24 @@ def fit(package: Schema, rows: dict[str, int], target: Schema, writer: Writer) -
             continue
         fits[table.name] = _fit_table(table, target.tables[found], writer, misfits)
     if misfits:
-        shown = "; ".join(str(item) for item in misfits[:5])
-        more = f"; and {len(misfits) - 5} more" if len(misfits) > 5 else ""
-        raise SchemaMismatchError(
-            f"the package does not fit the target: {shown}{more}",
-            hint="nothing was changed",
-            evidence={"findings": [vars(item) for item in misfits]},
-        )
+        refuse(misfits)
     return fits
+
+
+def refuse(misfits: list[Misfit]) -> NoReturn:
+    """Raise one error that tells all findings: of values if it is only they that do not fit, else of schemas."""
+    evidence = {"findings": [vars(item) for item in misfits]}
+    if all(item.code == "value-loss" for item in misfits):
+        if len(misfits) == 1:
+            only = misfits[0]
+            raise ValueLossError(only.message, where=only.where, hint=only.hint, evidence=evidence)
+        raise ValueLossError(f"values do not fit the target: {_shown(misfits)}", hint=_HINT, evidence=evidence)
+    raise SchemaMismatchError(f"the package does not fit the target: {_shown(misfits)}", hint=_HINT, evidence=evidence)
+
+
+def _shown(misfits: list[Misfit]) -> str:
+    more = f"; and {len(misfits) - 5} more" if len(misfits) > 5 else ""
+    return "; ".join(str(item) for item in misfits[:5]) + more
 
 
 def _same_name(name: str, among: Iterable[str]) -> str | None:

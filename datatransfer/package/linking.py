@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.package.values import as_blobs
@@ -82,11 +82,30 @@ def blobs(held: Held, names: Sequence[str]) -> tuple[pa.Array, Flags]:
     return found.cast(pa.binary()) if found.nbytes < 2**31 - 1 else found, nulls
 
 
+def _folded(child: Held, parent: Held, fk: ForeignKey) -> tuple[Held, Held]:
+    """Make those values equal that the parent's collation makes equal, where it is one that does."""
+    import pyarrow.compute as pc
+
+    mine, theirs = dict(child.columns), dict(parent.columns)
+    folds = {
+        "NOCASE": pc.ascii_lower,  # the letters A to Z alone, as SQLite does
+        "RTRIM": lambda values: pc.ascii_rtrim(values, characters=" "),
+    }
+    for name, other in zip(fk.columns, fk.parent_columns, strict=True):
+        rule = parent.table.by_name[other].folding
+        kinds = {child.table.by_name[name].type.kind, parent.table.by_name[other].type.kind}
+        # The tags of values with several storage classes are lower case, and end with no space of their own.
+        if rule and kinds <= {"text", "any"}:
+            mine[name], theirs[other] = folds[rule](mine[name]), folds[rule](theirs[other])
+    return replace(child, columns=mine), replace(parent, columns=theirs)
+
+
 def find_parents(child: Held, parent: Held, fk: ForeignKey) -> Places:
     """Return for each row of the child the number of its row in the parent, or -1."""
     import numpy as np
     import pyarrow.compute as pc
 
+    child, parent = _folded(child, parent, fk)
     one = len(fk.columns) == 1
     mine, theirs = child.columns[fk.columns[0]], parent.columns[fk.parent_columns[0]]
     kinds = {child.table.by_name[fk.columns[0]].type.kind, parent.table.by_name[fk.parent_columns[0]].type.kind}

@@ -64,7 +64,8 @@ and ``foreignKeys`` to tables of the package. The object ``datatransfer`` of a r
 ``bareName``        the name without schema; ``dbSchema`` the schema or null
 ``columns``         array of ``name``, ``type`` (below), ``declared`` (the source's own type), ``nullable``,
                     ``hasDefault``, ``generated`` (computed by the database), ``identity`` (``""``, ``always`` or
-                    ``default``)
+                    ``default``), and, only where not every difference counts in the source, ``collation``
+                    (``NOCASE``: A to Z of either case are equal; ``RTRIM``: spaces at the end do not count)
 ``key``             names of the columns that identify a row; ``keyKind``: ``primary``, ``unique``, or ``none`` with
                     no names
 ``uniqueKeys``      array of arrays of names: other unique constraints

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 from datatransfer.package.fields import Fields
 from datatransfer.schema.identity import RESERVED_PREFIX
-from datatransfer.schema.tables import Column, ForeignKey, KeyKind, Table
+from datatransfer.schema.tables import FOLDING, Column, ForeignKey, KeyKind, Table
 from datatransfer.schema.values import KINDS, Kind, LogicalType
 
 _FIELD_TYPES: Mapping[str, dict[str, str]] = {
@@ -120,6 +120,9 @@ def _column(fields: Fields) -> Column:
     identity = fields.take("identity", str)
     if identity not in ("", "always", "default"):
         fields.refuse("must be empty, always or default", "identity")
+    collation = fields.optional("collation", str) or ""
+    if collation not in ("", *FOLDING):
+        fields.refuse(f"must be one of {', '.join(FOLDING)}, or absent", "collation")
     column = Column(
         name=name,
         type=logical_type(fields.object("type")),
@@ -128,6 +131,7 @@ def _column(fields: Fields) -> Column:
         has_default=fields.take("hasDefault", bool),
         generated=fields.take("generated", bool),
         identity=cast(Literal["", "always", "default"], identity),
+        collation=collation,
     )
     fields.end()
     return column

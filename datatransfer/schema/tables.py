@@ -18,6 +18,8 @@ KeyKind = Literal["primary", "unique", "none"]
 
 ENTITY_UUID = "entity_uuid"
 IMPORTED_FROM_UUID = "imported_from_uuid"
+#: SQLite's own collations by which different texts are equal: ASCII letters of either case, or trailing spaces.
+FOLDING = ("NOCASE", "RTRIM")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Column:
         Computed by the database, never written.
     identity : {"", "always", "default"}
         Whether the database counts it up itself (identity, serial, AUTO_INCREMENT, SQLite rowid).
+    collation : str
+        By what its texts are compared, as SQL names it; empty for the database's own. Of a package, only `FOLDING`.
+    formula, default : str
+        The SQL that computes it, and what it holds when it is not given. Known of databases only.
     """
 
     name: str
@@ -47,6 +53,9 @@ class Column:
     has_default: bool = False
     generated: bool = False
     identity: Literal["", "always", "default"] = ""
+    collation: str = field(default="", compare=False)
+    formula: str = field(default="", compare=False)
+    default: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the package format keeps of the column."""
@@ -57,7 +66,14 @@ class Column:
             "hasDefault": self.has_default,
             "generated": self.generated,
             "identity": self.identity,
+            **({"collation": self.folding} if self.folding else {}),
         }
+
+    @property
+    def folding(self) -> str:
+        """The collation, if it is one of `FOLDING`."""
+        name = self.collation.strip('"`[]').upper()
+        return name if name in FOLDING else ""
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> Column:
@@ -70,6 +86,7 @@ class Column:
             has_default=bool(data["hasDefault"]),
             generated=bool(data["generated"]),
             identity=data["identity"],
+            collation=str(data.get("collation", "")),
         )
 
 
@@ -112,6 +129,34 @@ class ForeignKey:
 
 
 @dataclass(frozen=True)
+class UniqueRule:
+    """What a database keeps unique among the rows of a table, in its own SQL.
+
+    Parameters
+    ----------
+    label : str
+        For people: ``"email"``, ``"lower(email)"``.
+    parts : tuple of str
+        Expressions over the table's bare column names, with the collation by which they are compared.
+    columns : tuple of str
+        The columns that these, and ``where``, read.
+    where : str
+        The rows that it holds for; all if empty.
+    nulls_equal : bool
+        Whether two NULLs are the same value.
+    exact : bool
+        Whether its parts are plain columns, and only identical values are equal.
+    """
+
+    label: str
+    parts: tuple[str, ...]
+    columns: tuple[str, ...]
+    where: str = ""
+    nulls_equal: bool = False
+    exact: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     """One table.
 
@@ -130,6 +175,8 @@ class Table:
         Every other unique constraint or plain unique index (not partial, not on expressions).
     foreign_keys : tuple of ForeignKey
         Those of which it is the child.
+    rules : tuple of UniqueRule
+        All that is unique: key, constraints, and indexes of every kind. Known of databases only.
     """
 
     name: str
@@ -140,6 +187,7 @@ class Table:
     foreign_keys: tuple[ForeignKey, ...] = ()
     bare_name: str = ""
     db_schema: str | None = None
+    rules: tuple[UniqueRule, ...] = field(default=(), compare=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Column]:

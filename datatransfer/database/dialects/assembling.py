@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from datatransfer.schema.tables import Column, ForeignKey, KeyKind, LeftOut, Schema, Table
+from datatransfer.schema.tables import Column, ForeignKey, KeyKind, LeftOut, Schema, Table, UniqueRule
 
 OWN_PREFIX = "datatransfer_"
 ALEMBIC_TABLE = "alembic_version"
@@ -16,7 +16,7 @@ class Facts:
     """What is known of one table while a schema is read.
 
     ``constraints`` and ``indexes`` are column lists of unique constraints and of plain unique indexes, in the
-    database's order.
+    database's order; ``rules`` are all that is unique, those included.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Facts:
     constraints: list[tuple[str, ...]] = field(default_factory=list)
     indexes: list[tuple[str, ...]] = field(default_factory=list)
     foreign_keys: list[ForeignKey] = field(default_factory=list)
+    rules: list[UniqueRule] = field(default_factory=list)
 
     def table(self) -> Table:
         """Return the finished table: the key chosen, the other unique column lists without doubles."""
@@ -47,6 +48,7 @@ class Facts:
             foreign_keys=tuple(self.foreign_keys),
             bare_name=self.bare_name,
             db_schema=self.db_schema,
+            rules=tuple(self.rules),
         )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 
 from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
-from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema
+from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema, UniqueRule
 from datatransfer.schema.values import LogicalType
 
 
@@ -77,6 +77,10 @@ def _facts(
         fact.columns = [_column(column, fact.primary, inspector.dialect.name) for column in listed]
         fact.constraints = [tuple(unique["column_names"]) for unique in uniques.get(key) or []]
         fact.indexes = [tuple(i["column_names"]) for i in indexes.get(key) or [] if _is_plain_unique(i)]
+        quote = inspector.dialect.identifier_preparer.quote_identifier
+        for names_ in dict.fromkeys([fact.primary, *fact.constraints, *fact.indexes]):
+            if names_:
+                fact.rules.append(UniqueRule(", ".join(names_), tuple(map(quote, names_)), names_))
         for fk in references.get(key) or []:
             parent = _name(fk["referred_schema"], fk["referred_table"], home)
             referenced.add((fk["referred_schema"], fk["referred_table"]))

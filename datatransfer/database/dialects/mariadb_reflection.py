@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
-from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema
+from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema, UniqueRule
 from datatransfer.schema.values import LogicalType
 
 _TABLES = "SELECT table_name, table_type, engine FROM information_schema.tables WHERE table_schema = {space}"
 _COLUMNS = """
 SELECT table_name, column_name, data_type, column_type, is_nullable, column_default, extra,
-  character_maximum_length, numeric_precision, numeric_scale, coalesce(generation_expression, '')
+  character_maximum_length, numeric_precision, numeric_scale, coalesce(generation_expression, ''),
+  coalesce(collation_name, '')
 FROM information_schema.columns WHERE table_schema = {space} ORDER BY table_name, ordinal_position"""
 _INDEXES = """
 SELECT table_name, index_name, column_name, sub_part
@@ -141,6 +142,8 @@ def _add_uniques(rows: Rows, literal: str, found: _Space) -> None:
         indexes[table, index].append((column, part))
     for (table, index), columns in indexes.items():
         fact = found.facts.get(table)
+        if fact is not None and all(column is not None for column, _ in columns):
+            fact.rules.append(_rule(columns, fact))
         # An expression has no column name, a prefix has a length: neither makes the columns unique.
         if fact is None or any(column is None or part is not None for column, part in columns):
             continue
@@ -149,6 +152,20 @@ def _add_uniques(rows: Rows, literal: str, found: _Space) -> None:
             fact.primary = names
         else:
             fact.constraints.append(names)
+
+
+def _rule(columns: list[Any], fact: Facts) -> UniqueRule:
+    parts, labels = [], []
+    for name, length in columns:
+        quoted = "`" + name.replace("`", "``") + "`"
+        parts.append(quoted if length is None else f"LEFT({quoted}, {length})")
+        labels.append(name if length is None else f"{name}({length})")
+    by_name = {column.name: column for column in fact.columns}
+    names = tuple(name for name, _ in columns)
+    # Even a binary collation pads with spaces, unless its name says otherwise.
+    exact = all(by_name[n].collation in ("", "binary") or "_nopad_bin" in by_name[n].collation for n in names)
+    whole = all(length is None for _, length in columns)
+    return UniqueRule(", ".join(labels), tuple(parts), names, exact=exact and whole)
 
 
 def _add_foreign_keys(rows: Rows, literal: str, found: _Space, *, home: str) -> None:
@@ -167,7 +184,7 @@ def _add_foreign_keys(rows: Rows, literal: str, found: _Space, *, home: str) -> 
 
 
 def _column(row: Any, *, is_json: bool, is_mariadb: bool) -> Column:
-    _, name, data_type, declared, nullable, default, extra, length, precision, scale, expression = row
+    _, name, data_type, declared, nullable, default, extra, length, precision, scale, expression, collation = row
     counted = "auto_increment" in extra
     no_default = default is None or (is_mariadb and default == "NULL")
     measures = {"length": length, "precision": precision, "scale": scale}
@@ -179,6 +196,9 @@ def _column(row: Any, *, is_json: bool, is_mariadb: bool) -> Column:
         has_default=counted or not no_default,
         generated=bool(expression) or "GENERATED" in extra.replace("DEFAULT_GENERATED", ""),
         identity="default" if counted else "",
+        collation=collation,
+        formula=str(expression),
+        default="" if no_default else str(default),
     )
 
 

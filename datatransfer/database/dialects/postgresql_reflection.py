@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
-from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema
+from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema, UniqueRule
 from datatransfer.schema.values import Kind, LogicalType
 
 _RELATIONS = """
@@ -25,8 +25,12 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 2, 3"""
 _COLUMNS = """
 SELECT a.attrelid::bigint, a.attnum::int, a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint,
-  a.atttypmod, a.attnotnull, a.attidentity::text, a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid)
-FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  a.atttypmod, a.attnotnull, a.attidentity::text, a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid),
+  CASE WHEN c.oid IS NOT NULL AND a.attcollation <> t.typcollation THEN
+    quote_ident(n.nspname) || '.' || quote_ident(c.collname) ELSE '' END
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation c ON c.oid = a.attcollation LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
 WHERE a.attrelid IN ({oids}) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2"""
 _TYPES = """
 SELECT t.oid::bigint, t.typname::text, n.nspname::text, t.typtype::text, t.typbasetype::bigint, t.typtypmod,
@@ -37,6 +41,18 @@ SELECT i.indrelid::bigint, coalesce(k.contype::text, ''), i.indkey::smallint[]::
 FROM pg_index i LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u')
 WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indrelid IN ({oids})
 ORDER BY i.indrelid, i.indexrelid"""
+_RULES = """
+SELECT i.indrelid::bigint, i.indexrelid::bigint, pg_get_indexdef(i.indexrelid, p.n, false), i.indkey[p.n - 1]::int,
+  CASE WHEN c.collname <> 'default' AND i.indcollation[p.n - 1] IS DISTINCT FROM a.attcollation THEN
+    ' COLLATE ' || quote_ident(s.nspname) || '.' || quote_ident(c.collname) ELSE '' END,
+  coalesce(c.collisdeterministic, true), coalesce(pg_get_expr(i.indpred, i.indrelid), ''),
+  coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+  ARRAY(SELECT d.refobjsubid::int FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0)
+FROM pg_index i CROSS JOIN LATERAL generate_series(1, i.indnkeyatts::int) AS p(n)
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p.n - 1]
+LEFT JOIN pg_collation c ON c.oid = i.indcollation[p.n - 1] LEFT JOIN pg_namespace s ON s.oid = c.collnamespace
+WHERE i.indisunique AND i.indisvalid AND i.indrelid IN ({oids}) ORDER BY i.indrelid, i.indexrelid, p.n"""
 _FOREIGN_KEYS = """
 SELECT k.conrelid::bigint, k.confrelid::bigint, k.conname::text, k.conkey::int[], k.confkey::int[], k.convalidated
 FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY k.conrelid, k.conname"""
@@ -126,6 +142,12 @@ def reflect(conn: sa.Connection, schema: str | None) -> Reflected:
     for oid, kind, numbers, count in rows(_UNIQUES.format(oids=oids)):
         if oid in facts:
             _add_unique(facts[oid], kind, read.columns_of(oid, numbers[:count]))
+    indexes: dict[tuple[int, int], list[Any]] = defaultdict(list)
+    for row in rows(_RULES.format(oids=oids)):
+        indexes[row[0], row[1]].append(row)
+    for (oid, _), parts in indexes.items():
+        if oid in facts:
+            facts[oid].rules.append(_rule(read, oid, parts, facts[oid]))
     for oid, fact in facts.items():
         fact.foreign_keys = _foreign_keys(read, oid, references)
     kept = [fact for fact in facts.values() if not left_out_for_itself(fact.bare_name)]
@@ -205,6 +227,25 @@ def _add_unique(fact: Facts, kind: str, columns: tuple[str, ...]) -> None:
         (fact.constraints if kind == "u" else fact.indexes).append(columns)
 
 
+def _rule(read: _Read, oid: int, parts: Sequence[Any], fact: Facts) -> UniqueRule:
+    numbers = {int(part[3]) for part in parts if part[3]} | {int(n) for n in parts[0][8]}
+    columns = read.columns_of(oid, sorted(numbers))
+    by_name = {column.name: column for column in fact.columns}
+    # Trailing spaces of char(n), and whatever a native type does, make different values equal.
+    plain = all(part[3] and part[5] for part in parts) and all(
+        by_name[c].type.kind not in ("native", "json") and not by_name[c].declared.startswith("character(")
+        for c in columns
+    )
+    return UniqueRule(
+        label=", ".join(str(part[2]) for part in parts),
+        parts=tuple(f"({part[2]}){part[4]}" for part in parts),
+        columns=columns,
+        where=parts[0][6],
+        nulls_equal=bool(parts[0][7]),
+        exact=plain,
+    )
+
+
 def _facts(read: _Read, oid: int, types: Mapping[int, Any]) -> Facts:
     relation = read.relations[oid]
     space = None if relation.space == read.home else relation.space
@@ -214,7 +255,7 @@ def _facts(read: _Read, oid: int, types: Mapping[int, Any]) -> Facts:
 
 
 def _column(row: Any, types: Mapping[int, Any]) -> Column:
-    _, _, name, declared, type_oid, modifier, not_null, identity, generated, default = row
+    _, _, name, declared, type_oid, modifier, not_null, identity, generated, default, collation = row
     kind, domain_not_null = _logical(type_oid, modifier, declared, types)
     is_serial = bool(default) and default.startswith("nextval(")
     counted = bool(identity) or is_serial
@@ -226,6 +267,9 @@ def _column(row: Any, types: Mapping[int, Any]) -> Column:
         has_default=counted or (default is not None and not generated),
         generated=bool(generated),
         identity="always" if identity == "a" else "default" if counted else "",
+        collation=collation,
+        formula=default if generated else "",
+        default=default if default and not generated else "",
     )
 
 

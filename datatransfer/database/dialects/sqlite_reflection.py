@@ -7,14 +7,15 @@ until the rows are looked at. Definite are only the columns of STRICT tables and
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
+from datatransfer.database.dialects.sqlite_ddl import column_facts, index_parts, names_in
 from datatransfer.errors import DatabaseError
-from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema
+from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema, UniqueRule
 from datatransfer.schema.values import LogicalType
 
 _STRICT = {"INT": "integer", "INTEGER": "integer", "REAL": "float", "TEXT": "text", "BLOB": "bytes"}
@@ -31,9 +32,10 @@ SELECT l.name, x.name, x.type, x."notnull", x.dflt_value, x.pk, x.hidden
 FROM pragma_table_list l JOIN pragma_table_xinfo(l.name, {schema}) x
 WHERE l.schema = {schema} AND l.type = 'table' ORDER BY l.name, x.cid"""
 _INDEXES = """
-SELECT l.name, i.seq, i.origin, i.partial, i."unique", x.cid, x.name
+SELECT l.name, i.seq, i.origin, i.partial, i."unique", x.cid, x.name, x.coll, i.name
 FROM pragma_table_list l JOIN pragma_index_list(l.name, {schema}) i JOIN pragma_index_xinfo(i.name, {schema}) x
 WHERE l.schema = {schema} AND l.type = 'table' AND x."key" ORDER BY l.name, i.seq DESC, x.seqno"""
+_STATEMENTS = "SELECT type, name, sql FROM {quoted}.sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
 _FOREIGN_KEYS = """
 SELECT l.name, f.id, f."table", f."from", f."to"
 FROM pragma_table_list l JOIN pragma_foreign_key_list(l.name, {schema}) f
@@ -48,6 +50,7 @@ class _Read:
     columns: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     indexes: dict[str, dict[int, list[Any]]] = field(default_factory=lambda: defaultdict(dict))
     references: dict[str, dict[int, list[Any]]] = field(default_factory=lambda: defaultdict(dict))
+    statements: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def reflect(conn: sa.Connection, schema: str) -> Schema:
@@ -80,7 +83,8 @@ def _pragmas(conn: sa.Connection, schema: str) -> _Read:
 
     def rows(sql: str) -> list[Any]:
         options = {"no_parameters": True}
-        return list(conn.exec_driver_sql(sql.format(schema=literal), execution_options=options).fetchall())
+        filled = sql.format(schema=literal, quoted='"' + schema.replace('"', '""') + '"')
+        return list(conn.exec_driver_sql(filled, execution_options=options).fetchall())
 
     read = _Read({name: (kind, bool(wr), bool(strict)) for name, kind, wr, strict in rows(_TABLES)})
     for row in rows(_COLUMNS):
@@ -89,6 +93,7 @@ def _pragmas(conn: sa.Connection, schema: str) -> _Read:
         read.indexes[row[0]].setdefault(row[1], []).append(row)
     for row in rows(_FOREIGN_KEYS):
         read.references[row[0]].setdefault(row[1], []).append(row)
+    read.statements = {(kind, name): sql for kind, name, sql in rows(_STATEMENTS)}
     return read
 
 
@@ -101,12 +106,41 @@ def _facts(name: str, read: _Read) -> Facts:
     # "INTEGER PRIMARY KEY" is the rowid itself and has no index; "INTEGER PRIMARY KEY DESC" is not and has one.
     is_alias = len(keyed) == 1 and str(keyed[0][2]).upper() == "INTEGER" and not without_rowid and not has_key_index
     fact = Facts(name, name, primary=tuple(row[1] for row in keyed))
-    fact.columns = [_column(row, alias=is_alias, strict=strict, without_rowid=without_rowid) for row in rows]
+    told = column_facts(read.statements.get(("table", name), "CREATE TABLE t ()"))
+    fact.columns = [
+        replace(
+            _column(row, alias=is_alias, strict=strict, without_rowid=without_rowid),
+            collation=told.get(str(row[1]).lower(), ("", ""))[0],
+            formula=told.get(str(row[1]).lower(), ("", ""))[1],
+        )
+        for row in rows
+    ]
     for index in indexes:
-        _, _, origin, partial, unique, _, _ = index[0]
+        _, _, origin, partial, unique, *_ = index[0]
+        if unique:
+            fact.rules.append(_rule(index, read.statements.get(("index", index[0][8]), ""), fact))
         if unique and not partial and all(part[5] >= 0 for part in index) and origin in ("u", "c"):
             (fact.constraints if origin == "u" else fact.indexes).append(tuple(part[6] for part in index))
     return fact
+
+
+def _rule(index: list[Any], sql: str, fact: Facts) -> UniqueRule:
+    """Return what an index keeps unique; only those that were created by a statement have expressions or conditions."""
+    texts, where = index_parts(sql) if sql else ([], "")
+    parts, labels = [], []
+    for number, (_, _, _, _, _, cid, column, collation, _) in enumerate(index):
+        plain = '"' + str(column).replace('"', '""') + '"' if cid >= 0 else f"({texts[number]})"
+        quoted = str(collation).replace('"', '""')
+        if quoted.upper() == "RTRIM":  # joins by this collation lose rows, see `SQLiteWriter.folded`
+            plain, quoted = f"iif(typeof({plain}) = 'text', rtrim({plain}, ' '), {plain})", "BINARY"
+        parts.append(f'{plain} COLLATE "{quoted}"')
+        labels.append(str(column) if cid >= 0 else texts[number])
+    names = [column.name for column in fact.columns]
+    used = {str(part[6]) for part in index if part[5] >= 0}
+    used |= set(names_in(" ".join([*texts, where]), names))
+    exact = all(part[5] >= 0 and part[7] == "BINARY" for part in index)
+    read = tuple(name for name in names if name in used)
+    return UniqueRule(", ".join(labels), tuple(parts), read, where=where, exact=exact)
 
 
 def _column(row: Any, *, alias: bool, strict: bool, without_rowid: bool) -> Column:
@@ -126,6 +160,7 @@ def _column(row: Any, *, alias: bool, strict: bool, without_rowid: bool) -> Colu
         has_default=default is not None or is_alias,
         generated=hidden in (2, 3),
         identity="default" if is_alias else "",
+        default=str(default or ""),
     )
 
 

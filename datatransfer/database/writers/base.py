@@ -222,6 +222,14 @@ class Writer:
         """Return the SQL that turns a staged value into one of the target column's type."""
         return staged
 
+    def held(self, value: str, column: Column) -> str:
+        """Return SQL for a value as the column would hold it: of its type, compared by its collation."""
+        return value
+
+    def folded(self, value: str, collation: str) -> str:
+        """Return SQL for a staged text that is equal for texts which a collation of SQLite makes equal."""
+        return f"lower({value})" if collation == "NOCASE" else f"rtrim({value})"
+
     def equal(self, left: str, right: str, column: Column | None = None) -> str:
         """Return SQL that is true where two values that are not null are the same key."""
         return f"{left} = {right}"

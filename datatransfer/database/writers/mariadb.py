@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LOCKED = (1205, 1213)
+_BYTES = {
+    "tinytext": 255,
+    "text": 65535,
+    "mediumtext": 2**24 - 1,
+    "tinyblob": 255,
+    "blob": 65535,
+    "mediumblob": 2**24 - 1,
+}
 
 
 class MariaDBWriter(Writer):
@@ -90,6 +98,9 @@ class MariaDBWriter(Writer):
 
         if kind.kind == "float" and pc.all(pc.is_finite(values), min_count=0).as_py() is False:
             raise ValueLossError("a float is not finite, which MariaDB cannot store", where=column.name)
+        room = _BYTES.get(column.declared.lower())
+        if room and (pc.max(pc.binary_length(values)).as_py() or 0) > room:
+            raise ValueLossError(f"a value is longer than the {room} bytes of {column.declared}", where=column.name)
         if kind.kind == "timestamptz":
             return values.cast(pa.timestamp("us"))
         return values
@@ -100,6 +111,11 @@ class MariaDBWriter(Writer):
         if kind.kind == "float" and column.type.bits == 32:
             return f"CAST({staged} AS FLOAT)"
         return staged
+
+    def held(self, value: str, column: Column) -> str:
+        if not column.collation or column.type.kind in ("bytes", "uuid"):
+            return value
+        return f"CONVERT({value} USING {column.collation.split('_')[0]}) COLLATE {column.collation}"
 
     def same(self, left: str, right: str, column: Column) -> str:
         if column.declared.lower().startswith("char"):  # CHAR gives its values back without trailing spaces

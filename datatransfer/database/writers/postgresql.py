@@ -182,6 +182,10 @@ class PostgreSQLWriter(Writer):
             return f"{staged}::real"
         return staged
 
+    def held(self, value: str, column: Column) -> str:
+        collation = f" COLLATE {column.collation}" if column.collation else ""
+        return f"CAST({value} AS {column.declared}){collation}"
+
     def same(self, left: str, right: str, column: Column) -> str:
         if column.type.kind in ("integer", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "enum"):
             return f"{left} IS NOT DISTINCT FROM {right}"

@@ -1,0 +1,42 @@
+"""Advice that speaks Python, said as it is typed: ``overwrite=True`` becomes ``--overwrite``.
+
+Knows the names of parameters and of options; nothing of errors, databases and packages.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Parameters whose option takes one of a few words, or is a flag.
+_WORDS = ("on_match", "on_clash", "on_orphan", "on_missing_file", "identity", "triggers", "encoding", "overwrite")
+#: Parameters whose option is written in another way.
+_OTHERS = {
+    "match_on": "--match-on TABLE=COLUMN",
+    "keys": "--key TABLE=KEY",
+    "uuids": "--uuid TABLE=UUID",
+    "params": "--param NAME=VALUE",
+    "where": "--where",
+}
+_CALLS = {"plan.conflicts": "datatransfer plan", "preview()": "--preview"}
+_WORD = r'"[\w-]+"'
+_WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
+_OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")
+
+
+def as_typed(text: str) -> str:
+    """Return advice with parameters and calls of Python written as options and commands.
+
+    Examples
+    --------
+    >>> as_typed('pass overwrite=True, or say on_orphan="keep" or "null"')
+    'pass --overwrite, or say --on-orphan keep or null'
+    """
+    for call, typed in _CALLS.items():
+        text = text.replace(call, typed)
+    text = _WITH_WORD.sub(_option, text)
+    return _OTHER.sub(lambda found: _OTHERS[found[1]], text)
+
+
+def _option(found: re.Match[str]) -> str:
+    option = f"--{found[1].replace('_', '-')}"
+    return option if found[2] == "True" else f"{option} {found[2].replace(chr(34), '')}"
