@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from datatransfer.exporting.builder import PackageBuilder
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.importing.receipts import receipt, receipts
+    from datatransfer.importing.stages import drop_stage, stages
     from datatransfer.package.package import DataPackage
     from datatransfer.schema.graph import DependencyGraph
 
@@ -83,8 +84,10 @@ __all__ = [
     "__version__",
     "add_entity_uuids",
     "drop_entity_uuids",
+    "drop_stage",
     "receipt",
     "receipts",
+    "stages",
     "track",
     "untrack",
 ]
@@ -98,6 +101,7 @@ _ROOMS = {
     "datatransfer.exporting.builder": ("PackageBuilder",),
     "datatransfer.importing.importer": ("PackageImporter",),
     "datatransfer.importing.receipts": ("receipt", "receipts"),
+    "datatransfer.importing.stages": ("drop_stage", "stages"),
     "datatransfer.package.package": ("DataPackage",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }

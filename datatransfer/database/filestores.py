@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from datatransfer.errors import FileStoreError
+from datatransfer.failpoints import failpoint
 
 CHUNK_BYTES = 2**20
 _LONGEST_PATH = 4096
@@ -182,13 +183,15 @@ class FolderStore:
         raise _other_content(path)
 
     def _place(self, folder: int, name: str, path: str, source: BinaryIO, sha256: str) -> bool:
-        beside = f".{uuid.uuid4().hex}.part"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+        # The same name for the same file, so that what a killed process left is taken up and not left for ever.
+        beside = f".{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
+        descriptor = _open_alone(folder, beside)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 _copy(source, file, path, sha256)
                 file.flush()
                 os.fsync(file.fileno())
+            failpoint("file.before_link")
             try:
                 _link(folder, beside, name)
             except FileExistsError:
@@ -197,6 +200,7 @@ class FolderStore:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside, dir_fd=folder)
         os.fsync(folder)
+        failpoint("file.after_link")
         return True
 
     def delete(self, path: str) -> bool:
@@ -301,6 +305,23 @@ class MemoryStore:
         """Remove a file; return whether it was there."""
         parts_of(path)
         return self.files.pop(path, None) is not None
+
+
+def _open_alone(folder: int, name: str) -> int:
+    """Open an empty file that no other process has open in this way; wait for one that has."""
+    while True:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666, dir_fd=folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino:
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except FileNotFoundError:  # the process before us has finished with it, and it has no name any more
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def _link(folder: int, beside: str, name: str) -> None:

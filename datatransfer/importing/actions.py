@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from datatransfer.errors import UsageError
 
@@ -86,6 +86,11 @@ class Policies:
     on_orphan: OnOrphan = OnOrphan.ERROR
     triggers: Triggers = Triggers.SUSPEND
     match_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the policies as plain data, as `of` takes them."""
+        words = {name: str(value) for name, value in vars(self).items() if isinstance(value, StrEnum)}
+        return {**words, "match_on": {table: list(columns) for table, columns in self.match_on.items()}}
 
     @classmethod
     def of(

@@ -12,12 +12,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from datatransfer import __version__
 from datatransfer.database import ledger
-from datatransfer.database.writers import WRITERS, Writer
-from datatransfer.errors import ConflictError, UsageError
+from datatransfer.errors import ConflictError, DatabaseError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
+from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Policies
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
@@ -26,6 +28,7 @@ from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
+    from datatransfer.database.writers import Writer
     from datatransfer.package.package import DataPackage
 
 
@@ -107,8 +110,12 @@ class PackageImporter:
             on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
             match_on=match_on,
         )  # fmt: skip
+        return self._plan(policies, stages.writer_for(self.target, uuid.uuid4()))
+
+    def _plan(self, policies: Policies, writer: Writer, *, resumed: bool = False) -> ImportPlan:
         with self._listening() as listener:
-            return Planner(self.package, self.target, self._writer(), policies, listener, self.cancellation).plan()
+            planner = Planner(self.package, self.target, writer, policies, listener, self.cancellation, resumed=resumed)
+            return planner.plan()
 
     @contextmanager
     def _listening(self) -> Iterator[Listener]:
@@ -123,10 +130,6 @@ class PackageImporter:
             close = getattr(listener, "close", None)
             if close is not None:
                 close()
-
-    def _writer(self) -> Writer:
-        kind = WRITERS.get(self.target.engine.dialect.name, Writer)
-        return kind(self.target, uuid.uuid4())
 
     def run(
         self,
@@ -162,9 +165,63 @@ class PackageImporter:
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
         try:
-            return self._merge(plan)
-        finally:
-            plan.discard()
+            done = self._merge(plan)
+        except BaseException as error:
+            plan.discard(error)
+            raise
+        plan.discard()
+        return done
+
+    def resume(self, import_id: str | uuid.UUID | None = None) -> Receipt:
+        """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
+
+        What is staged is not loaded again. Then the plan is made anew, with the policies and decisions of the call
+        that was interrupted, and carried out. If the interruption came after the commit, its receipt is returned.
+
+        Parameters
+        ----------
+        import_id : str or UUID, optional
+            Which one, see `datatransfer.stages`; the latest of this package if not given.
+
+        Returns
+        -------
+        Receipt
+
+        Raises
+        ------
+        UsageError
+            There is nothing to resume, or another process is at work on it.
+        ConflictError, TargetChangedError, MergeError
+            As from `run`.
+        """
+        wanted = None if import_id is None else uuid.UUID(str(import_id))
+        found = stages.resumable(self.target, self.package, wanted)
+        if not found:
+            return self._finished(wanted)
+        session = found[0]
+        writer = stages.writer_for(self.target, session.import_id)
+        if not writer.hold():
+            writer.close()
+            raise UsageError("another process is at work on this import", where=str(session.import_id))
+        if stages.is_merged(self.target, session.import_id):
+            stages.leave(writer, None)
+            return receipt(self.target, session.import_id)
+        if session.version != __version__:
+            writer.forget_stage()  # another version may stage in another way
+            replace(session, version=__version__).write(writer)
+        plan = self._plan(Policies.of(**session.policies), writer, resumed=True)
+        return self.run(plan)
+
+    def _finished(self, import_id: uuid.UUID | None) -> Receipt:
+        """Return the receipt of an import that ended completely before anybody could say so."""
+        with self.target.engine.connect() as conn:
+            records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
+        mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
+        if not mine:
+            raise UsageError(
+                "there is no interrupted import of this package", where=str(self.package.path), hint="run() starts one"
+            )
+        return receipt(self.target, mine[-1].import_id)
 
     def _merge(self, plan: ImportPlan) -> Receipt:
         self._refuse_conflicts(plan)
@@ -179,10 +236,26 @@ class PackageImporter:
             ledger.create_ledger(plan.writer.conn)
         with self._listening() as listener:
             merge = Merge(plan, listener, self.cancellation)
-            merge.run()
+            try:
+                merge.run()
+            except DatabaseError:
+                if not plan.writer.committing or not self._was_committed(plan.writer):
+                    raise
             for warning in merge.warnings:
                 listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)
+
+    def _was_committed(self, lost: Writer) -> bool:
+        """Find out, on a new connection, how a COMMIT ended whose answer never came."""
+        writer = stages.writer_for(self.target, lost.import_id)
+        try:
+            writer.end_session(lost.session_id)
+            committed = stages.is_merged(self.target, lost.import_id)
+            if committed:
+                writer.drop_stage()
+            return committed
+        finally:
+            writer.close()
 
     @staticmethod
     def _writes(plan: ImportPlan) -> bool:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import MergeError, TargetChangedError
 from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.failpoints import failpoint
+from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Triggers
 from datatransfer.importing.files import FilePlacer
 from datatransfer.importing.plan import ImportPlan
@@ -62,16 +64,19 @@ class Merge:
         plans = list(self.plan.plans.values())
         total = sum(plan.staged.rows for plan in plans)
         with ExitStack() as stack:
-            placer = FilePlacer(self.plan.package, self.plan.target)
+            placer = FilePlacer(self.plan.package, self.plan.target, plans)
             stack.callback(placer.undo_unless_kept)
+            ours = self._note_files(placer)
+            failpoint("merge.begin")
             with self.writer.merge():
                 for plan in plans:
                     self._recheck(plan)
                 self._prepare(plans)
-                placer.place(plans)
+                placer.place(ours)
                 for plan in plans:
                     self.cancellation.check()
                     self._merge_table(plan)
+                    failpoint("merge.table")
                     self._done += plan.staged.rows
                     self.listener(Progress("merge", plan.fit.source.name, self._done, total))
                 self.writer.restore_tables()
@@ -81,6 +86,14 @@ class Merge:
                 if before_commit is not None:
                     before_commit()
             placer.keep()
+
+    def _note_files(self, placer: FilePlacer) -> list[tuple[str, str, str]]:
+        """Log the files that will be placed before any is; return those that an earlier attempt may have left."""
+        earlier = stages.noted_files(self.writer.noted())
+        absent = placer.absent()
+        if absent or earlier:
+            stages.note_files(self.writer, list(dict.fromkeys([*earlier, *absent])))
+        return earlier
 
     # --- before -------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import ConflictError
 from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.failpoints import failpoint
+from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, OnMatch, Policies
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.copies import copy_warning
@@ -22,6 +24,7 @@ from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.stages import Session
 from datatransfer.importing.staging import StagedTable, Stager
 from datatransfer.importing.validation import ColumnFit, fit
 from datatransfer.schema.graph import DependencyGraph
@@ -57,7 +60,7 @@ class ImportPlan:
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
-        self._let_go = weakref.finalize(self, _let_go, self.writer)
+        self._let_go = weakref.finalize(self, stages.leave, self.writer, None)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -148,11 +151,18 @@ class ImportPlan:
             "reason": row[2] or "",
         }
 
-    def discard(self) -> None:
-        """Remove what was staged; the target was never changed."""
+    def discard(self, error: BaseException | None = None) -> None:
+        """Remove what was staged; the target was never changed.
+
+        Parameters
+        ----------
+        error : BaseException, optional
+            Why; after one that resuming may get past, the stage stays.
+        """
         if not self.done:
             self.done = True
-            self._let_go()
+            self._let_go.detach()
+            stages.leave(self.writer, error)
 
     def __enter__(self) -> ImportPlan:
         return self
@@ -167,11 +177,6 @@ class ImportPlan:
 
     def _repr_html_(self) -> str:
         return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
-
-
-def _let_go(writer: Writer) -> None:
-    writer.drop_stage()
-    writer.close()
 
 
 def _key(values: tuple[Any, ...]) -> Any:
@@ -195,7 +200,10 @@ class Planner:
         policies: Policies,
         listener: Listener,
         cancellation: Cancellation,
+        *,
+        resumed: bool = False,
     ) -> None:
+        self.resumed = resumed
         self.package = package
         self.target = target
         self.writer = writer
@@ -212,12 +220,15 @@ class Planner:
             self.target.schema.table(name)
         order = [name for name in DependencyGraph(schema).order if name in fits]
         try:
+            if self.resumed:
+                self.writer.drop_planned()
+            else:
+                stages.begin(self.writer, Session.of(self.package, self.policies, self.writer.import_id))
             stager = Stager(self.package, self.writer, self.policies, self.listener, self.cancellation)
             staged = stager.stage(fits, order, rows)
             return self._decide(staged, stager.losses)
-        except BaseException:
-            self.writer.drop_stage()
-            self.writer.close()
+        except BaseException as error:
+            stages.leave(self.writer, error)
             raise
 
     def _decide(self, staged: dict[str, StagedTable], losses: Losses) -> ImportPlan:
@@ -242,6 +253,7 @@ class Planner:
             references.index_parents(plan, plans, mapped=matcher.needs_map(plan))
             warnings += references.resolve(plan, plans, known, same)
             matcher.plan_table(plan)
+            failpoint("plan.table")
             self.listener(Progress("plan", name))
         for plan in plans.values():
             self._compare(plan, remap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
@@ -147,16 +147,13 @@ def write_receipt(
     if plan.writer.transactional_ddl:
         ledger.create_ledger(conn)
     ledger.ensure_origin(conn, plan.target.origin)
-    options = {
-        k: (str(v) if not isinstance(v, Mapping) else {t: list(c) for t, c in v.items()}) for k, v in _policies(plan)
-    }
     ledger.start_import(
         conn,
         import_id=plan.writer.import_id,
         package_id=metadata.package_id,
         package_digest=metadata.manifest_sha256,
         origin=metadata.origin,
-        options=options,
+        options=plan.policies.to_json(),
     )
     for table in plan.plans.values():
         for keys in key_maps_of(plan, table):
@@ -170,10 +167,6 @@ def write_receipt(
 def counts_of(plan: ImportPlan) -> dict[str, dict[str, int]]:
     """Return the plan's counts by the target's table names."""
     return {p.fit.target.name: {str(a): n for a, n in p.counts.items()} for p in plan.plans.values()}
-
-
-def _policies(plan: ImportPlan) -> list[tuple[str, Any]]:
-    return list(asdict(plan.policies).items())
 
 
 def key_maps_of(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:

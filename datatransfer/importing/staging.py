@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import ValueLossError
 from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.convert import Convert, converter
 from datatransfer.importing.losses import Losses
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
     from datatransfer.package.package import DataPackage
 
+PART_ROWS = 1 << 18
+"""Rows after which what is staged is committed with a checkpoint."""
 ORIGIN_COLUMN = "datatransfer:origin"
 KEY_COLUMN = "datatransfer:key"
 
@@ -81,6 +85,13 @@ class Stager:
     policies : Policies
     listener, cancellation
         Told after each batch, asked before it.
+    part_rows : int
+        Rows after which what is staged is committed with a checkpoint; parts end with batches.
+
+    Notes
+    -----
+    A stage that was left before its end goes on after its last checkpoint. Every row is read and looked at once more,
+    for the references and keys that are remembered in this process; only those behind the checkpoint are staged.
     """
 
     def __init__(
@@ -90,6 +101,8 @@ class Stager:
         policies: Policies,
         listener: Listener,
         cancellation: Cancellation,
+        *,
+        part_rows: int = PART_ROWS,
     ) -> None:
         self.package = package
         self.writer = writer
@@ -97,6 +110,7 @@ class Stager:
         self.listener = listener
         self.cancellation = cancellation
         self.losses = Losses()
+        self._part_rows = part_rows
         self._keys: dict[tuple[str, str], KeySet] = {}
         self._done = 0
         self._total = 0
@@ -104,6 +118,7 @@ class Stager:
     def stage(self, fits: dict[str, TableFit], order: list[str], rows: dict[str, int]) -> dict[str, StagedTable]:
         """Load all tables, parents first."""
         self._total = sum(rows[name] for name in order)
+        checkpoints = checkpoints_of(self.writer.noted())
         staged: dict[str, StagedTable] = {}
         for name in order:
             for fk in fits[name].source.foreign_keys:
@@ -111,12 +126,11 @@ class Stager:
                     self._keys.setdefault((fk.parent, fk.parent_columns[0]), KeySet())
         for number, name in enumerate(order):
             table = StagedTable(number, fits[name])
-            self._stage_table(table, staged)
+            self._stage_table(table, staged, checkpoints.get(number, {}))
             staged[name] = table
         return staged
 
-    def _stage_table(self, table: StagedTable, before: dict[str, StagedTable]) -> None:
-
+    def _stage_table(self, table: StagedTable, before: dict[str, StagedTable], done: Mapping[int, int]) -> None:
         name = table.fit.source.name
         table.has_foreign = self.package.entry(name).foreign_identity
         table.has_uuid = table.fit.source.tracked
@@ -126,7 +140,9 @@ class Stager:
         stage_columns = [("r", "BIGINT")]
         stage_columns += [(c, self.writer.stage_type(fit.kind)) for c, fit in table.columns]
         stage_columns += [(c, self.writer.key_type(_UUID_TEXT)) for c in self._identity_columns(table)]
-        self.writer.create("s", table.number, stage_columns)
+        if not self._holds("s", table.number, done):
+            done = {}
+            self.writer.recreate("s", table.number, stage_columns)
         batches = self._convert(table)
         first = next(batches, None)
         if first is None:
@@ -134,11 +150,19 @@ class Stager:
         tagged = [c for c, fit in table.columns if fit.kind.kind == "any"]
         arrow = first.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
 
-        def all_batches() -> Iterator[pa.RecordBatch]:
-            yield first
-            yield from batches
+        for part, rows in enumerate(_parts(chain([first], batches), self._part_rows)):
+            if part in done:
+                table.rows += sum(batch.num_rows for batch in rows)
+            else:
+                checkpoint = f"{_PART}{table.number}:{part}"
+                table.rows += self.writer.load("s", table.number, arrow, rows, checkpoint=checkpoint)
 
-        table.rows = self.writer.load("s", table.number, arrow, all_batches())
+    def _holds(self, kind: str, number: int, done: Mapping[int, int]) -> bool:
+        """Whether the stage holds what its checkpoints say; a server that crashed empties unlogged tables."""
+        if not done:
+            return False
+        held = int(self.writer.scalar(f"SELECT count(*) FROM {self.writer.stage_name(kind, number)}"))
+        return held == sum(done.values())
 
     @staticmethod
     def _identity_columns(table: StagedTable) -> list[str]:
@@ -164,6 +188,7 @@ class Stager:
             self._keep_keys(table, names, arrays)
             start += batch.num_rows
             self._done += batch.num_rows
+            failpoint("stage.batch")
             yield pa.RecordBatch.from_arrays(arrays, names=names)
             self.listener(Progress("stage", name, self._done, self._total))
 
@@ -251,4 +276,29 @@ class Stager:
         table.key_chunks.append(sink.getvalue())
 
 
+def checkpoints_of(noted: Mapping[str, str]) -> dict[int, dict[int, int]]:
+    """Return the staged parts that a log tells of: ``{table number: {part: rows}}``."""
+    found: dict[int, dict[int, int]] = {}
+    for name, rows in noted.items():
+        if name.startswith(_PART):
+            number, part = name.removeprefix(_PART).split(":")
+            found.setdefault(int(number), {})[int(part)] = int(rows)
+    return found
+
+
+def _parts(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Cut a stream into streams of at least that many rows, each to be used up before the next is asked for."""
+
+    def part(first: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        yield first
+        count = first.num_rows
+        while count < rows and (batch := next(batches, None)) is not None:
+            yield batch
+            count += batch.num_rows
+
+    for first in batches:
+        yield part(first)
+
+
+_PART = "part "
 _UUID_TEXT = Column("u", LogicalType("text"), declared="varchar(200)")

@@ -7,15 +7,18 @@ they need and no other. It knows tables and SQL, nothing of packages and policie
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from datatransfer.errors import DataTransferError, MergeError
+from datatransfer.errors import DatabaseError, DataTransferError, MergeError
+from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
@@ -26,7 +29,15 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
 
 STAGE_PREFIX = "datatransfer_s_"
+LOG_SUFFIX = "_log"
+LOCK_SECONDS = 30
+"""How long a statement of an import waits for another session's lock before it gives up."""
 _BATCH = 1_000
+
+
+def stage_tables(conn: Connection, schema: str | None) -> list[str]:
+    """Return the bare names of all staging tables in a database, whoever made them."""
+    return sorted(name for name in sa.inspect(conn).get_table_names(schema=schema) if name.startswith(STAGE_PREFIX))
 
 
 class Writer:
@@ -55,8 +66,10 @@ class Writer:
         self.db = db
         self.import_id = import_id
         self._conn: Connection | None = None
-        self._created: list[str] = []
+        self.lost = False
         self.in_merge = False
+        self.committing = False
+        self.session_id = ""
 
     # --- the connection -----------------------------------------------------------------------------------------
 
@@ -89,7 +102,13 @@ class Writer:
                 )
             return self.conn.exec_driver_sql(sql, parameters)
         except DBAPIError as error:
+            if error.connection_invalidated:
+                raise self._lost() from None
             raise self.explain(error) from None
+
+    def _lost(self) -> DatabaseError:
+        self.lost = True
+        return DatabaseError("the connection to the database was lost", hint="nothing is half done: resume the import")
 
     def scalar(self, sql: str) -> Any:
         """Return the first value of the first row."""
@@ -124,7 +143,7 @@ class Writer:
         return self.quote(self._bare_stage_name(kind, number))
 
     def _bare_stage_name(self, kind: str, number: int) -> str:
-        return f"{STAGE_PREFIX}{self.import_id.hex[:12]}_{kind}{number}"
+        return f"{self._prefix}{kind}{number}"
 
     # --- staging ------------------------------------------------------------------------------------------------
 
@@ -147,14 +166,18 @@ class Writer:
         if keyed:
             lines[0] += " NOT NULL PRIMARY KEY"
         self.run(f"CREATE {self._stage_words()}TABLE {name} ({', '.join(lines)}){self._stage_options()}")
-        self._created.append(name)
         return name
+
+    def recreate(self, kind: str, number: int, columns: Sequence[tuple[str, str]]) -> str:
+        """Create a staging table in place of one that holds nothing of use, and forget the checkpoints of that."""
+        self.run(f"DROP TABLE IF EXISTS {self.stage_name(kind, number)}")
+        self.run(f"DELETE FROM {self.log_name} WHERE name LIKE 'part {int(number)}:%'")
+        return self.create(kind, number, columns)
 
     def create_as(self, kind: str, number: int, select: str) -> str:
         """Create a staging table from a SELECT."""
         name = self.stage_name(kind, number)
         self.run(f"CREATE {self._stage_words()}TABLE {name} AS {select}")
-        self._created.append(name)
         return name
 
     def _stage_words(self) -> str:
@@ -163,8 +186,16 @@ class Writer:
     def _stage_options(self) -> str:
         return ""
 
-    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        """Bring batches into a staging table and return how many rows came."""
+    def load(
+        self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, checkpoint: str = ""
+    ) -> int:
+        """Bring batches into a staging table and return how many rows came.
+
+        Parameters
+        ----------
+        checkpoint : str, optional
+            Noted in the log with the number of rows, in the same transaction.
+        """
         name = self.stage_name(kind, number)
         marks = ", ".join([self._mark()] * len(schema.names))
         insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({marks})"
@@ -176,10 +207,15 @@ class Writer:
                 for start in range(0, batch.num_rows, _BATCH):
                     self.run(insert, list(zip(*(values[start : start + _BATCH] for values in lists), strict=True)))
                 rows += batch.num_rows
+            if checkpoint:
+                self.run(self._checkpoint_sql(checkpoint, rows))
+                failpoint("stage.before_commit")
         except BaseException:
-            self.run("ROLLBACK")
+            self._rollback()
             raise
         self.run("COMMIT")
+        if checkpoint:
+            failpoint("stage.after_commit")
         return rows
 
     def python_values(self, column: pa.Array) -> list[Any]:
@@ -199,10 +235,88 @@ class Writer:
         """Tell the query planner of the database what a staging table holds now."""
 
     def drop_stage(self) -> None:
-        """Remove the staging tables of this import."""
-        for name in reversed(self._created):
-            self.run(f"DROP TABLE IF EXISTS {name}")
-        self._created.clear()
+        """Remove the stage of this import: every table of its name, also of a process that was killed."""
+        for name in sorted(self._staged_tables(), key=lambda name: name.endswith(LOG_SUFFIX)):
+            self.run(f"DROP TABLE IF EXISTS {self._stage_sql(name)}")
+
+    def forget_stage(self) -> None:
+        """Remove all that was staged and planned, with the checkpoints, and keep what the log says of the import."""
+        for name in self._staged_tables():
+            if not name.endswith(LOG_SUFFIX[1:]):
+                self.run(f"DROP TABLE IF EXISTS {self._stage_sql(name)}")
+        self.run(f"DELETE FROM {self.log_name} WHERE name LIKE 'part %'")
+
+    def drop_planned(self) -> None:
+        """Remove what planning made, and leave the staged rows and the log."""
+        kept = re.compile(rf"{re.escape(self._prefix)}(s\d+|{LOG_SUFFIX[1:]})$")
+        for name in self._staged_tables():
+            if not kept.match(name):
+                self.run(f"DROP TABLE IF EXISTS {self._stage_sql(name)}")
+
+    @property
+    def _prefix(self) -> str:
+        return f"{STAGE_PREFIX}{self.import_id.hex[:12]}_"
+
+    def _stage_sql(self, bare: str) -> str:
+        return self.quote(bare)
+
+    def _staged_tables(self) -> list[str]:
+        """Return the bare names of this import's tables."""
+        return [name for name in stage_tables(self.conn, self.db.dialect.default_schema) if self._prefix in name]
+
+    # --- the log of the stage -----------------------------------------------------------------------------------
+
+    def open_log(self) -> None:
+        """Make the log, where the session and the checkpoints of this import are kept."""
+        self.run(
+            f"CREATE TABLE {self.log_name} (name VARCHAR(200) NOT NULL PRIMARY KEY, "
+            f"value {self.text_type} NOT NULL){self._stage_options()}"
+        )
+
+    @property
+    def log_name(self) -> str:
+        """The SQL name of the log."""
+        return self._stage_sql(self._prefix[:-1] + LOG_SUFFIX)
+
+    def note(self, name: str, value: str) -> None:
+        """Write into the log, in a transaction of its own; what stood there is replaced."""
+        mark = self._mark()
+        self.run("BEGIN")
+        try:
+            self.run(f"DELETE FROM {self.log_name} WHERE name = {mark}", (name,))
+            self.run(f"INSERT INTO {self.log_name} (name, value) VALUES ({mark}, {mark})", (name, value))
+        except BaseException:
+            self._rollback()
+            raise
+        self.run("COMMIT")
+
+    def noted(self) -> dict[str, str]:
+        """Return what the log says."""
+        return {str(name): str(value) for name, value in self.run(f"SELECT name, value FROM {self.log_name}").all()}
+
+    def _checkpoint_sql(self, name: str, rows: int) -> str:
+        """Return SQL that notes a checkpoint; its name is ours."""
+        return f"INSERT INTO {self.log_name} (name, value) VALUES ('{name}', '{int(rows)}')"
+
+    @classmethod
+    def logs(cls, db: Database) -> dict[str, dict[str, str]]:
+        """Return what the logs of all stages in a database say, by the part of the import's id that names them."""
+        found: dict[str, dict[str, str]] = {}
+        with db.engine.connect() as conn:
+            schema = db.dialect.default_schema
+            for name in stage_tables(conn, schema):
+                if name.endswith(LOG_SUFFIX):
+                    quoted = (
+                        f"{db.dialect.quote(schema)}.{db.dialect.quote(name)}" if schema else db.dialect.quote(name)
+                    )
+                    rows = conn.exec_driver_sql(f"SELECT name, value FROM {quoted}").all()
+                    prefix = name.removeprefix(STAGE_PREFIX).removesuffix(LOG_SUFFIX)
+                    found[prefix] = {str(key): str(value) for key, value in rows}
+        return found
+
+    def hold(self) -> bool:
+        """Claim this stage for this process until it ends; False if another process holds it."""
+        return True
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -258,25 +372,41 @@ class Writer:
 
     @contextmanager
     def merge(self) -> Iterator[None]:
-        """Run the one transaction that changes the target; any error rolls all of it back."""
+        """Run the one transaction that changes the target; any error rolls all of it back.
+
+        Raises
+        ------
+        DatabaseError
+            The connection was lost; `committing` tells whether while the answer to COMMIT was awaited.
+        """
         self._before_merge()
         self.run(self._begin_sql())
         self.in_merge = True
         try:
             yield
+            failpoint("merge.before_commit")
+            self.committing = True
             self.run("COMMIT")
+            self.committing = False
         except BaseException:
             self._rollback()
             raise
         finally:
             self.in_merge = False
-            self._after_merge()
+            if not self.lost:
+                self._after_merge()
+        failpoint("merge.after_commit")
+
+    def end_session(self, session_id: str) -> None:
+        """Make sure that a lost session of ours is over, so that what it committed can be seen and nothing follows."""
 
     def _begin_sql(self) -> str:
         return "BEGIN"
 
     def _rollback(self) -> None:
-        self.run("ROLLBACK")
+        """Roll back on the way of an error; where the connection is gone, the server has done so."""
+        if not self.lost:
+            self.run("ROLLBACK")
 
     def _before_merge(self) -> None:
         """Set what cannot be set inside a transaction."""

@@ -5,13 +5,14 @@ DDL commits implicitly here, so everything that needs DDL happens before the mer
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
-from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.base import LOCK_SECONDS, Writer
 from datatransfer.errors import DatabaseError, MergeError
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
@@ -28,6 +29,7 @@ _BYTES = {
     "blob": 65535,
     "mediumblob": 2**24 - 1,
 }
+_MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
 
 class MariaDBWriter(Writer):
@@ -43,8 +45,9 @@ class MariaDBWriter(Writer):
     def _prepare(self) -> None:
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
-            "time_zone = '+00:00', innodb_lock_wait_timeout = 30"
+            f"time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}"
         )
+        self.session_id = str(self.scalar("SELECT CONNECTION_ID()"))
 
     def explain(self, error: DBAPIError) -> Any:
         number = error.orig.args[0] if error.orig is not None and error.orig.args else 0
@@ -55,6 +58,9 @@ class MariaDBWriter(Writer):
             hint="nothing was changed; compare the package with the target's constraints",
             evidence={"driver_error": number},
         )
+
+    def hold(self) -> bool:
+        return bool(self.scalar(f"SELECT GET_LOCK('{self._prefix}stage', 0)") == 1)
 
     def stage_type(self, kind: LogicalType) -> str:
         if kind.kind == "integer" and kind.unsigned:
@@ -135,10 +141,23 @@ class MariaDBWriter(Writer):
 
     def _before_merge(self) -> None:
         # References are verified by the plan; here they would be verified row by row, and cycles not at all.
+        self._one_merge_at_a_time()
         self.run("SET SESSION foreign_key_checks = 0, unique_checks = 0")
 
     def _after_merge(self) -> None:
         self.run("SET SESSION foreign_key_checks = 1, unique_checks = 1")
+        self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
+
+    def _one_merge_at_a_time(self) -> None:
+        """Wait until other imports into this database have committed: they would wait for each other in a circle."""
+        if self.scalar(f"SELECT GET_LOCK({_MERGE_LOCK}, {LOCK_SECONDS})") != 1:
+            raise DatabaseError("another import into this database takes too long", hint="try again when it is done")
+
+    def end_session(self, session_id: str) -> None:
+        with contextlib.suppress(MergeError):  # it is gone already
+            self.run(f"KILL CONNECTION {int(session_id)}")
+        self._one_merge_at_a_time()
+        self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
 
     def run(self, sql: str, parameters: Any = None) -> Any:
         if self.in_merge and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ", "DROP T", "TRUNCA", "RENAME"):

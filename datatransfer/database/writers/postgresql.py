@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
 from datatransfer.database.dialects.postgresql import OUTSIDE
-from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.base import LOCK_SECONDS, Writer
 from datatransfer.errors import DatabaseError, ValueLossError
+from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
@@ -27,6 +29,7 @@ _REBUILT_THE_SAME = (
     "AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget > 0) "
     "AND NOT EXISTS (SELECT 1 FROM pg_inherits h WHERE i.indexrelid IN (h.inhrelid, h.inhparent))"
 )
+_MERGE_LOCK = int.from_bytes(b"dtxmerge")
 _CAST = ("decimal", "uuid", "json", "enum", "native")
 
 
@@ -47,7 +50,8 @@ class PostgreSQLWriter(Writer):
         self.run("SET timezone = 'UTC'")
         self.run("SET work_mem = '64MB'")
         self.run("SET maintenance_work_mem = '128MB'")
-        self.run("SET lock_timeout = '30s'")
+        self.run(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
 
     def explain(self, error: DBAPIError) -> Any:
         state = getattr(error.orig, "sqlstate", "") or ""
@@ -73,9 +77,15 @@ class PostgreSQLWriter(Writer):
         return super().create(kind, number, columns, keyed=keyed and kind != "s")
 
     def stage_name(self, kind: str, number: int) -> str:
+        return self._stage_sql(self._bare_stage_name(kind, number))
+
+    def _stage_sql(self, bare: str) -> str:
         schema = self.db.dialect.default_schema
-        bare = self.quote(self._bare_stage_name(kind, number))
-        return f"{self.quote(schema)}.{bare}" if schema else bare
+        return f"{self.quote(schema)}.{self.quote(bare)}" if schema else self.quote(bare)
+
+    def hold(self) -> bool:
+        key = int.from_bytes(self.import_id.bytes[:8], signed=True)
+        return bool(self.scalar(f"SELECT pg_try_advisory_lock({key})"))
 
     def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
         index = self.quote(f"{self._bare_stage_name(kind, number)}_{'_'.join(columns)}"[:60])
@@ -84,7 +94,9 @@ class PostgreSQLWriter(Writer):
     def analyze(self, kind: str, number: int) -> None:
         self.run(f"ANALYZE {self.stage_name(kind, number)}")
 
-    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def load(
+        self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, checkpoint: str = ""
+    ) -> int:
         iterator = iter(batches)
         first = next(iterator, None)
         if first is None:
@@ -92,8 +104,8 @@ class PostgreSQLWriter(Writer):
         adbc = self._adbc()
         stream = chain([first], iterator)
         if adbc is None:
-            return self._copy(kind, number, schema, stream)
-        return self._ingest(adbc, self._bare_stage_name(kind, number), schema, stream)
+            return self._copy(self.stage_name(kind, number), stream, checkpoint)
+        return self._ingest(adbc, self._bare_stage_name(kind, number), schema, stream, checkpoint)
 
     def _adbc(self) -> Any:
         """Return a second connection, by ADBC, or None where that is not installed or the driver is another one."""
@@ -110,7 +122,9 @@ class PostgreSQLWriter(Writer):
         pairs = [(n, str(known[n])) for n in names if known.get(n)]
         return adbc.connect(" ".join(f"{n}='{_escaped(v)}'" for n, v in pairs))
 
-    def _ingest(self, adbc: Any, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _ingest(
+        self, adbc: Any, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str
+    ) -> int:
         import pyarrow as pa
 
         rows, failure = 0, []
@@ -133,23 +147,48 @@ class PostgreSQLWriter(Writer):
                     mode="append",
                     db_schema_name=self.db.dialect.default_schema,
                 )
+                if checkpoint:
+                    cursor.execute(self._checkpoint_sql(checkpoint, rows))
+                    failpoint("stage.before_commit")
                 adbc.commit()
             except Exception as error:
                 if failure:
                     raise failure[0] from None
-                raise DatabaseError(
-                    f"the database refused to stage rows ({type(error).__name__})", hint="nothing was changed"
-                ) from None
+                raise self._not_staged(error) from None
+        if checkpoint:
+            failpoint("stage.after_commit")
         return rows
 
-    def _copy(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-        raw: Any = self.conn.connection.dbapi_connection
+    @staticmethod
+    def _not_staged(error: Exception) -> DatabaseError:
+        return DatabaseError(
+            f"the database refused to stage rows ({type(error).__name__})",
+            hint="nothing was changed, and the import can be resumed",
+        )
+
+    def _copy(self, name: str, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
+        import psycopg
+
         rows = 0
-        with raw.cursor() as cursor, cursor.copy(f"COPY {self.stage_name(kind, number)} FROM STDIN") as copy:
-            for batch in batches:
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    copy.write_row(row)
-                rows += batch.num_rows
+        self.run("BEGIN")
+        try:
+            raw: Any = self.conn.connection.dbapi_connection
+            with raw.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
+                for batch in batches:
+                    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                        copy.write_row(row)
+                    rows += batch.num_rows
+            if checkpoint:
+                self.run(self._checkpoint_sql(checkpoint, rows))
+                failpoint("stage.before_commit")
+        except BaseException as error:
+            self._rollback()
+            if isinstance(error, psycopg.Error):
+                raise self._not_staged(error) from None
+            raise
+        self.run("COMMIT")
+        if checkpoint:
+            failpoint("stage.after_commit")
         return rows
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -202,6 +241,22 @@ class PostgreSQLWriter(Writer):
         return f"({value})::{column.declared}::text" if column.type.kind != "bytes" else value
 
     # --- merge --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def merge(self) -> Iterator[None]:
+        with super().merge():
+            self._one_merge_at_a_time()
+            yield
+
+    def _one_merge_at_a_time(self) -> None:
+        """Wait until other imports into this database have committed: they would wait for each other in a circle."""
+        self.run(f"SELECT pg_advisory_xact_lock({_MERGE_LOCK})")
+
+    def end_session(self, session_id: str) -> None:
+        self.run(f"SELECT pg_terminate_backend({int(session_id)})")
+        self.run("BEGIN")
+        self._one_merge_at_a_time()
+        self.run("COMMIT")
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         names = ", ".join(self.quote(column.name) for column in columns)

@@ -7,22 +7,28 @@ after ADBC has closed it, and ADBC never opens the target.
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as quote_url
 
 from sqlalchemy.exc import DBAPIError
 
-from datatransfer.database.writers.base import STAGE_PREFIX, Writer
+from datatransfer.database.writers.base import LOCK_SECONDS, STAGE_PREFIX, Writer
+from datatransfer.errors import DatabaseError
+from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType, untag
 
 if TYPE_CHECKING:
+    import filelock
     import pyarrow as pa
 
     from datatransfer.database.connection import Database
@@ -44,6 +50,14 @@ def affinity(declared: str) -> str:
     return "NUMERIC"
 
 
+def _file_of(db: Database) -> Path | None:
+    """Return the file of a database, None if it is in memory."""
+    database = db.engine.url.database
+    if not database or database == ":memory:" or str(database).startswith("file:"):
+        return None
+    return Path(database)
+
+
 class SQLiteWriter(Writer):
     """Write access to a SQLite database, in a file or in memory."""
 
@@ -57,24 +71,30 @@ class SQLiteWriter(Writer):
         self._attached = False
         self._put_back: list[str] = []
         self._enforced = False
+        self._lock: filelock.BaseFileLock | None = None
 
     def _sidecar_path(self) -> Path:
-        database = self.db.engine.url.database
         name = f"{STAGE_PREFIX}{self.import_id.hex[:12]}.sqlite"
-        if not database or database == ":memory:" or str(database).startswith("file:"):
-            return Path(tempfile.gettempdir()) / name
-        path = Path(database)
-        return path.with_name(f"{path.name}.{name}")
+        path = _file_of(self.db)
+        return path.with_name(f"{path.name}.{name}") if path else Path(tempfile.gettempdir()) / name
+
+    @classmethod
+    def logs(cls, db: Database) -> dict[str, dict[str, str]]:
+        path, found = _file_of(db), {}
+        for sidecar in sorted(path.parent.glob(f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite")) if path else ():
+            prefix = sidecar.name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
+            with closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=ro", uri=True)) as raw:
+                known = raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]
+                found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall()) if known else {}
+        return found
 
     def _prepare(self) -> None:
-        for pragma in ("trusted_schema = OFF", "cache_size = -131072"):
+        for pragma in ("trusted_schema = OFF", "cache_size = -131072", f"busy_timeout = {LOCK_SECONDS * 1000}"):
             self.run(f"PRAGMA {pragma}")
 
     def explain(self, error: DBAPIError) -> Any:
         text = str(error.orig)
         if "locked" in text or "busy" in text:
-            from datatransfer.errors import DatabaseError
-
             return DatabaseError("the database is locked by another connection", hint="try again when it is free")
         return super().explain(error)
 
@@ -85,7 +105,21 @@ class SQLiteWriter(Writer):
     # --- staging ------------------------------------------------------------------------------------------------
 
     def stage_name(self, kind: str, number: int) -> str:
-        return f"dts.{self.quote(f'{kind}{number}')}"
+        return self._stage_sql(f"{kind}{number}")
+
+    @property
+    def log_name(self) -> str:
+        return self._stage_sql("log")
+
+    def _stage_sql(self, bare: str) -> str:
+        return f"dts.{self.quote(bare)}"
+
+    def _staged_tables(self) -> list[str]:
+        return [str(n) for n in self.run("SELECT name FROM dts.sqlite_schema WHERE type = 'table'").scalars()]
+
+    @property
+    def _prefix(self) -> str:
+        return ""  # the sidecar belongs to one import
 
     def stage_type(self, kind: LogicalType) -> str:
         return ""  # no affinity: a value keeps its storage class
@@ -108,7 +142,6 @@ class SQLiteWriter(Writer):
         os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with sqlite3.connect(self._sidecar) as raw:
             raw.execute("PRAGMA page_size = 16384")
-            raw.execute("CREATE TABLE checkpoints (name TEXT PRIMARY KEY, row_count INTEGER NOT NULL)")
         raw.close()
 
     def _detach(self) -> None:
@@ -124,16 +157,18 @@ class SQLiteWriter(Writer):
         self.run(f"CREATE TABLE {name} ({', '.join(lines)})")
         return name
 
-    def load(self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def load(
+        self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, checkpoint: str = ""
+    ) -> int:
         self._detach()
         try:
             if schema.metadata and schema.metadata.get(b"tagged"):
-                return self._load_slowly(f"{kind}{number}", schema, batches)
-            return self._load_fast(f"{kind}{number}", schema, batches)
+                return self._load_slowly(f"{kind}{number}", schema, batches, checkpoint)
+            return self._load_fast(f"{kind}{number}", schema, batches, checkpoint)
         finally:
             _ = self.conn  # attached again
 
-    def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
         import adbc_driver_sqlite.dbapi as adbc
         import pyarrow as pa
 
@@ -164,15 +199,27 @@ class SQLiteWriter(Writer):
             raw.adbc_connection.set_autocommit(False)
             try:
                 cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
-                cursor.execute(f"INSERT INTO checkpoints VALUES ('{name}', {rows})")
-            except Exception:
+                if checkpoint:
+                    cursor.execute(f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
+                    failpoint("stage.before_commit")
+                raw.adbc_connection.commit()
+            except Exception as error:
                 if failure:
                     raise failure[0] from None
-                raise
-            raw.adbc_connection.commit()
+                raise self._not_staged(error) from None
+        if checkpoint:
+            failpoint("stage.after_commit")
         return rows
 
-    def _load_slowly(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    @staticmethod
+    def _not_staged(error: Exception) -> DatabaseError:
+        """Return what a failure of the sidecar means; the driver's message may hold a value."""
+        return DatabaseError(
+            f"rows could not be staged beside the database ({type(error).__name__})",
+            hint="the disk may be full; nothing was changed, and the import can be resumed",
+        )
+
+    def _load_slowly(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
         tagged = {name.decode() for name in schema.metadata[b"tagged"].split(b",")}
         insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
         raw = sqlite3.connect(self._sidecar, isolation_level=None)
@@ -187,10 +234,16 @@ class SQLiteWriter(Writer):
                 ]
                 raw.executemany(insert, zip(*lists, strict=True))
                 rows += batch.num_rows
-            raw.execute("INSERT INTO checkpoints VALUES (?, ?)", (name, rows))
+            if checkpoint:
+                raw.execute("INSERT INTO log VALUES (?, ?)", (checkpoint, str(rows)))
+                failpoint("stage.before_commit")
             raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._not_staged(error) from None
         finally:
             raw.close()
+        if checkpoint:
+            failpoint("stage.after_commit")
         return rows
 
     def index(self, kind: str, number: int, columns: Sequence[str]) -> None:
@@ -202,6 +255,24 @@ class SQLiteWriter(Writer):
             self._detach()
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{self._sidecar}{suffix}").unlink(missing_ok=True)
+        self._let_go()
+
+    def hold(self) -> bool:
+        import filelock
+
+        lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return False
+        self._lock = lock
+        return True
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            Path(self._lock.lock_file).unlink(missing_ok=True)  # first: who opens it later locks a file of its own
+            self._lock.release()
+            self._lock = None
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -374,6 +445,9 @@ class SQLiteWriter(Writer):
             # The pooled connection goes back with the settings that a fresh one has.
             self._conn.exec_driver_sql("PRAGMA cache_size = -2000")
         super().close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 __all__ = ["SQLiteWriter", "affinity"]

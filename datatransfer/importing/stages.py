@@ -1,0 +1,220 @@
+"""The sessions of imports that are under way or were left: what they are, how they go on, how they are dropped.
+
+A stage says in its own log which import it belongs to, from the first moment until its last table is dropped: the
+package, its digest, the policies and decisions, the files that were about to be placed. So a process that knows
+nothing of the one before can go on, and nobody takes rows of another package, or of another version of this library,
+for its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datatransfer import __version__
+from datatransfer.database import ledger
+from datatransfer.database.writers import WRITERS, Writer
+from datatransfer.errors import DatabaseError, UsageError
+from datatransfer.failpoints import failpoint
+from datatransfer.importing.actions import Policies
+from datatransfer.importing.staging import checkpoints_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from datatransfer.database.connection import Database
+    from datatransfer.package.package import DataPackage
+
+_SESSION, _DECISIONS, _FILES = "session", "decisions", "files"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the log of a stage says of its import.
+
+    Parameters
+    ----------
+    import_id : uuid.UUID
+    package : str
+        The path of the package, for people.
+    package_id, package_digest : str
+    policies : mapping
+        As `Policies.of` takes them.
+    version : str
+        Of the library that staged.
+    created : str
+        ISO 8601.
+    """
+
+    import_id: uuid.UUID
+    package: str
+    package_id: str
+    package_digest: str
+    policies: Mapping[str, Any] = field(default_factory=dict)
+    version: str = __version__
+    created: str = ""
+
+    @classmethod
+    def of(cls, package: DataPackage, policies: Policies, import_id: uuid.UUID) -> Session:
+        """Make the session of a new import."""
+        metadata = package.metadata
+        return cls(
+            import_id, str(Path(package.path).absolute()), str(metadata.package_id), metadata.manifest_sha256,
+            policies.to_json(), created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, noted: Mapping[str, str]) -> Session | None:
+        """Return the session that a log tells of; None if the process ended before it was written."""
+        if _SESSION not in noted:
+            return None
+        values = json.loads(noted[_SESSION])
+        return cls(**{**values, "import_id": uuid.UUID(values["import_id"])})
+
+    def write(self, writer: Writer) -> None:
+        """Write it into the log of a stage."""
+        writer.note(_SESSION, json.dumps({**asdict(self), "import_id": str(self.import_id)}, sort_keys=True))
+
+
+def begin(writer: Writer, session: Session) -> None:
+    """Open a new stage: claimed by this process, and saying whose it is."""
+    if not writer.hold():
+        raise UsageError("another process holds this import", where=str(session.import_id))
+    writer.open_log()
+    session.write(writer)
+    failpoint("stage.opened")
+
+
+def leave(writer: Writer, error: BaseException | None) -> None:
+    """End work on a stage: remove it, unless an error says that going on later may succeed."""
+    try:
+        if writer.lost or isinstance(error, DatabaseError):
+            return
+        writer.drop_stage()
+        failpoint("stage.dropped")
+    finally:
+        writer.close()
+
+
+def note_decisions(writer: Writer, decisions: Any) -> None:
+    """Remember what was decided by hand, before the merge begins."""
+    writer.note(_DECISIONS, json.dumps(decisions, sort_keys=True))
+
+
+def noted_decisions(noted: Mapping[str, str]) -> Any:
+    """Return what was decided by hand, None if nothing was."""
+    return json.loads(noted[_DECISIONS]) if _DECISIONS in noted else None
+
+
+def note_files(writer: Writer, files: Sequence[tuple[str, str, str]]) -> None:
+    """Remember the files that are about to be placed and are not there yet: table, column, path."""
+    writer.note(_FILES, json.dumps([list(file) for file in files]))
+
+
+def noted_files(noted: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return the files that an earlier attempt was about to place."""
+    return [(table, column, path) for table, column, path in json.loads(noted.get(_FILES, "[]"))]
+
+
+def writer_for(target: Database, import_id: uuid.UUID) -> Writer:
+    """Return write access to a target for one import."""
+    return WRITERS.get(target.engine.dialect.name, Writer)(target, import_id)
+
+
+def find(target: Database) -> dict[uuid.UUID, Mapping[str, str]]:
+    """Return the log of every stage in a target, by import; where a log says nothing, by what its tables are named."""
+    kind = WRITERS.get(target.engine.dialect.name, Writer)
+    found: dict[uuid.UUID, Mapping[str, str]] = {}
+    for prefix, noted in kind.logs(target).items():
+        session = Session.read(noted)
+        found[session.import_id if session else uuid.UUID(prefix.ljust(32, "0"))] = noted
+    return found
+
+
+def resumable(target: Database, package: DataPackage, import_id: uuid.UUID | None) -> list[Session]:
+    """Return the sessions that brought this package, the newest first."""
+    sessions = [session for noted in find(target).values() if (session := Session.read(noted)) is not None]
+    mine = [s for s in sessions if s.package_digest == package.metadata.manifest_sha256]
+    return sorted((s for s in mine if import_id in (None, s.import_id)), key=lambda s: s.created, reverse=True)
+
+
+def stages(db: Database) -> pd.DataFrame:
+    """Return one row for each import into a database that was begun and is not finished.
+
+    Returns
+    -------
+    pandas.DataFrame
+        import_id, package, created, rows (staged so far), state: ``running`` in another process, ``left`` by one that
+        is gone, ``merged`` where only the stage is left over.
+
+    Examples
+    --------
+    >>> import datatransfer as dt
+    >>> len(dt.stages(dt.Database("sqlite://")))
+    0
+    """
+    import pandas as pd
+
+    rows = []
+    for import_id, noted in find(db).items():
+        session = Session.read(noted)
+        staged = sum(sum(parts.values()) for parts in checkpoints_of(noted).values())
+        rows.append(
+            {"import_id": str(import_id), "package": session.package if session else "",
+             "created": session.created if session else "", "rows": staged, "state": _state(db, import_id)}
+        )  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["import_id", "package", "created", "rows", "state"])
+    return frame.sort_values("created", ignore_index=True)
+
+
+def _state(db: Database, import_id: uuid.UUID) -> str:
+    writer = writer_for(db, import_id)
+    try:
+        if not writer.hold():
+            return "running"
+        return "merged" if is_merged(db, import_id) else "left"
+    finally:
+        writer.close()
+
+
+def is_merged(db: Database, import_id: uuid.UUID) -> bool:
+    """Whether the receipt of an import stands in the database."""
+    with db.engine.connect() as conn:
+        return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
+
+
+def drop_stage(db: Database, import_id: str | uuid.UUID) -> None:
+    """Remove what an import left behind that will not be resumed: its staged rows, and files that it placed.
+
+    Parameters
+    ----------
+    db : Database
+    import_id : str or UUID
+        As `stages` shows it.
+
+    Raises
+    ------
+    UsageError
+        There is no such stage, or a process is at work on it.
+    """
+    wanted = uuid.UUID(str(import_id))
+    noted = find(db).get(wanted)
+    if noted is None:
+        raise UsageError("there is no such stage", where=str(wanted), hint="dt.stages(db) lists those there are")
+    writer = writer_for(db, wanted)
+    try:
+        if not writer.hold():
+            raise UsageError("another process is at work on this import", where=str(wanted), hint="stop it first")
+        if not is_merged(db, wanted):
+            for table, column, path in noted_files(noted):
+                store = db.files.get((table, column))
+                if store is not None:
+                    store.delete(path)
+        writer.drop_stage()
+    finally:
+        writer.close()
