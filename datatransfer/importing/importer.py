@@ -24,6 +24,7 @@ from datatransfer.importing.actions import Action, Policies
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
 from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+from datatransfer.importing.staging import PART_ROWS
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class PackageImporter:
         Told how far it is, see `datatransfer.events`; by default bars in a terminal or notebook, else nobody.
     cancellation : Cancellation, optional
         Asked between batches.
+    checkpoint_rows : int
+        Rows after which what is staged is committed, so that an import that is resumed goes on from there.
 
     Examples
     --------
@@ -57,7 +60,9 @@ class PackageImporter:
         *,
         listener: Listener | None = None,
         cancellation: Cancellation | None = None,
+        checkpoint_rows: int = PART_ROWS,
     ) -> None:
+        self.checkpoint_rows = checkpoint_rows
         self.package = package
         self.target = target
         self.listener = listener

@@ -25,7 +25,7 @@ from datatransfer.importing.matching import Matcher
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.stages import Session
-from datatransfer.importing.staging import StagedTable, Stager
+from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
 from datatransfer.importing.validation import ColumnFit, fit
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
@@ -202,7 +202,9 @@ class Planner:
         cancellation: Cancellation,
         *,
         resumed: bool = False,
+        checkpoint_rows: int = PART_ROWS,
     ) -> None:
+        self.checkpoint_rows = checkpoint_rows
         self.resumed = resumed
         self.package = package
         self.target = target
@@ -224,7 +226,10 @@ class Planner:
                 self.writer.drop_planned()
             else:
                 stages.begin(self.writer, Session.of(self.package, self.policies, self.writer.import_id))
-            stager = Stager(self.package, self.writer, self.policies, self.listener, self.cancellation)
+            stager = Stager(
+                self.package, self.writer, self.policies, self.listener, self.cancellation,
+                part_rows=self.checkpoint_rows,
+            )  # fmt: skip
             staged = stager.stage(fits, order, rows)
             return self._decide(staged, stager.losses)
         except BaseException as error:

@@ -21,6 +21,7 @@ from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.convert import Convert, converter
 from datatransfer.importing.losses import Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
+from datatransfer.package.contents import BATCH_ROWS
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey
 from datatransfer.schema.values import LogicalType
@@ -175,7 +176,7 @@ class Stager:
         name = table.fit.source.name
         converters = [self._converter(table, fit) for _, fit in table.columns]
         start = 0
-        for batch in self.package.batches(name):
+        for batch in self.package.batches(name, min(BATCH_ROWS, self._part_rows)):
             self.cancellation.check()
             self._watch(table, batch)
             arrays: list[pa.Array] = [pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64))]

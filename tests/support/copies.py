@@ -34,6 +34,25 @@ def empty_copy(url: str, databases: Databases) -> str:
     return target
 
 
+def full_copy(url: str, databases: Databases) -> str:
+    """Make a copy of a database with its rows; nobody else may be connected to it at that moment."""
+    backend = make_url(url).get_backend_name()
+    if backend != "mysql":
+        return databases.create(backend, template=url)
+    target, source = databases.create("mariadb"), make_url(url).database
+    with mariadb_connection(url) as left, mariadb_connection(target) as right:
+        reading, writing = left.cursor(), right.cursor()
+        writing.execute("SET foreign_key_checks = 0, unique_checks = 0")
+        reading.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND "
+                        "table_type = 'BASE TABLE'")  # fmt: skip
+        for (table,) in reading.fetchall():
+            reading.execute(f"SHOW CREATE TABLE `{table}`")
+            writing.execute(reading.fetchone()[1])
+            writing.execute(f"INSERT INTO `{table}` SELECT * FROM `{source}`.`{table}`")
+        right.commit()
+    return target
+
+
 def _copy_sqlite(source: str, target: str) -> None:
     with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as connection:
         kinds = {row[1]: row[2] for row in connection.execute("PRAGMA main.table_list")}

@@ -207,6 +207,16 @@ class Databases:
         self._made.append((server, str(make_url(url).database)))
         return url
 
+    def drop(self, url: str) -> None:
+        """Drop one database before the end."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            Path(str(parsed.database)).unlink()
+            return
+        server, name = next(made for made in self._made if made[1] == parsed.database)
+        server.drop(name)
+        self._made.remove((server, name))
+
     def drop_all(self) -> None:
         """Drop what was made."""
         while self._made:

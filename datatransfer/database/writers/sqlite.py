@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from datatransfer.database.connection import Database
 
+# Sidecars that ADBC's copy of SQLite has open in this process, so that Python's must keep its hands off them.
+_LOADING: set[Path] = set()
 _NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -83,9 +85,12 @@ class SQLiteWriter(Writer):
         path, found = _file_of(db), {}
         for sidecar in sorted(path.parent.glob(f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite")) if path else ():
             prefix = sidecar.name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
-            with closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=ro", uri=True)) as raw:
-                known = raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]
-                found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall()) if known else {}
+            found[prefix] = {}
+            if sidecar not in _LOADING:
+                # not read-only: what a killed process had begun is rolled back first
+                with closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=rw", uri=True)) as raw:
+                    if raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
+                        found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall())
         return found
 
     def _prepare(self) -> None:
@@ -136,6 +141,9 @@ class SQLiteWriter(Writer):
                 self._make_sidecar()
             quoted = str(self._sidecar).replace("'", "''")
             self.run(f"ATTACH DATABASE '{quoted}' AS dts")
+            # Planning writes small tables one by one. What a killed process wrote is safe with the system; only a
+            # crash of the machine may spoil the stage, and then the import starts over.
+            self.run("PRAGMA dts.synchronous = OFF")
         return conn
 
     def _make_sidecar(self) -> None:
@@ -161,11 +169,13 @@ class SQLiteWriter(Writer):
         self, kind: str, number: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, checkpoint: str = ""
     ) -> int:
         self._detach()
+        _LOADING.add(self._sidecar)
         try:
             if schema.metadata and schema.metadata.get(b"tagged"):
                 return self._load_slowly(f"{kind}{number}", schema, batches, checkpoint)
             return self._load_fast(f"{kind}{number}", schema, batches, checkpoint)
         finally:
+            _LOADING.discard(self._sidecar)
             _ = self.conn  # attached again
 
     def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:

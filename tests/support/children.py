@@ -1,0 +1,125 @@
+"""Transfers in processes of their own, which can be killed; forked from one that has imported everything already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["datatransfer.importing.importer", "datatransfer.exporting.builder", "datatransfer.package.package", "pandas",
+     "pyarrow.parquet", "adbc_driver_sqlite.dbapi", "adbc_driver_postgresql.dbapi", "psycopg", "pymysql", __name__]
+)  # fmt: skip
+KILLED = -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the library, as plain data.
+
+    Parameters
+    ----------
+    verb : str
+        Of `VERBS`.
+    package, url, files : str
+        Where the package, the database and the files of its sample are.
+    options : mapping
+        Keyword arguments.
+    environment : mapping
+        Variables of the child.
+    said : str
+        File for the traceback of a failure.
+    """
+
+    verb: str
+    package: str
+    url: str
+    files: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    said: str = ""
+
+    def start(self) -> ForkServerProcess:
+        """Begin in a child."""
+        process = _CONTEXT.Process(target=_child, args=(self,))
+        process.start()
+        return process
+
+    def run(self, timeout: float = 120) -> int:
+        """Run in a child to its end and return its exit code, negative for a signal."""
+        process = self.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise AssertionError(f"{self.verb} did not end in {timeout} s")
+        return process.exitcode
+
+    def check(self) -> None:
+        """Run in a child and fail if that fails, with its traceback."""
+        code = self.run()
+        assert code == 0, Path(self.said).read_text() if self.said and Path(self.said).exists() else code
+
+
+def _child(call: Call) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(call.environment)
+    try:
+        VERBS[call.verb](call)
+    except BaseException:
+        if call.said:
+            Path(call.said).write_text(traceback.format_exc())
+        os._exit(1)
+
+
+def _opened(call: Call) -> tuple[Any, Any]:
+    import datatransfer as dt
+
+    files = {"attachments.path": dt.FolderStore(call.files)} if call.files else None
+    return dt, dt.Database(call.url, files=files)
+
+
+def _import(call: Call) -> None:
+    dt, db = _opened(call)
+    with db:
+        options = dict(call.options)
+        rows = options.pop("checkpoint_rows", 1 << 18)
+        importer = dt.PackageImporter(dt.DataPackage.open(call.package), db, checkpoint_rows=rows)
+        importer.run(**options)
+
+
+def _resume(call: Call) -> None:
+    """Do what a person would: resume, and if there is nothing to resume, run."""
+    dt, db = _opened(call)
+    with db:
+        options = dict(call.options)
+        rows = options.pop("checkpoint_rows", 1 << 18)
+        importer = dt.PackageImporter(dt.DataPackage.open(call.package), db, checkpoint_rows=rows)
+        try:
+            importer.resume()
+        except dt.UsageError:
+            importer.run(**options)
+
+
+def _undo(call: Call) -> None:
+    dt, db = _opened(call)
+    with db:
+        dt.receipt(db, call.options["import_id"]).undo()
+
+
+def _export(call: Call) -> None:
+    dt, db = _opened(call)
+    with db:
+        dt.PackageBuilder(db).add_all().build(call.package, progress=False, **call.options)
+
+
+VERBS: dict[str, Callable[[Call], None]] = {
+    "import": _import, "resume": _resume, "undo": _undo, "export": _export,
+}  # fmt: skip
