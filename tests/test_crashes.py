@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
 import time
@@ -17,8 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 import datatransfer as dt
+from datatransfer.cli import main
 from datatransfer.failpoints import NAMES
-from datatransfer.sample import create_sample
+from datatransfer.sample import create_sample, create_schema
 from tests.support.children import KILLED, Call
 from tests.support.copies import full_copy
 from tests.support.digest import DatabaseDigest, assert_equal, exact_digest
@@ -167,3 +169,76 @@ def test_kills_at_even_times_are_repaired_by_resuming(scene: Scene) -> None:
         with closing(sqlite3.connect(str(make_url(call.url).database))) as raw:
             assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert died > 100
+
+
+def test_a_stage_that_was_left_is_listed_resumed_and_dropped_from_the_shell(
+    tmp_path: Path, databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target, package = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "all.zip"
+    create_sample(source, tmp_path / "files", size=6)
+    create_schema(target)
+    with dt.Database(source) as db:
+        dt.PackageBuilder(db).add_all().build(package, progress=False, encoding="columns")
+    killed = Call(
+        "import", str(package), target, options={"checkpoint_rows": 2},
+        environment={"DATATRANSFER_FAILPOINT": "stage.after_commit:3"},
+    )  # fmt: skip
+    assert killed.run() == KILLED
+    assert main(["stages", target, "--json"]) == 0
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["state"], stage["package"], stage["rows"]) == ("left", str(package), 6)
+    assert main(["resume", str(package), target, "--json"]) == 0
+    assert sum(table["inserted"] for table in json.loads(capsys.readouterr().out)["tables"]) > 20
+    assert killed.run() == KILLED  # the same once more: everything would be skipped
+    (stage,) = stages_of(target)
+    assert main(["stages", target, "--drop", stage]) == 0
+    assert leftovers(target) == []
+    assert main(["stages", target, "--drop", stage]) == 2
+    assert main(["resume", str(package), target]) == 0  # done: its receipt is shown
+
+
+def test_what_is_staged_is_not_loaded_again(tmp_path: Path, databases: Databases) -> None:
+    source, target, package = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "all.zip"
+    create_sample(source, tmp_path / "files", size=6)
+    create_schema(target)
+    with dt.Database(source) as db:
+        dt.PackageBuilder(db).add_all().build(package, progress=False, encoding="columns")
+    rows, log = {"checkpoint_rows": 2}, tmp_path / "log"
+    kill = {"DATATRANSFER_FAILPOINT": "merge.begin:1", "DATATRANSFER_FAILPOINT_LOG": str(log)}
+    assert Call("import", str(package), target, options=rows, environment=kill).run() == KILLED
+    staged = log.read_text().split().count("stage.after_commit")
+    assert staged > 20
+    log.unlink()
+    Call("resume", str(package), target, options=rows, environment={"DATATRANSFER_FAILPOINT_LOG": str(log)}).check()
+    assert log.read_text().split().count("stage.after_commit") == 0
+
+
+def test_only_one_process_is_at_work_on_a_stage(tmp_path: Path, databases: Databases) -> None:
+    source, target, package = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "all.zip"
+    create_sample(source, tmp_path / "files", size=6)
+    create_schema(target)
+    with dt.Database(source) as db:
+        dt.PackageBuilder(db).add_all().build(package, progress=False, encoding="columns")
+    wait = tmp_path / "wait"
+    environment = {"DATATRANSFER_FAILPOINT": "merge.begin:1", "DATATRANSFER_FAILPOINT_WAIT": str(wait)}
+    running = Call("import", str(package), target, environment=environment).start()
+    until = time.monotonic() + 60
+    while not wait.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    with dt.Database(target) as db:
+        (stage,) = dt.stages(db).to_dict("records")
+        assert stage["state"] == "running"
+        with pytest.raises(dt.UsageError, match="another process is at work"):
+            dt.drop_stage(db, stage["import_id"])
+        with pytest.raises(dt.UsageError, match="another process is at work"):
+            dt.PackageImporter(dt.DataPackage.open(package), db).resume()
+        wait.unlink()
+        running.join()
+        assert running.exitcode == 0
+        assert len(dt.receipts(db)) == 1
+
+
+def stages_of(url: str) -> list[str]:
+    """Return the ids of the stages in a database."""
+    with dt.Database(url) as db:
+        return list(dt.stages(db)["import_id"])

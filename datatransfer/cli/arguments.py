@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _tables, _export, _inspect, _verify, _diff, _plan, _import, _receipts, _track):
+    for add in (_demo, _tables, _export, _inspect, _verify, _diff, _plan, _import, _resume, _stages, _receipts, _track):
         add(commands)
     return parser
 
@@ -206,6 +206,26 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         "--match-on", action="append", default=[], metavar="TABLE=COLUMN[,COLUMN]",
         help="columns that tell that two rows are the same thing; again for more tables",
     )  # fmt: skip
+
+
+def _resume(commands: Any) -> None:
+    parser = _command(
+        commands, "resume", "recovering.resume", "go on with an import that was interrupted, with its own options",
+        "datatransfer resume open.zip sqlite:///copy.db",
+    )  # fmt: skip
+    parser.add_argument("package", metavar="PACKAGE")
+    _database(parser, "target", "TARGET_URL")
+    parser.add_argument("--import-id", metavar="ID", help="which one, see stages; default: the latest of the package")
+
+
+def _stages(commands: Any) -> None:
+    parser = _command(
+        commands, "stages", "recovering.stages", "list the imports that were begun and are not finished",
+        "datatransfer stages sqlite:///copy.db",
+        "datatransfer stages sqlite:///copy.db --drop 6d1c8f4e-...",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("--drop", action="append", default=[], metavar="ID", help="remove what this import left behind")
 
 
 def _receipts(commands: Any) -> None:

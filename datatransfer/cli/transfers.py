@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.exporting.preview import Selection
     from datatransfer.importing.importer import PackageImporter
+    from datatransfer.importing.receipts import Receipt
 
 
 def export(options: argparse.Namespace, out: Output) -> int:
@@ -54,7 +55,8 @@ def _warned(warning: Any) -> Warned:
     return warning if isinstance(warning, Warned) else Warned("warning", str(warning))
 
 
-def _importer(options: argparse.Namespace, target: Database, out: Output) -> PackageImporter:
+def importer(options: argparse.Namespace, target: Database, out: Output) -> PackageImporter:
+    """Return an importer of the package that was named."""
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.package.package import DataPackage
 
@@ -69,7 +71,7 @@ def _policies(options: argparse.Namespace) -> dict[str, Any]:
 def plan(options: argparse.Namespace, out: Output) -> int:
     """Say what an import would do, and write nothing."""
     with database(options.target, options) as target:
-        with _importer(options, target, out).plan(**_policies(options)) as planned:
+        with importer(options, target, out).plan(**_policies(options)) as planned:
             conflicts = records(planned.conflicts)
             document = {
                 "package": options.package, "target": target.url_shown,
@@ -87,17 +89,21 @@ def plan(options: argparse.Namespace, out: Output) -> int:
 def import_(options: argparse.Namespace, out: Output) -> int:
     """Bring a package into a database, all of it or nothing."""
     with database(options.target, options) as target:
-        receipt = _importer(options, target, out).run(**_policies(options))
-        for warning in receipt.warnings:
-            out.warn(_warned(warning))
-        document = {
-            "import_id": str(receipt.import_id) if receipt.recorded else None, "package": options.package,
-            "target": target.url_shown, "tables": records(receipt.summary),
-        }  # fmt: skip
-    written = sum(table["inserted"] + table["updated"] for table in document["tables"])
-    end = f"{counted(written, 'row')} written, import {document['import_id']}"
+        receipt = importer(options, target, out).run(**_policies(options))
+        return tell_receipt(receipt, options.package, target, out)
+
+
+def tell_receipt(receipt: Receipt, package: str, target: Database, out: Output) -> int:
+    """Show what an import did."""
+    for warning in receipt.warnings:
+        out.warn(_warned(warning))
+    tables = records(receipt.summary)
+    import_id = str(receipt.import_id) if receipt.recorded else None
+    document = {"import_id": import_id, "package": package, "target": target.url_shown, "tables": tables}
+    written = sum(table["inserted"] + table["updated"] for table in tables)
+    end = f"{counted(written, 'row')} written, import {import_id}"
     end = end if written else "nothing was written: it was all there already"
-    out.result(document, f"{text_of(document['tables'])}\n\n{end}")
+    out.result(document, f"{text_of(tables)}\n\n{end}")
     return 0
 
 

@@ -117,10 +117,15 @@ class PackageImporter:
         )  # fmt: skip
         return self._plan(policies, stages.writer_for(self.target, uuid.uuid4()))
 
-    def _plan(self, policies: Policies, writer: Writer, *, resumed: bool = False) -> ImportPlan:
+    def _plan(
+        self, policies: Policies, writer: Writer, *, checkpoint_rows: int | None = None, resumed: bool = False
+    ) -> ImportPlan:
+        rows = checkpoint_rows or self.checkpoint_rows
         with self._listening() as listener:
-            planner = Planner(self.package, self.target, writer, policies, listener, self.cancellation, resumed=resumed)
-            return planner.plan()
+            return Planner(
+                self.package, self.target, writer, policies, listener, self.cancellation,
+                checkpoint_rows=rows, resumed=resumed,
+            ).plan()  # fmt: skip
 
     @contextmanager
     def _listening(self) -> Iterator[Listener]:
@@ -214,7 +219,8 @@ class PackageImporter:
         if session.version != __version__:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
-        plan = self._plan(Policies.of(**session.policies), writer, resumed=True)
+        policies = Policies.of(**session.policies)
+        plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
         return self.run(plan)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:

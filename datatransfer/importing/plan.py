@@ -225,7 +225,9 @@ class Planner:
             if self.resumed:
                 self.writer.drop_planned()
             else:
-                stages.begin(self.writer, Session.of(self.package, self.policies, self.writer.import_id))
+                stages.begin(
+                    self.writer, Session.of(self.package, self.policies, self.writer.import_id, self.checkpoint_rows)
+                )
             stager = Stager(
                 self.package, self.writer, self.policies, self.listener, self.cancellation,
                 part_rows=self.checkpoint_rows,

@@ -22,7 +22,7 @@ from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import DatabaseError, UsageError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Policies
-from datatransfer.importing.staging import checkpoints_of
+from datatransfer.importing.staging import PART_ROWS, checkpoints_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,8 @@ class Session:
     package_id, package_digest : str
     policies : mapping
         As `Policies.of` takes them.
+    checkpoint_rows : int
+        How the rows were cut into parts.
     version : str
         Of the library that staged.
     created : str
@@ -56,16 +58,19 @@ class Session:
     package_id: str
     package_digest: str
     policies: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_rows: int = PART_ROWS
     version: str = __version__
     created: str = ""
 
     @classmethod
-    def of(cls, package: DataPackage, policies: Policies, import_id: uuid.UUID) -> Session:
+    def of(
+        cls, package: DataPackage, policies: Policies, import_id: uuid.UUID, checkpoint_rows: int = PART_ROWS
+    ) -> Session:
         """Make the session of a new import."""
         metadata = package.metadata
         return cls(
             import_id, str(Path(package.path).absolute()), str(metadata.package_id), metadata.manifest_sha256,
-            policies.to_json(), created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            policies.to_json(), checkpoint_rows, created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
 
     @classmethod

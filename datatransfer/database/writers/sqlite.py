@@ -82,7 +82,8 @@ class SQLiteWriter(Writer):
 
     @classmethod
     def logs(cls, db: Database) -> dict[str, dict[str, str]]:
-        path, found = _file_of(db), {}
+        path = _file_of(db)
+        found: dict[str, dict[str, str]] = {}
         for sidecar in sorted(path.parent.glob(f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite")) if path else ():
             prefix = sidecar.name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
             found[prefix] = {}
