@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 import datatransfer as dt
 from datatransfer.importing.merge import _BULK_ROWS
@@ -81,20 +84,79 @@ def test_the_schema_of_a_target_is_the_same_after_a_large_import(
     assert {name: exact_digest(target).tables[name] for name in wanted.tables} == wanted.tables
 
 
+def _dropped(package: dt.DataPackage, target: str) -> set[str]:
+    """Import, and return the names of the constraints and indexes that were taken away on the way."""
+    said: list[str] = []
+    with dt.Database(target) as db:
+        sa.event.listen(db.engine, "before_cursor_execute", lambda *arguments: said.append(arguments[2]))
+        dt.PackageImporter(package, db).run()
+    return {m[1] for sql in said if (m := re.search(r'DROP (?:CONSTRAINT|INDEX) "?(\w+)', sql))}
+
+
 def test_keys_and_indexes_are_built_once_and_not_row_by_row(databases: Databases, tmp_path: Path) -> None:
     source, target = _filled(databases)
     package = export_all(source, tmp_path / "package.zip")
-    with dt.Database(target) as db:
-        importer = dt.PackageImporter(package, db)
-        plan = importer.plan()
-        said: list[str] = []
-        run = plan.writer.run
-        plan.writer.run = lambda sql, parameters=None: (said.append(sql), run(sql, parameters))[1]  # type: ignore[method-assign]
-        importer.run(plan)
-    dropped = {m[1] for sql in said if (m := re.search(r'DROP (?:CONSTRAINT|INDEX) "?(\w+)', sql))}
+    # A superuser's foreign keys rest, for the plan has verified them; what they stand on then stays too, as does what
+    # a definition does not say, or what a view stands on.
+    assert _dropped(package, target) == {"children_lower", "parents_twin_key"}
+    with _connected(target) as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM children c JOIN parents p ON p.id = c.parent_id"
+        ).fetchone() == (_BULK_ROWS,)
+
+
+@pytest.fixture
+def plain_role(databases: Databases) -> Iterator[str]:
+    """Make a role that owns databases and may do nothing else."""
+    server, role = databases.server("postgresql"), f"datatransfer_plain_{os.getpid()}"
+    server.run(f"CREATE ROLE {role} LOGIN")
+    yield role
+    databases.drop_all()
+    server.run(f"DROP ROLE {role}")
+
+
+def test_a_plain_owner_has_foreign_keys_checked_at_the_end(
+    databases: Databases, tmp_path: Path, plain_role: str
+) -> None:
+    source, target = _filled(databases)
+    package = export_all(source, tmp_path / "package.zip")
+    with _connected(target) as connection:
+        before = connection.execute(FACTS).fetchall()
+        connection.execute(f"GRANT ALL ON SCHEMA public TO {plain_role}".encode())
+        for table in ("parents", "children"):
+            connection.execute(f"ALTER TABLE {table} OWNER TO {plain_role}".encode())
+    as_owner = make_url(target).set(username=plain_role).render_as_string(hide_password=False)
+    dropped = _dropped(package, as_owner)
     assert {"parents_key", "children_parent_id_fkey", "children_lower", "parents_twin_key"} <= dropped
-    # what a definition does not say, or what something else stands on, stays as it is
     assert not {"parents_code", "parents_filled", "children_parent", "children_clustered", "children_pkey"} & dropped
+    with _connected(target) as connection:
+        assert connection.execute(FACTS).fetchall() == before
+
+
+def test_a_foreign_key_that_only_the_target_has_is_checked_by_it(databases: Databases, tmp_path: Path) -> None:
+    source, target = _filled(databases)
+    with _connected(source) as connection:
+        connection.execute("ALTER TABLE children DROP CONSTRAINT children_parent_id_fkey")
+        connection.execute("UPDATE children SET parent_id = -1 WHERE id = 7")
+    with pytest.raises(dt.DataTransferError):
+        import_into(export_all(source, tmp_path / "package.zip"), target)
+    with _connected(target) as connection:
+        assert connection.execute("SELECT count(*) FROM children").fetchone() == (0,)
+
+
+def test_triggers_that_are_meant_to_fire_always_keep_the_role_of_the_session(
+    databases: Databases, tmp_path: Path
+) -> None:
+    source, target = _filled(databases)
+    package = export_all(source, tmp_path / "package.zip")
+    with _connected(target) as connection:
+        connection.execute("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON children FOR EACH ROW EXECUTE FUNCTION no()")
+        connection.execute("ALTER TABLE children ENABLE REPLICA TRIGGER no")
+    assert "children_parent_id_fkey" in _dropped(package, target)
+    with _connected(target) as connection:
+        assert connection.execute("SELECT count(*) FROM children").fetchone() == (_BULK_ROWS,)
+        assert connection.execute("SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'no'").fetchone() == ("R",)
 
 
 def test_duplicates_that_only_the_rebuilt_key_sees_leave_nothing_behind(databases: Databases, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.receipts import before_image, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Table
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,7 +138,11 @@ class Merge:
                     self.warnings.append(f"{plan.fit.target.name}: its triggers fired during the import")
         bulk = [p.fit.target for p in touched if p.was_empty and p.staged.rows >= _BULK_ROWS]
         self.writer.prepare_tables(
-            [p.fit.target for p in touched], suspend=suspend, bulk=bulk, cyclic=self._cyclic(touched)
+            [p.fit.target for p in touched],
+            suspend=suspend,
+            bulk=bulk,
+            cyclic=self._cyclic(touched),
+            closed=all(p.was_empty and not p.outside and _is_verified(p) for p in touched),
         )
 
     def _cyclic(self, touched: list[TablePlan]) -> list[Table]:
@@ -183,3 +187,14 @@ class Merge:
         for column, parked in plan.parking:
             w.update(plan.fit.target, keys, [(column, "n0")], parked)
         return w.update(plan.fit.target, keys, [(f.target.name, name) for name, f in named], select)
+
+
+def _is_verified(plan: TablePlan) -> bool:
+    """Whether every foreign key of the target is one of the package, whose references were looked at."""
+
+    def named(key: ForeignKey) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+        parts = (key.columns, (key.parent,), key.parent_columns)
+        columns, parent, above = (tuple(name.lower() for name in names) for names in parts)
+        return columns, parent[0], above
+
+    return {named(key) for key in plan.fit.target.foreign_keys} <= {named(key) for key in plan.fit.source.foreign_keys}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from datatransfer.database.dialects.prefetching import prefetched
 from datatransfer.errors import ValueLossError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
@@ -144,7 +146,18 @@ class Stager:
         if not self._holds("s", table.number, done):
             done = {}
             self.writer.recreate("s", table.number, stage_columns)
-        batches = self._convert(table)
+        # A thread reads and converts ahead, while this one hands over; who listens is called from here only.
+        with closing(prefetched(self._convert(table), abandon=lambda: None)) as ahead:
+            self._load(table, self._told(name, ahead), done)
+
+    def _told(self, name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            failpoint("stage.batch")
+            yield batch
+            self._done += batch.num_rows
+            self.listener(Progress("stage", name, self._done, self._total))
+
+    def _load(self, table: StagedTable, batches: Iterator[pa.RecordBatch], done: Mapping[int, int]) -> None:
         first = next(batches, None)
         if first is None:
             return
@@ -188,10 +201,7 @@ class Stager:
                 self._make_copies(table, names, arrays)
             self._keep_keys(table, names, arrays)
             start += batch.num_rows
-            self._done += batch.num_rows
-            failpoint("stage.batch")
             yield pa.RecordBatch.from_arrays(arrays, names=names)
-            self.listener(Progress("stage", name, self._done, self._total))
 
     def _converter(self, table: StagedTable, fit: ColumnFit) -> Convert:
         where = f"{table.fit.source.name}.{fit.source.name}"

@@ -437,7 +437,7 @@ class Writer:
         return int(self.run(f"UPDATE {self.table(table)} SET {assigns} WHERE {exists}").rowcount)
 
     def prepare_tables(
-        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
     ) -> None:
         """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible."""
 

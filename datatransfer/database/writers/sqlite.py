@@ -425,7 +425,7 @@ class SQLiteWriter(Writer):
         return int(self.scalar("SELECT changes()"))
 
     def prepare_tables(
-        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table]
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
     ) -> None:
         for kind, wanted in (("trigger", tables if suspend else ()), ("index", bulk)):
             for table in wanted:
