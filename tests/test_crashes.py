@@ -7,10 +7,12 @@ import json
 import shutil
 import sqlite3
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,48 @@ def test_kills_at_even_times_are_repaired_by_resuming(scene: Scene) -> None:
         with closing(sqlite3.connect(str(make_url(call.url).database))) as raw:
             assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert died > 100
+
+
+@pytest.mark.parametrize("name", ["all.zip", "folder"])
+def test_a_kill_at_any_place_of_an_export_is_repaired_by_the_same_call(
+    tmp_path: Path, databases: Databases, name: str
+) -> None:
+    source, files = databases.create("sqlite"), tmp_path / "files"
+    create_sample(source, files, size=4)
+    fixed = {"package_id": str(uuid.UUID(int=1)), "created": datetime(2026, 1, 1, tzinfo=UTC), "encoding": "columns"}
+    (tmp_path / "out").mkdir()
+    call = Call("export", str(tmp_path / "out" / name), source, str(files), fixed, said=str(tmp_path / "said.txt"))
+    log = tmp_path / "log"
+    Call(**{**vars(call), "environment": {"DATATRANSFER_FAILPOINT_LOG": str(log)}}).check()
+    wanted = contents(tmp_path / "out")
+    places, passed = log.read_text().split(), Counter[str]()
+    for place in places:
+        passed[place] += 1
+        shutil.rmtree(tmp_path / "out")
+        (tmp_path / "out").mkdir()
+        killed = Call(**{**vars(call), "environment": {"DATATRANSFER_FAILPOINT": f"{place}:{passed[place]}"}})
+        assert killed.run() == KILLED
+        assert (tmp_path / "out" / name).exists() == (place == "export.after_move")
+        Call(**{**vars(call), "options": {**fixed, "overwrite": True}}).check()
+        assert contents(tmp_path / "out") == wanted, place
+    assert set(passed) == {place for place in NAMES if place.startswith("export.")}
+
+
+def test_a_half_of_a_living_process_is_not_swept(tmp_path: Path, databases: Databases) -> None:
+    source, package, wait = databases.create("sqlite"), tmp_path / "all.zip", tmp_path / "wait"
+    create_sample(source, tmp_path / "files", size=4)
+    environment = {"DATATRANSFER_FAILPOINT": "export.before_move:1", "DATATRANSFER_FAILPOINT_WAIT": str(wait)}
+    options = {"overwrite": True, "encoding": "columns"}
+    slow = Call("export", str(package), source, options=options, environment=environment).start()
+    until = time.monotonic() + 60
+    while not wait.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    Call("export", str(package), source, options=options, said=str(tmp_path / "said.txt")).check()
+    wait.unlink()
+    slow.join()
+    assert slow.exitcode == 0
+    assert dt.DataPackage.open(package).verify().ok
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
 
 
 def test_a_stage_that_was_left_is_listed_resumed_and_dropped_from_the_shell(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -309,6 +308,8 @@ class MemoryStore:
 
 def _open_alone(folder: int, name: str) -> int:
     """Open an empty file that no other process has open in this way; wait for one that has."""
+    import fcntl
+
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666, dir_fd=folder)
         try:

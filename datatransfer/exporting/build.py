@@ -25,6 +25,7 @@ from datatransfer.exporting.files import Referenced, all_referenced, missing_err
 from datatransfer.exporting.orphans import OnOrphan, count_outside
 from datatransfer.exporting.preview import facts
 from datatransfer.exporting.rows import Prepared, Rows
+from datatransfer.failpoints import failpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,6 +105,7 @@ class Build:
 
     def _passing(self, prepared: Prepared, total: int) -> Iterator[pa.RecordBatch]:
         for batch in self.rows.batches(prepared):
+            failpoint("export.batch")
             yield batch
             self.done += batch.num_rows
             self.bytes += batch.nbytes
@@ -144,6 +146,7 @@ class Build:
                 writer.record_missing(reference, reason)
             self.tell(Warned("file_missing", f"{one.path!r}: {reason}", f"{one.table}.{one.column}"))
             return 0
+        failpoint("export.file")
         with source:
             return writer.write_file(source, references=references).bytes
 

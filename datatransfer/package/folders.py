@@ -15,8 +15,9 @@ from types import MappingProxyType, TracebackType
 from typing import BinaryIO, cast
 
 from datatransfer.errors import PackageError
+from datatransfer.failpoints import failpoint
 from datatransfer.package.archive import MAX_ENTRIES, Window, check_distinct, read_limited
-from datatransfer.package.placing import is_there, put_aside_errors, refuse_existing, sync_folder
+from datatransfer.package.placing import hold, is_there, put_aside_errors, refuse_existing, sweep, sync_folder
 from datatransfer.package.zipreader import open_plain
 
 
@@ -153,9 +154,12 @@ class FolderWriter:
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path
         self._overwrite = overwrite
-        refuse_existing(path, overwrite=overwrite)
         with put_aside_errors(path):
+            sweep(path)
+            refuse_existing(path, overwrite=overwrite)
             self.beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+            self._held = os.open(self.beside, os.O_RDONLY)
+            hold(self._held)
 
     def member(self, name: str, *, large: bool = False) -> FolderMember:
         """Begin a member."""
@@ -177,6 +181,7 @@ class FolderWriter:
         with put_aside_errors(self.path):
             for folder, _, _ in os.walk(self.beside):
                 sync_folder(Path(folder))
+            failpoint("export.before_move")
             if self._overwrite and is_there(self.path):
                 old = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
                 self.path.rename(old)
@@ -186,8 +191,16 @@ class FolderWriter:
                 refuse_existing(self.path, overwrite=False)
                 self.beside.rename(self.path)
             sync_folder(self.path.parent)
+        failpoint("export.after_move")
+        self._let_go()
         return self.path
 
     def abort(self) -> None:
         """Leave nothing behind."""
         shutil.rmtree(self.beside, ignore_errors=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1

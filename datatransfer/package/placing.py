@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from datatransfer.errors import PackageError, PackageExistsError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space or choose another place",
@@ -50,6 +57,41 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """
     if is_there(path) and not overwrite:
         raise PackageExistsError("is already there", where=str(path), hint="pass overwrite=True to replace it")
+
+
+def hold(number: int) -> None:
+    """Mark an open half as somebody's who lives; where the system has no such marks, nothing is ever swept."""
+    if fcntl is not None:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed left beside a destination.
+
+    That are halves of packages that nobody holds, and what a package in place has replaced.
+    """
+    if fcntl is None or not path.parent.is_dir():
+        return
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.(part|old)")
+    with os.scandir(path.parent) as found:
+        left = [Path(item.path) for item in found if ours.fullmatch(item.name) and not item.is_symlink()]
+    for beside in left:
+        if (beside.suffix == ".part" or is_there(path)) and _is_abandoned(beside):
+            shutil.rmtree(beside) if beside.is_dir() else beside.unlink()
+
+
+def _is_abandoned(beside: Path) -> bool:
+    try:
+        number = os.open(beside, os.O_RDONLY)
+    except FileNotFoundError:  # its owner has just finished
+        return False
+    try:
+        hold(number)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(number)
+    return True
 
 
 def place_file(beside: str, path: Path, *, overwrite: bool) -> None:

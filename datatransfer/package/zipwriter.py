@@ -17,9 +17,18 @@ from types import MappingProxyType, TracebackType
 from typing import BinaryIO, NamedTuple, cast
 
 from datatransfer.errors import PackageError
+from datatransfer.failpoints import failpoint
 from datatransfer.package import zipformat as z
 from datatransfer.package.archive import CHUNK, MAX_ENTRIES, Window, read_limited
-from datatransfer.package.placing import is_there, place_file, put_aside_errors, refuse_existing, sync_folder
+from datatransfer.package.placing import (
+    hold,
+    is_there,
+    place_file,
+    put_aside_errors,
+    refuse_existing,
+    sweep,
+    sync_folder,
+)
 
 
 class _Written(NamedTuple):
@@ -84,9 +93,12 @@ class ZipWriter:
     def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         self.path = path
         self._overwrite = overwrite
-        refuse_existing(path, overwrite=overwrite)
         with put_aside_errors(path):
+            sweep(path)
+            refuse_existing(path, overwrite=overwrite)
             number, self._beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+            hold(number)
+            self._held = os.dup(number)  # which holds it until it is in place
             self._file = io.BufferedRandom(io.FileIO(number, "r+b"), CHUNK)
         self._directory: list[_Written] = []
         self._names: set[str] = set()
@@ -170,9 +182,12 @@ class ZipWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+            failpoint("export.before_move")
             place_file(self._beside, self.path, overwrite=self._overwrite)
             self._done = True
             sync_folder(self.path.parent)
+        failpoint("export.after_move")
+        os.close(self._held)
         return self.path
 
     def abort(self) -> None:
@@ -183,6 +198,7 @@ class ZipWriter:
             self._file.raw.close()
         finally:
             Path(self._beside).unlink(missing_ok=True)
+            os.close(self._held)
 
 
 class WrittenMembers:
