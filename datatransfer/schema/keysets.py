@@ -87,9 +87,14 @@ class KeySet:
         valid = booleans(column.is_valid()) if column.null_count else np.ones(len(column), dtype=np.bool_)
         if self._bits is None:
             return valid
-        # Compared before the subtraction, which could overflow; what lies under a NULL is any number.
         values = integers(column)
-        inside = (values >= self._low) & (values <= min(self._low + len(self._bits) * 8 - 1, 2**63 - 1))
+        last = self._low + len(self._bits) * 8 - 1
+        if not column.null_count and len(values) and self._low <= values.min() and values.max() <= last:
+            places = values - self._low
+            found = self._bits[places >> 3] >> (places & 7).astype(np.uint8)
+            return np.asarray(found & 1 == 0, dtype=np.bool_)
+        # Compared before the subtraction, which could overflow; what lies under a NULL is any number.
+        inside = (values >= self._low) & (values <= min(last, 2**63 - 1))
         places = np.where(inside, values, self._low) - self._low
         found = (self._bits[places >> 3] >> (places & 7).astype(np.uint8)) & 1
         return np.asarray(valid & ~(inside & found.astype(np.bool_)), dtype=np.bool_)
