@@ -88,11 +88,25 @@ class Session:
 
 def begin(writer: Writer, session: Session) -> None:
     """Open a new stage: claimed by this process, and saying whose it is."""
+    _sweep(writer.db)
     if not writer.hold():
         raise UsageError("another process holds this import", where=str(session.import_id))
     writer.open_log()
     session.write(writer)
     failpoint("stage.opened")
+
+
+def _sweep(target: Database) -> None:
+    """Remove the beginnings of stages whose process was gone before it could say whose they are."""
+    for import_id, noted in find(target).items():
+        if Session.read(noted) is not None:
+            continue
+        writer = writer_for(target, import_id)
+        try:
+            if writer.hold():
+                writer.drop_stage()
+        finally:
+            writer.close()
 
 
 def leave(writer: Writer, error: BaseException | None) -> None:

@@ -84,10 +84,15 @@ class SQLiteWriter(Writer):
     def logs(cls, db: Database) -> dict[str, dict[str, str]]:
         path = _file_of(db)
         found: dict[str, dict[str, str]] = {}
-        for sidecar in sorted(path.parent.glob(f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite")) if path else ():
-            prefix = sidecar.name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
+        pattern = f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite*" if path else ""
+        for beside in sorted(path.parent.glob(pattern)) if path else ():
+            name = beside.name.removesuffix(".lock").removesuffix("-journal")
+            sidecar = beside.with_name(name)
+            prefix = name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
+            if prefix in found:
+                continue
             found[prefix] = {}
-            if sidecar not in _LOADING:
+            if sidecar.exists() and sidecar not in _LOADING:
                 # not read-only: what a killed process had begun is rolled back first
                 with closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=rw", uri=True)) as raw:
                     if raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
