@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from datatransfer.events import Cancellation, Progress, Warned
     from datatransfer.exporting.builder import PackageBuilder
     from datatransfer.importing.importer import PackageImporter
+    from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.receipts import receipt, receipts
     from datatransfer.importing.stages import drop_stage, stages
     from datatransfer.package.package import DataPackage
@@ -65,6 +66,7 @@ __all__ = [
     "FileStoreError",
     "FolderStore",
     "KeyValueError",
+    "Mapping",
     "MemoryStore",
     "MergeError",
     "OrphanError",
@@ -100,6 +102,7 @@ _ROOMS = {
     "datatransfer.events": ("Cancellation", "Progress", "Warned"),
     "datatransfer.exporting.builder": ("PackageBuilder",),
     "datatransfer.importing.importer": ("PackageImporter",),
+    "datatransfer.importing.mapping": ("Mapping",),
     "datatransfer.importing.receipts": ("receipt", "receipts"),
     "datatransfer.importing.stages": ("drop_stage", "stages"),
     "datatransfer.package.package": ("DataPackage",),

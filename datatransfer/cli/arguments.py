@@ -51,7 +51,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _tables, _export, _inspect, _verify, _diff, _plan, _import, _resume, _stages, _receipts, _track):
+    looking = (_demo, _tables, _export, _inspect, _verify, _diff, _check)
+    for add in (*looking, _plan, _import, _resume, _stages, _receipts, _track):
         add(commands)
     return parser
 
@@ -206,6 +207,34 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         "--match-on", action="append", default=[], metavar="TABLE=COLUMN[,COLUMN]",
         help="columns that tell that two rows are the same thing; again for more tables",
     )  # fmt: skip
+    _mapping_options(parser)
+
+
+def _mapping_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("differences", "where package and target differ; each may be given again")
+    for option, shape, about in (
+        ("rename", "TABLE.COLUMN=COLUMN", "a column of the package is called otherwise in the target"),
+        ("rename-table", "TABLE=TABLE", "a table of the package is called otherwise in the target"),
+        ("drop", "TABLE.COLUMN", "leave a column of the package out"),
+        ("drop-table", "TABLE", "leave a table of the package out"),
+        ("default", "TABLE.COLUMN=VALUE", "for rows that have no value of their own; =text, or :=JSON"),
+        ("cast", "TABLE.COLUMN=KIND", "let values change as they become of another kind, e.g. integer, or shorter"),
+    ):
+        group.add_argument(f"--{option}", action="append", default=[], metavar=shape, help=about)
+    group.add_argument("--mapping", metavar="FILE", help="all of these, as --save-mapping wrote them")
+    group.add_argument("--save-mapping", metavar="FILE", help="write them into a file, to be used again")
+    group.add_argument("--migrations", metavar="DIR", help="the application's Alembic scripts: tell which is newer")
+
+
+def _check(commands: Any) -> None:
+    parser = _command(
+        commands, "check", "transfers.check", "say whether a package fits a database; exits with 6 if it does not",
+        "datatransfer check open.zip sqlite:///copy.db",
+        "datatransfer check open.zip sqlite:///copy.db --rename orders.placed=placed_at --save-mapping shop.json",
+    )  # fmt: skip
+    parser.add_argument("package", metavar="PACKAGE")
+    _database(parser, "target", "TARGET_URL")
+    _mapping_options(parser)
 
 
 def _resume(commands: Any) -> None:

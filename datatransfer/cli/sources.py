@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datatransfer.cli.arguments import Root
     from datatransfer.database.connection import Database
     from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.importing.mapping import Mapping
     from datatransfer.schema.tables import Table
 
 
@@ -62,6 +63,49 @@ def natural_keys(typed: Sequence[str]) -> dict[str, list[str]]:
     """Return ``--match-on`` as the policy `match_on`."""
     pairs = _pairs(typed, "--match-on", "TABLE=COLUMN[,COLUMN]")
     return {table: [name.strip() for name in columns.split(",")] for table, columns in pairs}
+
+
+def mapping(options: argparse.Namespace) -> Mapping:
+    """Return what was typed of package and target that differ, with what ``--mapping`` names; saved if that is asked.
+
+    Raises
+    ------
+    UsageError
+        An option is not of its form, or the file is no mapping.
+    """
+    from datatransfer.importing.mapping import Mapping
+
+    parts: dict[str, Any] = {"rename": {}, "drop": {}, "default": {}, "cast": {}}
+    for name in ("rename", "cast"):
+        for left, right in _pairs(getattr(options, name), f"--{name}", "TABLE.COLUMN=NAME"):
+            table, column = _dotted(left, f"--{name}")
+            parts[name].setdefault(table, {})[column] = right
+    for text in options.drop:
+        table, column = _dotted(text, "--drop")
+        parts["drop"].setdefault(table, []).append(column)
+    for left, right in _pairs(options.default, "--default", "TABLE.COLUMN=VALUE"):
+        table, column = _dotted(left.removesuffix(":"), "--default")
+        parts["default"].setdefault(table, {})[column] = _value(right) if left.endswith(":") else right
+    tables = dict(_pairs(options.rename_table, "--rename-table", "TABLE=TABLE"))
+    made = Mapping.load(options.mapping) if options.mapping else Mapping()
+    made = made | Mapping(**parts, rename_tables=tables, drop_tables=options.drop_table)
+    if options.save_mapping:
+        made.save(options.save_mapping)
+    return made
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise UsageError("what follows := is no JSON", where="--default", hint="write =VALUE for a text") from None
+
+
+def _dotted(text: str, option: str) -> tuple[str, str]:
+    table, _, column = text.rpartition(".")
+    if not (table and column):
+        raise UsageError(f"{text!r} names no column", where=option, hint="write TABLE.COLUMN")
+    return table, column
 
 
 def _pairs(typed: Sequence[str], option: str, shape: str) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.cli.looking import stored_bytes, summary_of, text_of
 from datatransfer.cli.output import Output, records
-from datatransfer.cli.sources import builder, database, natural_keys
+from datatransfer.cli.sources import builder, database, mapping, natural_keys
 from datatransfer.display.plain import counted, size, visible
-from datatransfer.errors import ConflictError
+from datatransfer.errors import ConflictError, SchemaMismatchError
 from datatransfer.events import Warned
 
 if TYPE_CHECKING:
@@ -60,12 +60,33 @@ def importer(options: argparse.Namespace, target: Database, out: Output) -> Pack
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.package.package import DataPackage
 
-    return PackageImporter(DataPackage.open(options.package), target, listener=out.listener)
+    return PackageImporter(
+        DataPackage.open(options.package),
+        target,
+        listener=out.listener,
+        migrations=getattr(options, "migrations", None),
+    )
 
 
 def _policies(options: argparse.Namespace) -> dict[str, Any]:
     words = {name: getattr(options, name) for name in ("on_match", "on_clash", "identity", "on_orphan", "triggers")}
-    return {**words, "match_on": natural_keys(options.match_on)}
+    return {**words, "match_on": natural_keys(options.match_on), "mapping": mapping(options)}
+
+
+def check(options: argparse.Namespace, out: Output) -> int:
+    """Say whether a package fits a database, and what would make it fit."""
+    with database(options.target, options) as target:
+        report = importer(options, target, out).check(mapping=mapping(options))
+        findings = records(report.to_frame())
+        document = {"package": options.package, "target": target.url_shown, "fits": report.ok, "findings": findings}
+    lines = [f"{visible(f['severity'])}: {visible(f['where'])}: {visible(f['message'])}\n    {visible(f['hint'])}"
+             + (f"\n    {visible(f['options'])}" if f["options"] else "") for f in findings]  # fmt: skip
+    errors = len(report.errors)
+    end = "the package fits" if report.ok else f"{counted(errors, 'error')}; nothing was written"
+    if report.mapping:
+        end += f"\nall cures together: {visible(report.mapping.options)}"
+    out.result(document, "\n".join([*lines, end]))
+    return 0 if report.ok else SchemaMismatchError.exit_code
 
 
 def plan(options: argparse.Namespace, out: Output) -> int:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from datatransfer.errors import UsageError
+from datatransfer.importing.mapping import Mapping as SchemaMapping
 
 
 class Action(StrEnum):
@@ -78,6 +79,8 @@ class Policies:
         See the enums of this module.
     match_on : mapping of str to sequence of str
         Per table, the columns that identify a row to people, e.g. ``{"users": ["email"]}``.
+    mapping : datatransfer.Mapping
+        How package and target differ.
     """
 
     on_match: OnMatch = OnMatch.SKIP
@@ -86,11 +89,13 @@ class Policies:
     on_orphan: OnOrphan = OnOrphan.ERROR
     triggers: Triggers = Triggers.SUSPEND
     match_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mapping: SchemaMapping = field(default_factory=SchemaMapping)
 
     def to_json(self) -> dict[str, Any]:
         """Return the policies as plain data, as `of` takes them."""
         words = {name: str(value) for name, value in vars(self).items() if isinstance(value, StrEnum)}
-        return {**words, "match_on": {table: list(columns) for table, columns in self.match_on.items()}}
+        mapping = {"mapping": self.mapping.to_json()} if self.mapping else {}
+        return {**words, "match_on": {table: list(columns) for table, columns in self.match_on.items()}, **mapping}
 
     @classmethod
     def of(
@@ -102,6 +107,7 @@ class Policies:
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        mapping: SchemaMapping | Mapping[str, Any] | None = None,
     ) -> Policies:
         """Make policies from words.
 
@@ -118,4 +124,5 @@ class Policies:
             on_orphan=_choice(OnOrphan, on_orphan, "on_orphan"),
             triggers=_choice(Triggers, triggers, "triggers"),
             match_on=columns,
+            mapping=SchemaMapping.of({"mapping": mapping}),
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from datatransfer.display.plain import counted
+from datatransfer.importing import cures
 from datatransfer.importing.actions import Action
 from datatransfer.importing.losses import Losses
 from datatransfer.importing.remap import Remap, TablePlan
@@ -23,7 +24,8 @@ def refuse_values(losses: Losses, plans: Mapping[str, TablePlan], remap: Remap) 
     SchemaMismatchError, ValueLossError
         With every finding in ``evidence["findings"]``.
     """
-    misfits = losses.misfits()
+    columns = {_where(plan, fit): (plan.fit, fit) for plan in plans.values() for fit in plan.fit.columns}
+    misfits = losses.misfits(columns)
     for plan in plans.values():
         fits = [fit for fit in plan.fit.columns if _may_be_null(fit) and _where(plan, fit) not in losses.found]
         if fits:
@@ -62,8 +64,9 @@ def _nulls(plan: TablePlan, remap: Remap, fits: list[ColumnFit]) -> list[Misfit]
     counts = w.run(f"SELECT {sums} FROM {w.stage_name('s', plan.number)} s {' '.join(joins.values())}").one()
     hint = "let the column be NULL in the target, or leave these rows out"
     said = "is required in the target, and NULL in"
-    return [
-        Misfit("null", _where(plan, fit), f"{said} {counted(int(count), 'row')}", hint, int(count))
-        for fit, count in zip(fits, counts, strict=True)
-        if count
-    ]
+    found = []
+    for fit, count in zip(fits, counts, strict=True):
+        if count:
+            message, cure = f"{said} {counted(int(count), 'row')}", cures.of_null(plan.fit, fit)
+            found.append(Misfit("null", _where(plan, fit), message, hint, int(count), cure=cure))
+    return found

@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from datatransfer import __version__
 from datatransfer.database import ledger
@@ -21,10 +22,13 @@ from datatransfer.errors import ConflictError, DatabaseError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Policies
+from datatransfer.importing.checking import SchemaReport, check
+from datatransfer.importing.mapping import Mapping as SchemaMapping
+from datatransfer.importing.mapping import MappingOptions
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
 from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
-from datatransfer.importing.staging import PART_ROWS
+from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ class PackageImporter:
         Asked between batches.
     checkpoint_rows : int
         Rows after which what is staged is committed, so that an import that is resumed goes on from there.
+    migrations : path, optional
+        The application's folder of Alembic scripts, which tell whether package or target is of a newer revision.
 
     Examples
     --------
@@ -61,7 +67,9 @@ class PackageImporter:
         listener: Listener | None = None,
         cancellation: Cancellation | None = None,
         checkpoint_rows: int = PART_ROWS,
+        migrations: str | Path | None = None,
     ) -> None:
+        self.migrations = None if migrations is None else str(migrations)
         self.checkpoint_rows = checkpoint_rows
         self.package = package
         self.target = target
@@ -77,6 +85,7 @@ class PackageImporter:
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        **differences: Unpack[MappingOptions],
     ) -> ImportPlan:
         """Stage the package and decide what would happen; nothing visible in the target changes.
 
@@ -93,6 +102,8 @@ class PackageImporter:
         triggers : {"suspend", "fire"}
         match_on : mapping of table to columns
             Natural keys, e.g. ``{"users": ["email"]}``.
+        mapping, rename, rename_tables, drop, drop_tables, default, cast
+            How package and target differ, see `datatransfer.Mapping`: a whole mapping, or parts of one.
 
         Returns
         -------
@@ -113,9 +124,38 @@ class PackageImporter:
         """
         policies = Policies.of(
             on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-            match_on=match_on,
+            match_on=match_on, mapping=SchemaMapping.of(differences),
         )  # fmt: skip
         return self._plan(policies, stages.writer_for(self.target, uuid.uuid4()))
+
+    def check(self, **differences: Unpack[MappingOptions]) -> SchemaReport:
+        """Compare package and target fully, schemas and the rows that matter; nothing is staged or written.
+
+        Parameters
+        ----------
+        mapping, rename, rename_tables, drop, drop_tables, default, cast
+            How package and target differ, see `datatransfer.Mapping`.
+
+        Returns
+        -------
+        SchemaReport
+            Every finding, with its cure as Python and as options of the command line.
+
+        Raises
+        ------
+        UsageError
+            The mapping names what is not there, or contradicts itself.
+        """
+        policies = Policies(mapping=SchemaMapping.of(differences))
+        writer = stages.writer_for(self.target, uuid.uuid4())
+        try:
+            with self._listening() as listener:
+                planner = Planner(
+                    self.package, self.target, writer, policies, listener, self.cancellation, migrations=self.migrations
+                )
+                return check(planner, Stager(self.package, writer, policies, listener, self.cancellation))
+        finally:
+            writer.close()
 
     def _plan(
         self, policies: Policies, writer: Writer, *, checkpoint_rows: int | None = None, resumed: bool = False
@@ -124,7 +164,7 @@ class PackageImporter:
         with self._listening() as listener:
             return Planner(
                 self.package, self.target, writer, policies, listener, self.cancellation,
-                checkpoint_rows=rows, resumed=resumed,
+                checkpoint_rows=rows, resumed=resumed, migrations=self.migrations,
             ).plan()  # fmt: skip
 
     @contextmanager
@@ -151,6 +191,7 @@ class PackageImporter:
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        **differences: Unpack[MappingOptions],
     ) -> Receipt:
         """Carry out a plan, or plan with these policies and carry that out; all of it or nothing.
 
@@ -170,7 +211,7 @@ class PackageImporter:
         if plan is None:
             plan = self.plan(
                 on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-                match_on=match_on,
+                match_on=match_on, **differences,
             )  # fmt: skip
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")

@@ -238,11 +238,13 @@ class KnownKeys:
         mine = keys.filter(pc.equal(keys["action"], str(Action.INSERT)))
         return [mine[f"t.{c}"].combine_chunks() for c in plan.key]
 
-    def of_parent(self, parent: Table, columns: Sequence[str], kinds: Sequence[LogicalType]) -> list[str]:
+    def of_parent(
+        self, parent: Table, source: Sequence[str], columns: Sequence[str], kinds: Sequence[LogicalType]
+    ) -> list[str]:
         """Lay the known keys of a parent that is not in the package: in its source, then in the target."""
         if tuple(columns) != parent.key or not self.has(parent.name):
             return []
-        names = [f"s.{c}" for c in columns] + [f"t.{c}" for c in columns]
+        names = [f"s.{c}" for c in source] + [f"t.{c}" for c in columns]
         rows = (
             self._together([[k[n].combine_chunks() for n in names] for k in parts if set(names) <= set(k.column_names)])
             for origin, parts in self._maps(parent.name)

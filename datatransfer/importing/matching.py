@@ -64,7 +64,7 @@ class Matcher:
             plan.fit.surrogate is None
             or self.uniques.rules(plan)
             or self.same_origin
-            or self.known.has(name)
+            or self.known.has(plan.fit.target.name)
             or plan.staged.has_foreign
             or name in self.policies.match_on
         )

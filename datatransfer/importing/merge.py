@@ -22,7 +22,7 @@ from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.receipts import before_image, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Table
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +146,7 @@ class Merge:
         )
 
     def _cyclic(self, touched: list[TablePlan]) -> list[Table]:
-        graph = DependencyGraph(self.plan.package.schema)
+        graph = DependencyGraph(Schema({name: p.fit.source for name, p in self.plan.plans.items()}))
         members = {name for cycle in graph.cycles if len(set(cycle)) > 1 for name in cycle}
         return [p.fit.target for p in touched if p.fit.source.name in members]
 

@@ -7,8 +7,8 @@ the target rows that it would touch. Planning changes nothing visible in the tar
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import ConflictError
@@ -19,15 +19,16 @@ from datatransfer.importing.actions import Action, Identity, OnMatch, Policies
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.copies import copy_warning
 from datatransfer.importing.findings import refuse_values
+from datatransfer.importing.fitting import compare
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.revisions import revisions
 from datatransfer.importing.stages import Session
 from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
-from datatransfer.importing.validation import ColumnFit, fit
-from datatransfer.schema.graph import DependencyGraph
+from datatransfer.importing.validation import ColumnFit, TableFit, refuse
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
 
 if TYPE_CHECKING:
@@ -185,6 +186,10 @@ def _key(values: tuple[Any, ...]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
+#: Findings that forbid nothing, and are worth a warning in the receipt.
+_TOLD = ("other-key", "revision")
+
+
 class Planner:
     """Makes the plan of one import.
 
@@ -203,7 +208,9 @@ class Planner:
         *,
         resumed: bool = False,
         checkpoint_rows: int = PART_ROWS,
+        migrations: str | None = None,
     ) -> None:
+        self.migrations = migrations
         self.checkpoint_rows = checkpoint_rows
         self.resumed = resumed
         self.package = package
@@ -217,10 +224,11 @@ class Planner:
         """Return the plan; the stage is dropped if that fails."""
         schema = self.package.schema
         rows = {name: self.package.entry(name).rows for name in schema.tables}
-        fits = fit(schema, rows, self.target.schema, self.writer)
-        for name in self.policies.match_on:
-            self.target.schema.table(name)
-        order = [name for name in DependencyGraph(schema).order if name in fits]
+        found = compare(schema, rows, self.target.schema, self.writer, self.policies.mapping)
+        found.misfits += revisions(self.package.metadata.source_revision, self.target.revision(), self.migrations)
+        if found.errors:
+            refuse(found.misfits)
+        policies = self._following(found.fits)
         try:
             if self.resumed:
                 self.writer.drop_planned()
@@ -232,13 +240,29 @@ class Planner:
                 self.package, self.writer, self.policies, self.listener, self.cancellation,
                 part_rows=self.checkpoint_rows,
             )  # fmt: skip
-            staged = stager.stage(fits, order, rows)
-            return self._decide(staged, stager.losses)
+            staged = stager.stage(found.fits, found.order, rows)
+            self.policies = policies
+            told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
+            return self._decide(staged, stager.losses, told + stager.changes.warnings())
         except BaseException as error:
             stages.leave(self.writer, error)
             raise
 
-    def _decide(self, staged: dict[str, StagedTable], losses: Losses) -> ImportPlan:
+    def _following(self, fits: Mapping[str, TableFit]) -> Policies:
+        """Return the policies with ``match_on`` in the package's tables and the target's columns."""
+        match_on: dict[str, tuple[str, ...]] = {}
+        for name, columns in self.policies.match_on.items():
+            found = fits.get(name) or next((f for f in fits.values() if f.target.name == name), None)
+            if found is None:
+                self.target.schema.table(name)
+                match_on[name] = columns
+                continue
+            there = {c.source.name: c.target.name for c in found.columns if not c.given}
+            taken = {c.target.name for c in found.columns}
+            match_on[found.source.name] = tuple(c if c in taken else there.get(c, c) for c in columns)
+        return replace(self.policies, match_on=match_on)
+
+    def _decide(self, staged: dict[str, StagedTable], losses: Losses, changes: Sequence[str]) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
         if losses.found:
@@ -247,7 +271,7 @@ class Planner:
         known = KnownKeys(self.writer, origin, self.target.origin)
         same = origin == self.target.origin
         matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
-        warnings: list[str] = []
+        warnings = list(changes)
         references = References(remap, self.target.schema, self.policies)
         for plan in plans.values():
             plan.was_empty = self._is_empty(plan)

@@ -118,14 +118,16 @@ class References:
         columns += [(f"n{i}", w.key_type(f.target)) for i, f in enumerate(fits) if f]
         name = w.create("x", number, columns, keyed=False)
         plan.resolved[fk] = name
-        found = next((t for t in self.target.tables if t.lower() == fk.parent.lower()), None)
+        mapping = self.policies.mapping
+        found = mapping.table_of(fk.parent, self.target)
         if found is None:
             return int(w.scalar(f"SELECT count(*) FROM ({missing}) o"))
         parent = self.target.tables[found]
+        above = [mapping.column_of(fk.parent, c, parent) or c for c in fk.parent_columns]
         olds = ", ".join(f"o.o{i}" for i in range(len(fits)))
         if known is not None:
             kinds = [f.kind for f in fits if f]
-            for laid in known.of_parent(parent, fk.parent_columns, kinds):
+            for laid in known.of_parent(parent, fk.parent_columns, above, kinds):
                 on = " AND ".join(f"l.s{i} = o.o{i}" for i in range(len(kinds)))
                 width = len(kinds)
                 news = ", ".join(w.expression(f"l.s{width + i}", f.kind, f.target) for i, f in enumerate(fits) if f)
@@ -133,8 +135,7 @@ class References:
         else:
             values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
             on = " AND ".join(
-                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c))
-                for c, v in zip(fk.parent_columns, values, strict=True)
+                w.equal(f"t.{w.quote(c)}", v, parent.by_name.get(c)) for c, v in zip(above, values, strict=True)
             )
             news = ", ".join(values)
             w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {w.table(parent)} t ON {on}")

@@ -99,7 +99,7 @@ class Remap:
 
     def reference_of(self, plan: TablePlan, fit: ColumnFit) -> ForeignKey | None:
         """Return the foreign key whose parent decides the value of a column."""
-        keys = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns]
+        keys = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns and not fit.given]
         inside = [fk for fk in keys if fk.parent in self.plans]
         moved = [fk for fk in inside if self._moves(fk)]
         return next(iter(moved or [fk for fk in keys if fk in plan.resolved] or inside or keys), None)

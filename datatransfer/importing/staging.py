@@ -20,8 +20,9 @@ from datatransfer.errors import ValueLossError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Identity, Policies
+from datatransfer.importing.casting import Cast, castable
 from datatransfer.importing.convert import Convert, converter
-from datatransfer.importing.losses import Losses
+from datatransfer.importing.losses import Changes, Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.package.contents import BATCH_ROWS
 from datatransfer.schema.keysets import KeySet
@@ -75,7 +76,7 @@ class StagedTable:
 
     def stage_of_source(self, source_column: str) -> str | None:
         """Return the stage column that holds a package column."""
-        return next((name for name, fit in self.columns if fit.source.name == source_column), None)
+        return next((name for name, fit in self.columns if fit.source.name == source_column and not fit.given), None)
 
 
 class Stager:
@@ -113,6 +114,7 @@ class Stager:
         self.listener = listener
         self.cancellation = cancellation
         self.losses = Losses()
+        self.changes = Changes()
         self._part_rows = part_rows
         self._keys: dict[tuple[str, str], KeySet] = {}
         self._done = 0
@@ -194,7 +196,10 @@ class Stager:
             self._watch(table, batch)
             arrays: list[pa.Array] = [pa.array(np.arange(start, start + batch.num_rows, dtype=np.int64))]
             for (_, fit), convert in zip(table.columns, converters, strict=True):
-                arrays.append(convert(batch.column(fit.source.name)))
+                if fit.given and fit.fill is not None:
+                    arrays.append(pa.repeat(fit.fill[0], batch.num_rows))
+                else:
+                    arrays.append(convert(batch.column(fit.source.name)))
             arrays += self._identity_arrays(table, batch)
             names = ["r", *(c for c, _ in table.columns), *self._identity_columns(table)]
             if table.has_uuid and self.policies.identity is Identity.COPY:
@@ -206,7 +211,9 @@ class Stager:
     def _converter(self, table: StagedTable, fit: ColumnFit) -> Convert:
         where = f"{table.fit.source.name}.{fit.source.name}"
         digits = self.writer.fraction_digits(fit.target)
-        change = converter(fit.source.type, fit.kind, fraction_digits=digits, where=where)
+        change: Convert = converter(fit.source.type, fit.kind, fraction_digits=digits, where=where)
+        if fit.lossy:
+            change = self.changes.casts.setdefault(where, Cast(fit.source.type, fit.kind, digits, where))
 
         def whole(array: pa.Array) -> pa.Array:
             return self.writer.stage_values(change(array), fit.kind, fit.target)
@@ -215,12 +222,27 @@ class Stager:
             import pyarrow as pa
 
             try:
-                return whole(array)
+                return self.changes.filled(where, whole(array), fit)
             except ValueLossError as error:  # the import will be refused, with all that is found until then
-                self.losses.add(where, error, array, whole)
+                self.losses.add(where, error, array, whole, castable=self._castable(fit, digits, array))
                 return whole(pa.nulls(len(array), array.type))
 
         return run
+
+    def _castable(self, fit: ColumnFit, digits: int, array: pa.Array) -> bool:
+        """Whether values that do not fit would, if they may change."""
+        if fit.lossy or not castable(fit.source.type, fit.kind):
+            return False
+        try:
+            self.writer.stage_values(Cast(fit.source.type, fit.kind, digits)(array), fit.kind, fit.target)
+        except ValueLossError:
+            return False
+        return True
+
+    def converters(self, table: TableFit) -> list[tuple[ColumnFit, Convert]]:
+        """Return how each column of the package that travels is converted; losses and changes are counted."""
+        named = StagedTable(0, table)
+        return [(fit, self._converter(named, fit)) for fit in table.columns if not fit.given]
 
     def _identity_arrays(self, table: StagedTable, batch: pa.RecordBatch) -> list[pa.Array]:
         import pyarrow.compute as pc

@@ -69,11 +69,7 @@ class Uniques:
     def kept_apart_already(self, plan: TablePlan, rule: UniqueRule) -> bool:
         """Whether the package's own key or uniqueness makes two rows with the same values impossible."""
         fits = [fit for fit in plan.fit.columns if fit.target.name in rule.columns]
-        if (
-            not rule.exact
-            or len(fits) != len(rule.columns)
-            or any(fit.source.type.kind != fit.kind.kind for fit in fits)
-        ):
+        if not rule.exact or len(fits) != len(rule.columns) or not all(fit.keeps_apart for fit in fits):
             return False
         for fit in fits:
             fk = self.remap.reference_of(plan, fit)

@@ -1,52 +1,95 @@
-"""Whether a package fits a target: every table and column compared, every finding with its cure.
+"""What fits and what does not: a package's tables and columns beside the target's, and findings with their cures.
 
-Reads schemas only; knows which package column goes into which target column, and as what kind of value.
+Plain data, and the one error that tells all findings; `datatransfer.importing.fitting` makes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from datatransfer.errors import SchemaMismatchError, ValueLossError
-from datatransfer.importing.convert import convertible
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, Schema, Table
+from datatransfer.importing.mapping import Mapping
+from datatransfer.package.report import Severity
+from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
-    from datatransfer.database.writers import Writer
+    import pyarrow as pa
 
 _HINT = "nothing was changed"
-_OURS = (ENTITY_UUID, IMPORTED_FROM_UUID)
+_MOST = 20
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """One way in which package and target do not fit."""
+    """One way in which package and target do not fit.
+
+    Parameters
+    ----------
+    code, where, message, hint : str
+    rows : int
+        How many, where it is about values.
+    severity : {"error", "warning", "note"}
+        Whether it forbids the import, may do so when values are looked at, or is only said.
+    cure : Mapping
+        What makes the import work; empty where only the target or the package can be changed.
+    """
 
     code: str
     where: str
     message: str
     hint: str
     rows: int = 0
+    severity: Severity = "error"
+    cure: Mapping = field(default_factory=Mapping)
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message} ({self.hint})"
+        said = f"; say {self.cure.code}, or {self.cure.options}" if self.cure else ""
+        return f"{self.where}: {self.message} ({self.hint}{said})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as plain data; the cure as Python and as options."""
+        return {**vars(self), "cure": self.cure.code, "options": self.cure.options}
 
 
 @dataclass(frozen=True)
 class ColumnFit:
-    """A package column and the target column that takes it, as values of one kind."""
+    """A package column and the target column that takes it, as values of one kind.
+
+    Parameters
+    ----------
+    source, target : Column
+    kind : LogicalType
+    lossy : bool
+        Whether values may change, as was asked for.
+    fill : pyarrow.Array, optional
+        The staged value, one of it, of rows that have none.
+    given : bool
+        Whether every row gets ``fill``: the package has no such column.
+    """
 
     source: Column
     target: Column
     kind: LogicalType
+    lossy: bool = False
+    fill: pa.Array | None = field(default=None, compare=False)
+    given: bool = False
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether different values of the package stay different."""
+        return self.source.type.kind == self.kind.kind and not self.lossy and self.fill is None
 
 
 @dataclass(frozen=True)
 class TableFit:
-    """A package table and the target table that takes it."""
+    """A package table and the target table that takes it.
+
+    ``source`` refers along the foreign keys that count: without those of columns that are dropped, and with those that
+    only the target has.
+    """
 
     source: Table
     target: Table
@@ -55,7 +98,7 @@ class TableFit:
     @property
     def keyed(self) -> bool:
         """Whether rows can be told apart: both sides have the same key."""
-        names = {fit.target.name for fit in self.columns if fit.source.name in self.source.key}
+        names = {fit.target.name for fit in self.columns if not fit.given and fit.source.name in self.source.key}
         return bool(self.source.key) and names == set(self.target.key)
 
     @property
@@ -72,85 +115,24 @@ class TableFit:
 
     def by_source(self, source_column: str) -> ColumnFit | None:
         """Return how a package column travels, None if it does not."""
-        return next((fit for fit in self.columns if fit.source.name == source_column), None)
+        return next((fit for fit in self.columns if fit.source.name == source_column and not fit.given), None)
 
 
-def fit(package: Schema, rows: dict[str, int], target: Schema, writer: Writer) -> dict[str, TableFit]:
-    """Fit every table of a package that has rows into the target.
-
-    Raises
-    ------
-    SchemaMismatchError
-        With every misfit in ``evidence["findings"]``.
-    """
-    misfits: list[Misfit] = []
-    fits: dict[str, TableFit] = {}
-    for table in package:
-        if not rows.get(table.name):
-            continue
-        found = _same_name(table.name, target.tables)
-        if found is None:
-            hint = "create it in the target, or leave it out of the package"
-            misfits.append(Misfit("missing-table", table.name, "the target has no such table", hint))
-            continue
-        fits[table.name] = _fit_table(table, target.tables[found], writer, misfits)
-    if misfits:
-        refuse(misfits)
-    return fits
-
-
-def refuse(misfits: list[Misfit]) -> NoReturn:
+def refuse(misfits: Iterable[Misfit]) -> NoReturn:
     """Raise one error that tells all findings: of values if it is only they that do not fit, else of schemas."""
-    evidence = {"findings": [vars(item) for item in misfits]}
-    if all(item.code == "value-loss" for item in misfits):
-        if len(misfits) == 1:
-            only = misfits[0]
-            raise ValueLossError(only.message, where=only.where, hint=only.hint, evidence=evidence)
-        raise ValueLossError(f"values do not fit the target: {_shown(misfits)}", hint=_HINT, evidence=evidence)
-    raise SchemaMismatchError(f"the package does not fit the target: {_shown(misfits)}", hint=_HINT, evidence=evidence)
+    listed = list(misfits)
+    evidence = {"findings": [item.to_json() for item in listed]}
+    grave = [item for item in listed if item.severity == "error"]
+    if all(item.code == "value-loss" for item in grave):
+        if len(grave) == 1:
+            only = grave[0]
+            said = f"; say {only.cure.code}, or {only.cure.options}" if only.cure else ""
+            raise ValueLossError(only.message, where=only.where, hint=only.hint + said, evidence=evidence)
+        raise ValueLossError(f"values do not fit the target: {_shown(grave)}", hint=_HINT, evidence=evidence)
+    shown = [*grave, *(item for item in listed if item.code == "revision")]
+    raise SchemaMismatchError(f"the package does not fit the target: {_shown(shown)}", hint=_HINT, evidence=evidence)
 
 
 def _shown(misfits: list[Misfit]) -> str:
-    more = f"; and {len(misfits) - 5} more" if len(misfits) > 5 else ""
-    return "; ".join(str(item) for item in misfits[:5]) + more
-
-
-def _same_name(name: str, among: Iterable[str]) -> str | None:
-    names = list(among)
-    if name in names:
-        return name
-    close = [other for other in names if other.lower() == name.lower()]
-    return close[0] if len(close) == 1 else None
-
-
-def _fit_table(source: Table, target: Table, writer: Writer, misfits: list[Misfit]) -> TableFit:
-    columns: list[ColumnFit] = []
-    for column in source.columns:
-        name = _same_name(column.name, target.by_name)
-        where = f"{source.name}.{column.name}"
-        if name is None:
-            if column.name not in _OURS and not column.generated:
-                hint = "add it to the target, or leave it out of the package"
-                misfits.append(Misfit("missing-column", where, "the target has no such column", hint))
-            continue
-        there = target.by_name[name]
-        if there.generated:
-            if not column.generated:
-                hint = "make it an ordinary column in the target, or leave it out of the package"
-                misfits.append(Misfit("computed-column", where, "the target computes this column", hint))
-            continue
-        kind = writer.target_kind(column.type, there)
-        if kind is None or not convertible(column.type, kind):
-            said = column.declared or column.type.kind
-            message = f"{said} ({column.type.kind}) does not go into {there.declared or there.type.kind}"
-            misfits.append(Misfit("type", where, message, "change the column's type in the target"))
-            continue
-        columns.append(ColumnFit(column, there, kind))
-    taken = {fit.target.name for fit in columns}
-    for column in target.columns:
-        optional = column.nullable or column.has_default or column.generated or column.identity
-        if column.name not in taken and column.name not in _OURS and not optional:
-            message = "the target requires a column that the package does not have"
-            hint = "give it a default in the target"
-            misfits.append(Misfit("required-column", f"{target.name}.{column.name}", message, hint))
-    return TableFit(source, target, tuple(columns))
+    more = f"; and {len(misfits) - _MOST} more" if len(misfits) > _MOST else ""
+    return "; ".join(str(item) for item in misfits[:_MOST]) + more

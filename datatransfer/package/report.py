@@ -11,7 +11,7 @@ from datatransfer.display import blocks
 if TYPE_CHECKING:
     import pandas as pd
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 INCOMPLETE = frozenset({"missing-member"})
 """Codes of findings that say that something is not there, rather than wrong."""
 
@@ -22,7 +22,7 @@ class Finding:
 
     Parameters
     ----------
-    severity : {"error", "warning"}
+    severity : {"error", "warning", "note"}
     code : str
         Stable name of the kind of finding.
     where : str

@@ -1,0 +1,311 @@
+"""A package's tables fitted into a target's, under a mapping: every table and column compared, every finding at once.
+
+Reads schemas only; knows which package column goes into which target column, and as what kind of value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.errors import ValueLossError
+from datatransfer.importing import cures
+from datatransfer.importing.casting import castable
+from datatransfer.importing.convert import converter, convertible
+from datatransfer.importing.mapping import Mapping
+from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey, Schema, Table
+from datatransfer.schema.values import LogicalType, from_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.database.writers import Writer
+
+_OURS = (ENTITY_UUID, IMPORTED_FROM_UUID)
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+
+
+@dataclass
+class Comparison:
+    """A package's schema beside a target's.
+
+    Attributes
+    ----------
+    fits : dict of str to TableFit
+        By package table.
+    misfits : list of Misfit
+        Also those that forbid nothing.
+    """
+
+    fits: dict[str, TableFit] = field(default_factory=dict)
+    misfits: list[Misfit] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Misfit]:
+        """The findings that forbid the import."""
+        return [item for item in self.misfits if item.severity == "error"]
+
+    @property
+    def order(self) -> list[str]:
+        """The package's tables, parents first."""
+        return list(DependencyGraph(Schema({name: fit.source for name, fit in self.fits.items()})).order)
+
+
+def compare(package: Schema, rows: dict[str, int], target: Schema, writer: Writer, mapping: Mapping) -> Comparison:
+    """Fit every table of a package that has rows into the target, and find all that does not fit.
+
+    Raises
+    ------
+    UnknownTableError, UnknownColumnError, UsageError
+        The mapping names what is not there, or contradicts itself.
+    """
+    mapping.check(package, target)
+    found = Comparison()
+    carried = [table for table in package if rows.get(table.name) and table.name not in mapping.drop_tables]
+    names = {table.name: mapping.table_of(table.name, target) for table in carried}
+    taken = Counter(name for name in names.values() if name)
+    for table in carried:
+        name = names[table.name]
+        if name is None:
+            found.misfits.append(cures.missing_table(table, [t for t in target if t.name not in taken]))
+        elif taken[name] > 1:
+            found.misfits.append(cures.taken_table(table, name))
+        else:
+            fitter = _TableFitter(table, target.tables[name], package, writer, mapping)
+            found.fits[table.name] = fitter.fit()
+            found.misfits += fitter.misfits
+    _follow_references(found)
+    return found
+
+
+class _TableFitter:
+    """Fits one table; ``misfits`` holds what was found."""
+
+    def __init__(self, source: Table, target: Table, package: Schema, writer: Writer, mapping: Mapping) -> None:
+        self.source = source
+        self.target = target
+        self.writer = writer
+        self.mapping = mapping
+        self.misfits: list[Misfit] = []
+        self.dropped = set(mapping.drop.get(source.name, ()))
+        self.casts = mapping.cast.get(source.name, {})
+        self.referenced = {c for fk in package.children_of(source.name) for c in fk.parent_columns}
+        self.refers = {c for fk in source.foreign_keys for c in fk.columns}
+        self.kept = [c for c in source.columns if c.name not in self.dropped]
+        self.names = {c.name: mapping.column_of(source.name, c.name, target) for c in self.kept}
+
+    def fit(self) -> TableFit:
+        """Fit the columns, then what the target wants besides."""
+        for name in sorted(self.dropped & {*self.source.key, *self.referenced, ENTITY_UUID}):
+            self.misfits.append(cures.needed(self.source, name, is_key=name in self.source.key))
+        taken = Counter(name for name in self.names.values() if name)
+        columns: list[ColumnFit] = []
+        for column in self.kept:
+            there = self.names[column.name]
+            if there is not None and taken[there] > 1:
+                self.misfits.append(cures.taken_column(self.source, column, there, self._optional(column)))
+            elif (made := self._fit_column(column, there)) is not None:
+                columns.append(made)
+        columns = self._with_defaults(columns)
+        self._find_required(columns)
+        keys = tuple(fk for fk in self.source.foreign_keys if not self.dropped & set(fk.columns))
+        made_fit = TableFit(replace(self.source, foreign_keys=keys), self.target, tuple(columns))
+        if self.source.key and not made_fit.keyed and not self.misfits:
+            self.misfits.append(cures.other_key(made_fit))
+        return made_fit
+
+    def _optional(self, column: Column) -> bool:
+        """Whether the package's column may be dropped, as far as the package goes."""
+        return column.name not in {*self.source.key, *self.referenced, ENTITY_UUID}
+
+    def _fit_column(self, column: Column, name: str | None) -> ColumnFit | None:
+        if name is None:
+            if column.name not in _OURS and not column.generated:
+                free = [c for c in self.target.columns if c.name not in self.names.values() and not c.generated]
+                alike = [c for c in free if c.name not in _OURS and self._kind(column, c) is not None]
+                droppable = self._optional(column)
+                self.misfits.append(cures.missing_column(self.source, column, alike, droppable=droppable))
+            return None
+        there = self.target.by_name[name]
+        if there.generated:
+            if not column.generated:
+                self.misfits.append(cures.computed(self.source, column, droppable=self._optional(column)))
+            return None
+        if column.name in self.casts:
+            return self._cast(column, there)
+        kind = self._kind(column, there)
+        if kind is None:
+            self.misfits.append(cures.other_type(self.source, column, there, self._cure_of_type(column, there)))
+            return None
+        fitted = ColumnFit(column, there, kind)
+        self.misfits += cures.narrowed(self.source, fitted)
+        return fitted
+
+    def _kind(self, column: Column, there: Column) -> LogicalType | None:
+        """Return as what kind of value a column travels without loss, None if it does not."""
+        kind = self.writer.target_kind(column.type, there)
+        return kind if kind is not None and convertible(column.type, kind) else None
+
+    # --- lossy conversions --------------------------------------------------------------------------------------
+
+    def _fixed(self, column: Column) -> bool:
+        return column.name in {*self.source.key, *self.referenced, *self.refers, *_OURS}
+
+    def _cast(self, column: Column, there: Column) -> ColumnFit | None:
+        wanted = self.casts[column.name]
+        kind = self._taken_as(wanted, there)
+        if self._fixed(column):
+            self.misfits.append(cures.fixed(self.source, column))
+        elif kind is None:
+            self.misfits.append(cures.other_cast(self.source, column, there, wanted))
+        elif not castable(column.type, kind):
+            cure = self._drop(column, there)
+            self.misfits.append(cures.no_cast(self.source, column, wanted, cure))
+        else:
+            return ColumnFit(column, there, kind, lossy=True)
+        return None
+
+    def _taken_as(self, kind: str, there: Column) -> LogicalType | None:
+        """Return the type that a target column has for values of a kind, None if it takes others."""
+        found = self.writer.target_kind(LogicalType(kind), there)  # type: ignore[arg-type]
+        return found if found is not None and found.kind == kind else None
+
+    def _cure_of_type(self, column: Column, there: Column) -> Mapping:
+        if not self._fixed(column):
+            kinds = [there.type.kind] if there.type.kind != "any" else ["text", "float", "integer"]
+            for kind in kinds:
+                taken = self._taken_as(kind, there)
+                if taken is not None and castable(column.type, taken):
+                    return Mapping(cast={self.source.name: {column.name: kind}})
+        return self._drop(column, there)
+
+    def _drop(self, column: Column, there: Column) -> Mapping:
+        if not self._optional(column):
+            return Mapping()
+        return cures.drop(self.source, column.name) | self._default_of(there)
+
+    # --- values that the package does not have ------------------------------------------------------------------
+
+    def _default_of(self, there: Column) -> Mapping:
+        """Return what a required column may hold in rows that bring nothing."""
+        if cures.is_optional(there):
+            return Mapping()
+        unique = {c for rule in (self.target.key, *self.target.uniques) for c in rule}
+        refers = {c for fk in self.target.foreign_keys for c in fk.columns}
+        if there.name in unique | refers:
+            return Mapping()
+        for value in cures.neutral(there):
+            if self._typed(value, there, None) is not None:
+                return Mapping(default={self.source.name: {there.name: value}})
+        return Mapping()
+
+    def _with_defaults(self, columns: list[ColumnFit]) -> list[ColumnFit]:
+        made = {c.target.name: c for c in columns}
+        for name, value in self.mapping.defaults_of(self.source.name, self.target).items():
+            there, before = self.target.by_name[name], made.get(name)
+            if there.generated or name in _OURS or (before is not None and self._fixed(before.source)):
+                self.misfits.append(cures.no_default(self.target, there))
+                continue
+            typed = self._typed(value, there, before)
+            if typed is None:
+                self.misfits.append(cures.other_default(self.target, there))
+                continue
+            if before is not None:
+                made[name] = replace(before, fill=typed[1])
+            else:
+                column = Column(f"default of {name}", typed[0], nullable=value is None)
+                made[name] = ColumnFit(column, there, typed[0], fill=typed[1], given=True)
+        return list(made.values())
+
+    def _typed(self, value: Any, there: Column, before: ColumnFit | None) -> tuple[LogicalType, pa.Array] | None:
+        """Return a default as it is staged, and as what kind; None if the column does not take it."""
+        digits = self.writer.fraction_digits(there)
+        for given, kind in _readings(value):
+            taken = before.kind if before else self.writer.target_kind(kind, there)
+            if taken is None or not convertible(kind, taken) or (taken.kind == "any" and before is None):
+                continue
+            try:
+                changed = converter(kind, taken, fraction_digits=digits)(from_json([given], kind))
+                return taken, self.writer.stage_values(changed, taken, there)
+            except ValueLossError:
+                continue
+        return None
+
+    def _find_required(self, columns: list[ColumnFit]) -> None:
+        taken = {fit.target.name for fit in columns}
+        renamed = {(r, a) for m in self.misfits for c in m.cure.rename.values() for a, r in c.items()}
+        waiting = {self.names[m.where.removeprefix(f"{self.source.name}.")] for m in self.misfits
+                   if m.where.removeprefix(f"{self.source.name}.") in self.names}  # fmt: skip
+        for column in self.target.columns:
+            if column.name in taken or column.name in _OURS or cures.is_optional(column) or column.name in waiting:
+                continue
+            old = next((a for r, a in renamed if r == column.name), None)
+            cure = Mapping(rename={self.source.name: {old: column.name}}) if old else self._default_of(column)
+            self.misfits.append(cures.required(self.source, self.target, column, cure, self.dropped))
+
+
+def _readings(value: Any) -> Iterator[tuple[Any, LogicalType]]:
+    """Yield what a default may mean, the nearest first."""
+    if value is None:
+        yield None, LogicalType("text")
+    elif isinstance(value, bool):
+        yield value, LogicalType("boolean")
+    elif isinstance(value, int):
+        yield value, LogicalType("integer")
+    elif isinstance(value, float):
+        yield value, LogicalType("float")
+    else:
+        yield value, LogicalType("text")
+        if _NUMBER.match(value):
+            yield from ((int(value), LogicalType("integer")),) if value.lstrip("-").isdecimal() else ()
+            yield value, LogicalType("decimal")
+        if value.lower() in ("true", "false"):
+            yield value.lower() == "true", LogicalType("boolean")
+        yield value, LogicalType("bytes")
+        return
+    if value is not None:
+        yield str(value), LogicalType("text")
+
+
+def _follow_references(found: Comparison) -> None:
+    """Find references that go elsewhere in the target, and follow those that only the target has."""
+    by_target = {fit.target.name: fit for fit in found.fits.values()}
+    for name, fit in list(found.fits.items()):
+        mapped = {frozenset(f.target.name for f in fits if f): fk for fk in fit.source.foreign_keys
+                  if all(fits := [fit.by_source(c) for c in fk.columns])}  # fmt: skip
+        for there in fit.target.foreign_keys:
+            fk = mapped.get(frozenset(there.columns))
+            if fk is None:
+                adopted = _adopted(there, fit, by_target)
+                if adopted is not None:
+                    source = replace(found.fits[name].source,
+                                     foreign_keys=(*found.fits[name].source.foreign_keys, adopted))  # fmt: skip
+                    found.fits[name] = replace(found.fits[name], source=source)
+                    found.misfits.append(cures.new_reference(adopted))
+            elif fk.parent in found.fits and not _same_parent(fk, there, found.fits[fk.parent]):
+                found.misfits.append(cures.other_reference(fit, fk, there))
+
+
+def _same_parent(fk: ForeignKey, there: ForeignKey, parent: TableFit) -> bool:
+    columns = tuple(f.target.name if (f := parent.by_source(c)) else "" for c in fk.parent_columns)
+    return there.parent == parent.target.name and ({*there.parent_columns} == {*columns} or "" in columns)
+
+
+def _adopted(there: ForeignKey, fit: TableFit, by_target: dict[str, TableFit]) -> ForeignKey | None:
+    """Return a reference of the target in the package's names, None if it leads out of the package or fits no kinds."""
+    parent = by_target.get(there.parent)
+    if parent is None:
+        return None
+    sides = ((fit, there.columns), (parent, there.parent_columns))
+    below, above = ([next((f for f in t.columns if f.target.name == c and not f.given), None) for c in columns]
+                    for t, columns in sides)  # fmt: skip
+    pairs = [(b, a) for b, a in zip(below, above, strict=True) if b and a and b.kind.kind == a.kind.kind]
+    if len(pairs) != len(there.columns) or any(b.lossy or a.lossy or b.fill is not None for b, a in pairs):
+        return None
+    names = tuple(tuple(f.source.name for f in side) for side in zip(*pairs, strict=True))
+    return ForeignKey(fit.source.name, names[0], parent.source.name, names[1], declared=False, enforced=False)
