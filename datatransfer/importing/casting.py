@@ -86,7 +86,9 @@ class Cast:
                 where=self.where,
                 hint="drop the column, or leave these rows out",
             ) from error
-        limits = converter(self.target, self.target, fraction_digits=self.fraction_digits, where=self.where)
+        limits = converter(
+            LogicalType(self.target.kind), self.target, fraction_digits=self.fraction_digits, where=self.where
+        )
         checked = limits(cast)
         self.values += len(array) - array.null_count
         self.changed += int(pc.sum(pc.invert(same)).as_py() or 0)

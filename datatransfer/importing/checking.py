@@ -140,9 +140,9 @@ def _is_narrower(column: ColumnFit) -> bool:
 
 
 def _is_open(fit: TableFit, rule: UniqueRule) -> bool:
-    """Whether the package does not keep apart already what a plain rule of the target must find apart."""
+    """Whether the package may hold twice what a rule of the target keeps unique: equal values at least."""
     fits = [c for c in fit.columns if c.target.name in rule.columns and not c.given]
-    if not rule.exact or rule.where or len(fits) != len(rule.columns):
+    if rule.where or len(fits) != len(rule.columns):
         return False
     names = {c.source.name for c in fits}
     apart = any(columns and set(columns) <= names for columns in (fit.source.key, *fit.source.uniques))
