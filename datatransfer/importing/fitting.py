@@ -19,7 +19,7 @@ from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey, Schema, Table
-from datatransfer.schema.values import LogicalType, from_json
+from datatransfer.schema.values import LogicalType, from_json, tag
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 _OURS = (ENTITY_UUID, IMPORTED_FROM_UUID)
+_CLASSES = ("integer", "float", "text", "boolean")
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 
 
@@ -227,9 +228,12 @@ class _TableFitter:
         digits = self.writer.fraction_digits(there)
         for given, kind in _readings(value):
             taken = before.kind if before else self.writer.target_kind(kind, there)
-            if taken is None or not convertible(kind, taken) or (taken.kind == "any" and before is None):
+            mixed = taken is not None and taken.kind == "any" and before is not None and kind.kind in _CLASSES
+            if taken is None or not (mixed or (convertible(kind, taken) and taken.kind != "any")):
                 continue
             try:
+                if mixed:
+                    return taken, self.writer.stage_values(from_json([tag(given)], taken), taken, there)
                 changed = converter(kind, taken, fraction_digits=digits)(from_json([given], kind))
                 return taken, self.writer.stage_values(changed, taken, there)
             except ValueLossError:
