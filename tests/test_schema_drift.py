@@ -493,6 +493,12 @@ def test_a_mapping_is_the_same_after_saving_and_says_itself_as_python_and_as_opt
     assert typed(options) == mapping
 
 
+def test_of_two_mappings_the_later_counts() -> None:
+    cast, drop = dt.Mapping(cast={"t": {"a": "text", "b": "text"}}), dt.Mapping(drop={"t": ["a"]})
+    assert cast | drop == dt.Mapping(cast={"t": {"b": "text"}}, drop={"t": ["a"]})
+    assert drop | cast == cast
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", '{"format": "datatransfer-mapping", "version": 2}',

@@ -116,17 +116,20 @@ class Mapping:
         return base | cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
     def __or__(self, other: Mapping) -> Mapping:
-        """Return both together; what the other says of the same thing counts."""
+        """Return both together; what the other says of the same table or column counts."""
+        spoken = _joined(other.rename, other.cast)
+        dropped = {
+            table: [c for c in self.drop.get(table, ()) if c not in spoken.get(table, {})]
+            + [*other.drop.get(table, ())]
+            for table in {**self.drop, **other.drop}
+        }
         return Mapping(
-            _joined(self.rename, other.rename),
+            _joined(_without(self.rename, other.drop), other.rename),
             {**self.rename_tables, **other.rename_tables},
-            {
-                t: tuple(dict.fromkeys([*self.drop.get(t, ()), *other.drop.get(t, ())]))
-                for t in {**self.drop, **other.drop}
-            },
+            {table: tuple(dict.fromkeys(columns)) for table, columns in dropped.items() if columns},
             tuple(dict.fromkeys([*self.drop_tables, *other.drop_tables])),
             _joined(self.default, other.default),
-            _joined(self.cast, other.cast),
+            _joined(_without(self.cast, other.drop), other.cast),
         )
 
     def __bool__(self) -> bool:
@@ -288,6 +291,11 @@ def _names(part: str, value: object) -> tuple[str, ...]:
 
 def _joined(first: _Columns, second: _Columns) -> dict[str, dict[str, Any]]:
     return {table: {**first.get(table, {}), **second.get(table, {})} for table in {**first, **second}}
+
+
+def _without(first: _Columns, dropped: abc.Mapping[str, abc.Sequence[str]]) -> dict[str, dict[str, Any]]:
+    kept = {t: {c: v for c, v in columns.items() if c not in dropped.get(t, ())} for t, columns in first.items()}
+    return {table: columns for table, columns in kept.items() if columns}
 
 
 def _plain(value: object) -> Any:
