@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datatransfer.database.models import EntityMixin
     from datatransfer.database.tracking import add_entity_uuids, drop_entity_uuids, track, untrack
     from datatransfer.errors import (
+        AlreadyImportedError,
         Cancelled,
         ConditionError,
         ConflictError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyImportedError",
     "Cancellation",
     "Cancelled",
     "ConditionError",

@@ -18,6 +18,7 @@
     ├── SchemaMismatchError        package and target do not fit
     ├── ConflictError              the plan holds conflicts that nobody decided
     ├── TargetChangedError         the target changed between plan and merge
+    │   └── AlreadyImportedError   another process imported the same package meanwhile
     ├── MergeError                 the database refused the merge; all of it was rolled back
     └── Cancelled                  the caller asked to stop
 
@@ -188,6 +189,13 @@ class TargetChangedError(DataTransferError):
     code = "target-changed"
     exit_code = 7
     retryable = True
+
+
+class AlreadyImportedError(TargetChangedError):
+    """Another process imported the same package meanwhile."""
+
+    code = "already-imported"
+    retryable = False
 
 
 class MergeError(DataTransferError):

@@ -184,7 +184,7 @@ class FolderStore:
     def _place(self, folder: int, name: str, path: str, source: BinaryIO, sha256: str) -> bool:
         # The same name for the same file, so that what a killed process left is taken up and not left for ever.
         beside = f".{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
-        descriptor = _open_alone(folder, beside)
+        descriptor, made = _open_alone(folder, beside), [beside]
         try:
             with os.fdopen(descriptor, "wb") as file:
                 _copy(source, file, path, sha256)
@@ -193,12 +193,18 @@ class FolderStore:
             failpoint("file.before_link")
             try:
                 _link(folder, beside, name)
+                made.append(name)
             except FileExistsError:
                 return not self._same_content(folder, name, path, sha256)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside, dir_fd=folder)
-        os.fsync(folder)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=folder)
+            os.fsync(folder)
+        except BaseException:
+            for each in made:  # also where only the last step failed: the caller takes it for not written
+                with contextlib.suppress(OSError):
+                    os.unlink(each, dir_fd=folder)
+            raise
         failpoint("file.after_link")
         return True
 

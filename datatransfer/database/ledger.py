@@ -278,6 +278,7 @@ def list_imports(
     *,
     state: State | None = None,
     package_digest: str | None = None,
+    after: int = 0,
     schema: str | None = None,
 ) -> list[ImportRecord]:
     """Return the imports into this database, oldest first; none where there is no ledger yet.
@@ -286,16 +287,27 @@ def list_imports(
     ----------
     state, package_digest : optional
         Only those in this state, or of this package.
+    after : int
+        Only those with a higher ``seq``.
     """
     if not has_ledger(conn, schema):
         return []
     table = models.table_in(models.imports, schema)
-    wanted: sa.ColumnElement[bool] = sa.true()
+    wanted: sa.ColumnElement[bool] = table.c.seq > after
     if state is not None:
         wanted &= table.c.state == state
     if package_digest is not None:
         wanted &= table.c.package_digest == package_digest
     return _imports(conn, wanted, schema)
+
+
+def last_seq(conn: sa.Connection, schema: str | None = None) -> int:
+    """Return the ``seq`` of the latest import, 0 if there is none."""
+    if not has_ledger(conn, schema):
+        return 0
+    with database_errors(conn.engine, "reading the imports"):
+        top = sa.func.coalesce(sa.func.max(models.table_in(models.imports, schema).c.seq), 0)
+        return int(conn.execute(sa.select(top)).scalar_one())
 
 
 def _imports(conn: sa.Connection, wanted: sa.ColumnElement[bool], schema: str | None) -> list[ImportRecord]:

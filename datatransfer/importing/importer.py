@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Unpack
 
 from datatransfer import __version__
 from datatransfer.database import ledger
-from datatransfer.errors import ConflictError, DatabaseError, UsageError
+from datatransfer.database.writers.base import LOCK_SECONDS
+from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Policies
+from datatransfer.importing.actions import Action, Identity, Policies
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.mapping import Mapping as SchemaMapping
 from datatransfer.importing.mapping import MappingOptions
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
 from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+from datatransfer.importing.rivals import refuse_rivals, said
 from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import default_listener
 
@@ -52,6 +54,9 @@ class PackageImporter:
         Rows after which what is staged is committed, so that an import that is resumed goes on from there.
     migrations : path, optional
         The application's folder of Alembic scripts, which tell whether package or target is of a newer revision.
+    lock_timeout : float
+        Seconds that a statement waits for a lock of another session before the import ends with a `DatabaseError`
+        that names the table; MariaDB counts whole ones.
 
     Examples
     --------
@@ -68,8 +73,12 @@ class PackageImporter:
         cancellation: Cancellation | None = None,
         checkpoint_rows: int = PART_ROWS,
         migrations: str | Path | None = None,
+        lock_timeout: float = LOCK_SECONDS,
     ) -> None:
         self.migrations = None if migrations is None else str(migrations)
+        if not 0 < lock_timeout <= 1e6:
+            raise UsageError("lock_timeout is a positive number of seconds", hint=f"{LOCK_SECONDS:g} is the default")
+        self.lock_timeout = lock_timeout
         self.checkpoint_rows = checkpoint_rows
         self.package = package
         self.target = target
@@ -126,7 +135,12 @@ class PackageImporter:
             on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
             match_on=match_on, mapping=SchemaMapping.of(differences),
         )  # fmt: skip
-        return self._plan(policies, stages.writer_for(self.target, uuid.uuid4()))
+        return self._plan(policies, self._writer(uuid.uuid4()))
+
+    def _writer(self, import_id: uuid.UUID) -> Writer:
+        writer = stages.writer_for(self.target, import_id)
+        writer.lock_seconds = self.lock_timeout
+        return writer
 
     def check(self, **differences: Unpack[MappingOptions]) -> SchemaReport:
         """Compare package and target fully, schemas and the rows that matter; nothing is staged or written.
@@ -205,23 +219,44 @@ class PackageImporter:
             The plan holds conflicts.
         TargetChangedError
             The target changed since the plan was made.
+        AlreadyImportedError
+            Another process imported the same package since then.
         MergeError
             The database refused; everything was rolled back.
         """
         if plan is None:
-            plan = self.plan(
-                on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-                match_on=match_on, **differences,
-            )  # fmt: skip
+            with self._told_of_rivals(self._last_seq(), identity):
+                plan = self.plan(
+                    on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
+                    match_on=match_on, **differences,
+                )  # fmt: skip
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
         try:
-            done = self._merge(plan)
+            with self._told_of_rivals(plan.seen, plan.policies.identity):
+                done = self._merge(plan)
         except BaseException as error:
             plan.discard(error)
             raise
         plan.discard()
         return done
+
+    def _last_seq(self) -> int:
+        with self.target.engine.connect() as conn:
+            return ledger.last_seq(conn)
+
+    @contextmanager
+    def _told_of_rivals(self, seen: int, identity: str) -> Iterator[None]:
+        """Say that another import was merged meanwhile, where that may be why something does not fit."""
+        try:
+            yield
+        except (DatabaseError, UsageError):
+            raise
+        except DataTransferError:
+            digest, tables = self.package.metadata.manifest_sha256, list(self.package.schema.tables)
+            with self.target.engine.connect() as conn:
+                refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
+            raise
 
     def resume(self, import_id: str | uuid.UUID | None = None) -> Receipt:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
@@ -250,7 +285,7 @@ class PackageImporter:
         if not found:
             return self._finished(wanted)
         session = found[0]
-        writer = stages.writer_for(self.target, session.import_id)
+        writer = self._writer(session.import_id)
         if not writer.hold():
             writer.close()
             raise UsageError("another process is at work on this import", where=str(session.import_id))
@@ -280,12 +315,15 @@ class PackageImporter:
         metadata = self.package.metadata
         if not self._writes(plan):
             maps = {table.fit.target.name: list(key_maps_of(plan, table)) for table in plan.plans.values()}
-            counts = counts_of(plan)
+            counts, digest = counts_of(plan), metadata.manifest_sha256
+            earlier = ledger.list_imports(plan.writer.conn, state="merged", package_digest=digest)
+            notes = [f"the package was imported before{said(earlier[-1])}"] if earlier else []
             return Receipt(
-                self.target, plan.writer.import_id, str(metadata.package_id), counts, recorded=False, maps=maps
+                self.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
             )
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
-            ledger.create_ledger(plan.writer.conn)
+            with plan.writer.one_at_a_time():
+                ledger.create_ledger(plan.writer.conn)
         with self._listening() as listener:
             merge = Merge(plan, listener, self.cancellation)
             try:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: So many keys are hashed in a moment, whatever a database expects.
 _FEW = 100_000
+#: Keys more than needed that are kept for an import where others are given some at the same moment.
+_SPARE = (0, 1_000, 100_000)
 
 
 class Matcher:
@@ -290,11 +292,47 @@ class Matcher:
         s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
         taken = w.scalar(f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k")
-        if not taken:
-            return 0
         low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
-        offset = self._top(plan, fit) + 1 - int(low)
-        return offset if int(high) + offset <= _limit(fit) else None
+        if not taken:
+            if high is not None:
+                w.reserve(plan.fit.target, fit.target, int(high))
+            return 0
+        return self._range_above(plan, fit, int(low), int(high))
+
+    def _range_above(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
+        """Return what moves all keys into a range above the target's that is kept for them; None without room."""
+        kept = f"keys {plan.number}"
+        first = self._kept_before(plan, fit, kept, high - low + 1)
+        if first is not None:
+            return first - low
+        offset = self._keep_range(plan, fit, low, high)
+        if offset is not None:
+            self.writer.note(kept, f"{low + offset} {high + offset}")
+        return offset
+
+    def _kept_before(self, plan: TablePlan, fit: ColumnFit, kept: str, width: int) -> int | None:
+        """Return the first of the keys that this import kept before it was interrupted, if they are enough and free."""
+        first, last = map(int, self.writer.noted().get(kept, "0 0").split())
+        if not last or last - first + 1 != width:
+            return None
+        there = self.writer.quote(fit.target.name)
+        taken = f"SELECT 1 FROM {self.writer.table(plan.fit.target)} WHERE {there} BETWEEN {first} AND {last} LIMIT 1"
+        return None if self.writer.run(taken).first() is not None else first
+
+    def _keep_range(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
+        for spare in _SPARE:
+            top = self._top(plan, fit)
+            offset = top + 1 - low
+            if high + offset > _limit(fit):
+                return None
+            end = min(high + offset + spare, _limit(fit))
+            last = self.writer.reserve(plan.fit.target, fit.target, end)
+            if last is None or last <= top:
+                break
+            offset = last + 1 - low  # others have been given keys since we looked
+            if high + offset <= end:
+                break
+        return offset if high + offset <= _limit(fit) else None
 
     def _top(self, plan: TablePlan, fit: ColumnFit) -> int:
         found = self.writer.scalar(

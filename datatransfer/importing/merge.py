@@ -4,10 +4,20 @@
 2. Triggers rest, and what makes bulk inserts slow or cycles impossible is put away.
 3. Files are placed; rows are inserted and updated table by table, parents first, and counted against the plan.
 4. Everything put away comes back, sequences move on, the receipt is written.
+
+Locks. Staging and planning lock nothing of the target: they read, each statement by itself, and on MariaDB in READ
+COMMITTED. Merges of one database go one after another (an advisory lock on PostgreSQL, ``GET_LOCK`` on MariaDB, the
+write lock on SQLite), so that two never wait for each other in a circle. The transaction then holds, until it ends: the
+rows that it inserts and updates; on MariaDB also, against deletion, the rows that were matched. Others read and write
+all other rows meanwhile. Three things lock whole tables on PostgreSQL: many rows into an empty table (indexes are
+built anew), tables that refer to each other in a circle (their foreign keys rest), and tables with triggers where
+these rest; with ``triggers="fire"`` they do not. SQLite has one lock for the whole database. No statement waits for a
+lock longer than the importer's ``lock_timeout``; the receipt's ``timings`` say how long each phase took.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -16,11 +26,12 @@ from datatransfer.errors import MergeError, TargetChangedError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Triggers
+from datatransfer.importing.actions import Action, Identity, OnOrphan, Triggers
 from datatransfer.importing.files import FilePlacer
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.receipts import before_image, write_receipt
 from datatransfer.importing.remap import TablePlan
+from datatransfer.importing.rivals import refuse_rivals
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
 
@@ -50,6 +61,9 @@ class Merge:
         self.warnings = list(plan.warnings)
         self.images: dict[str, pa.Table] = {}
         self._done = 0
+        graph = DependencyGraph(plan.package.schema)
+        circles = {name for cycle in graph.cycles for name in cycle}
+        self._circular = {p.fit.target.name for name, p in plan.plans.items() if name in circles}
 
     def run(self, before_commit: Callable[[], None] | None = None) -> None:
         """Merge, or leave the target as it was.
@@ -68,7 +82,10 @@ class Merge:
             stack.callback(placer.undo_unless_kept)
             ours = self._note_files(placer)
             failpoint("merge.begin")
+            begun = time.monotonic()
             with self.writer.merge():
+                locked = time.monotonic()
+                self._refuse_rivals(plans)
                 for plan in plans:
                     self._recheck(plan)
                 self._prepare(plans)
@@ -82,6 +99,7 @@ class Merge:
                 self.writer.restore_tables()
                 for plan in plans:
                     self.writer.advance_sequences(plan.fit.target)
+                self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
                 write_receipt(self.plan, self.warnings, placer.placed, self.images)
                 if before_commit is not None:
                     before_commit()
@@ -97,8 +115,15 @@ class Merge:
 
     # --- before -------------------------------------------------------------------------------------------------
 
+    def _refuse_rivals(self, plans: list[TablePlan]) -> None:
+        policies, digest = self.plan.policies, self.plan.package.metadata.manifest_sha256
+        tables = [plan.fit.target.name for plan in plans]
+        again = policies.identity is Identity.COPY
+        refuse_rivals(self.writer.conn, self.plan.seen, digest, tables, again=again)
+
     def _recheck(self, plan: TablePlan) -> None:
         w = self.writer
+        w.at = plan.fit.target.name
         t = w.table(plan.fit.target)
         changed = ""
         if plan.was_empty and w.run(f"SELECT 1 FROM {t} LIMIT 1").first() is not None:
@@ -112,7 +137,12 @@ class Merge:
         w = self.writer
         m, b = w.stage_name("m", plan.number), w.stage_name("b", plan.number)
         key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
-        there = int(w.scalar(f"SELECT count(*) FROM {m} m JOIN {t} t ON {key} WHERE m.a <> '{Action.INSERT}'"))
+        there = int(
+            w.scalar(
+                f"SELECT count(*) FROM (SELECT m.r FROM {m} m JOIN {t} t ON {key} "
+                f"WHERE m.a <> '{Action.INSERT}'{w.locking('t', shared=True)}) x"
+            )
+        )
         expected = sum(n for a, n in plan.counts.items() if a is not Action.INSERT)
         if there != expected:
             return "rows that the plan matched are gone"
@@ -124,8 +154,9 @@ class Merge:
             same = " AND ".join(
                 w.same(f"t.{w.quote(c.name)}", f"b.b{i}", c) for i, c in enumerate(plan.fit.target.columns)
             )
-            sql = f"SELECT count(*) FROM {m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key} WHERE {same}"
-            if int(w.scalar(sql)) != plan.counts[Action.UPDATE]:
+            both = f"{m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key}"
+            sql = f"SELECT m.r FROM {both} WHERE {same}{w.locking('t')}"
+            if int(w.scalar(f"SELECT count(*) FROM ({sql}) x")) != plan.counts[Action.UPDATE]:
                 return "rows that the plan updates have changed"
         return ""
 
@@ -153,6 +184,8 @@ class Merge:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def _merge_table(self, plan: TablePlan) -> None:
+        self.writer.at = plan.fit.target.name
+        self.writer.enforce_references(self._leans_outside(plan))
         inserted = self._insert(plan) if plan.counts.get(Action.INSERT) else 0
         updated = 0
         if plan.counts.get(Action.UPDATE):
@@ -166,14 +199,27 @@ class Merge:
                 hint="nothing was changed; a trigger or rule of the target may be in the way",
             )
 
+    def _leans_outside(self, plan: TablePlan) -> bool:
+        """Whether rows refer to rows of the target that others may delete, and a parent always comes before its child.
+
+        What the package itself brings is verified, and looking it up again would take as long as inserting it.
+        """
+        circular = plan.fit.target.name in self._circular
+        return bool(plan.outside) and not circular and self.plan.policies.on_orphan is not OnOrphan.KEEP
+
     def _insert(self, plan: TablePlan) -> int:
         w = self.writer
         fits = list(plan.fit.columns)
         join = ""
         if plan.mapped:
             join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.INSERT}'"
-        select = self.plan.remap.select(plan, [("", f) for f in fits], join=join)
-        return w.insert(plan.fit.target, [f.target for f in fits], select)
+        at_once = w.rows_at_once(plan.fit.target) or plan.staged.rows + 1
+        inserted = 0
+        for start in range(0, plan.staged.rows + 1, at_once):
+            part = f"WHERE s.r >= {start} AND s.r < {start + at_once}" if at_once <= plan.staged.rows else ""
+            select = self.plan.remap.select(plan, [("", f) for f in fits], join=join, tail=part)
+            inserted += w.insert(plan.fit.target, [f.target for f in fits], select)
+        return inserted
 
     def _update(self, plan: TablePlan) -> int:
         w = self.writer

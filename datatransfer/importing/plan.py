@@ -6,11 +6,13 @@ the target rows that it would touch. Planning changes nothing visible in the tar
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from datatransfer.database import ledger
 from datatransfer.errors import ConflictError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
@@ -58,6 +60,10 @@ class ImportPlan:
     plans: dict[str, TablePlan]
     warnings: list[str] = field(default_factory=list)
     done: bool = False
+    #: The ``seq`` of the latest import into the target when planning began.
+    seen: int = 0
+    #: Seconds that each phase took.
+    timings: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
@@ -236,14 +242,19 @@ class Planner:
                 stages.begin(
                     self.writer, Session.of(self.package, self.policies, self.writer.import_id, self.checkpoint_rows)
                 )
+            seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
             stager = Stager(
                 self.package, self.writer, self.policies, self.listener, self.cancellation,
                 part_rows=self.checkpoint_rows,
             )  # fmt: skip
             staged = stager.stage(found.fits, found.order, rows)
+            planned = time.monotonic()
             self.policies = policies
             told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
-            return self._decide(staged, stager.losses, told + stager.changes.warnings())
+            plan = self._decide(staged, stager.losses, told + stager.changes.warnings())
+            plan.seen = seen
+            plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
+            return plan
         except BaseException as error:
             stages.leave(self.writer, error)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Receipt:
     warnings : sequence of str
     recorded : bool
         Whether it stands in the target; an import that had nothing to write leaves none.
+    timings : mapping of str to float
+        Seconds of each phase: stage, plan, wait (for other merges), merge (the transaction, in which locks are held).
     """
 
     target: Database = field(repr=False)
@@ -50,6 +53,7 @@ class Receipt:
     counts: Mapping[str, Mapping[str, int]]
     warnings: Sequence[str] = ()
     recorded: bool = True
+    timings: Mapping[str, float] = field(default_factory=dict)
     maps: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict, repr=False)
 
     @property
@@ -154,6 +158,7 @@ def write_receipt(
         package_digest=metadata.manifest_sha256,
         origin=metadata.origin,
         options=plan.policies.to_json(),
+        session=json.dumps({"timings": {phase: round(seconds, 3) for phase, seconds in plan.timings.items()}}),
     )
     for table in plan.plans.values():
         for keys in key_maps_of(plan, table):
@@ -300,4 +305,7 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     """
     with db.engine.connect() as conn:
         record = ledger.read_import(conn, import_id)
-    return Receipt(db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings))
+    timings = json.loads(record.session or "{}").get("timings", {})
+    return Receipt(
+        db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings), timings=timings
+    )

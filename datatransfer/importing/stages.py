@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer import __version__
 from datatransfer.database import ledger
 from datatransfer.database.writers import WRITERS, Writer
-from datatransfer.errors import DatabaseError, UsageError
+from datatransfer.errors import DatabaseError, DataTransferError, UsageError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Policies
 from datatransfer.importing.staging import PART_ROWS, checkpoints_of
@@ -91,8 +91,13 @@ def begin(writer: Writer, session: Session) -> None:
     _sweep(writer.db)
     if not writer.hold():
         raise UsageError("another process holds this import", where=str(session.import_id))
-    writer.open_log()
-    session.write(writer)
+    try:
+        writer.open_log()
+        session.write(writer)
+    except DataTransferError:
+        if not writer.lost:
+            writer.drop_stage()  # nobody could tell whose it is
+        raise
     failpoint("stage.opened")
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [sqlite|postgresql|mariadb|tpch|memory|open …] [--rows N] [--runs N] [--json]``.
+"""``python -m tests.benchmarks [sqlite|postgresql|mariadb|tpch|memory|open|locks …] [--rows N] [--runs N] [--json]``.
 
 Without a name every suite is run in turn.
 The exit code is 1 if a bar does not hold. ``DATATRANSFER_BENCHMARKS`` names the folder for the made databases.
@@ -10,12 +10,13 @@ import argparse
 import sys
 
 from tests.benchmarks import suites
+from tests.benchmarks.locks import locks
 from tests.benchmarks.measure import Line, show
 from tests.benchmarks.tpch import tpch
 
 SUITES = {
     "sqlite": suites.sqlite, "postgresql": suites.postgresql, "mariadb": suites.mariadb, "tpch": tpch,
-    "memory": suites.memory, "open": suites.opening,
+    "memory": suites.memory, "open": suites.opening, "locks": locks,
 }  # fmt: skip
 
 

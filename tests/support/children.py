@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import resource
 import signal
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,9 +74,12 @@ class Call:
 def _child(call: Call) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(call.environment)
+    if limit := call.environment.get("DATATRANSFER_TEST_FILE_SIZE"):  # a disk that is full at that size of a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     try:
         VERBS[call.verb](call)
     except BaseException:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         if call.said:
             Path(call.said).write_text(traceback.format_exc())
         os._exit(1)
@@ -93,6 +99,30 @@ def _import(call: Call) -> None:
         rows = options.pop("checkpoint_rows", 1 << 18)
         importer = dt.PackageImporter(dt.DataPackage.open(call.package), db, checkpoint_rows=rows)
         importer.run(**options)
+
+
+def _tell(call: Call) -> None:
+    """Import when the file ``go`` is there, after ``delay`` seconds more, and tell how that ended, an error's code."""
+    dt, db = _opened(call)
+    options = dict(call.options)
+    go, delay, tries = options.pop("go", None), options.pop("delay", 0.0), options.pop("tries", 1)
+    with db, dt.DataPackage.open(call.package) as package:
+        _ = db.schema
+        while go and not Path(go).exists():
+            time.sleep(0.002)
+        time.sleep(delay)
+        told: list[Any] = []
+        for _ in range(tries):
+            try:
+                receipt = dt.PackageImporter(package, db).run(**options)
+            except dt.DataTransferError as error:
+                told.append([error.code, error.retryable, str(error)])
+                if error.retryable:
+                    continue
+            else:
+                told.append(["merged" if receipt.recorded else "nothing", False, " ".join(receipt.warnings)])
+            break
+        Path(call.said).write_text(json.dumps(told))
 
 
 def _resume(call: Call) -> None:
@@ -121,5 +151,5 @@ def _export(call: Call) -> None:
 
 
 VERBS: dict[str, Callable[[Call], None]] = {
-    "import": _import, "resume": _resume, "undo": _undo, "export": _export,
+    "import": _import, "tell": _tell, "resume": _resume, "undo": _undo, "export": _export,
 }  # fmt: skip

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 STAGE_PREFIX = "datatransfer_s_"
 LOG_SUFFIX = "_log"
-LOCK_SECONDS = 30
-"""How long a statement of an import waits for another session's lock before it gives up."""
+LOCK_SECONDS = 30.0
+"""How long a statement of an import waits for another session's lock before it gives up, if nobody says otherwise."""
 _BATCH = 1_000
 
 
@@ -70,6 +70,9 @@ class Writer:
         self.in_merge = False
         self.committing = False
         self.session_id = ""
+        self.lock_seconds = LOCK_SECONDS
+        #: The target table of the statement at work, for errors that the database gives no table for.
+        self.at = ""
 
     # --- the connection -----------------------------------------------------------------------------------------
 
@@ -413,6 +416,43 @@ class Writer:
 
     def _after_merge(self) -> None:
         """Put back what `_before_merge` set."""
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Keep other imports into this database from merging meanwhile, where what follows is not in a transaction."""
+        yield
+
+    def locking(self, alias: str, *, shared: bool = False) -> str:
+        """Return what ends a SELECT so that its rows of one table stay until the merge ends.
+
+        Parameters
+        ----------
+        alias : str
+            Of the table.
+        shared : bool
+            Others may change the rows, and not delete them; empty where foreign keys see to that.
+        """
+        return ""
+
+    def enforce_references(self, enforce: bool) -> None:
+        """Have the database look up the parents of rows that are inserted from now on, where it can be asked not to."""
+
+    def rows_at_once(self, table: Table) -> int:
+        """Return how many rows one statement may insert, 0 for any number."""
+        return 0
+
+    def reserve(self, table: Table, column: Column, top: int) -> int | None:
+        """Keep the keys up to one for this import: the database gives others only higher ones from now on.
+
+        A target that is in use goes on inserting while an import is planned and merged. Keys that are not used in the
+        end are lost, as after any rollback.
+
+        Returns
+        -------
+        int or None
+            The last key that the database had given before; None if it gives no keys, or cannot be asked to.
+        """
+        return None
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         """Insert the rows of a SELECT; return how many."""

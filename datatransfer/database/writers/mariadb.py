@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
-from datatransfer.database.writers.base import LOCK_SECONDS, Writer
+from datatransfer.database.writers.base import Writer
 from datatransfer.errors import DatabaseError, MergeError
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
@@ -29,6 +30,7 @@ _BYTES = {
     "blob": 65535,
     "mediumblob": 2**24 - 1,
 }
+_ROWS_AT_ONCE = 10_000
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
 
@@ -43,16 +45,27 @@ class MariaDBWriter(Writer):
     text_type = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
     def _prepare(self) -> None:
+        self._filled: set[str] = set()
+        seconds = max(1, round(self.lock_seconds))  # the server counts in whole ones
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
-            f"time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}"
+            f"time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
         )
+        # Otherwise INSERT … SELECT, with which plans are made, locks every row and gap of the target that it reads.
+        if not self._statements_are_logged():
+            self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.session_id = str(self.scalar("SELECT CONNECTION_ID()"))
+
+    def _statements_are_logged(self) -> bool:
+        """Whether the server replicates statements as they are, for which it wants the locks of REPEATABLE READ."""
+        return bool(self.scalar("SELECT @@log_bin = 1 AND @@binlog_format = 'STATEMENT'"))
 
     def explain(self, error: DBAPIError) -> Any:
         number = error.orig.args[0] if error.orig is not None and error.orig.args else 0
         if number in _LOCKED:
-            return DatabaseError("another session holds a lock for too long", hint="try again when it is done")
+            return DatabaseError(
+                "another session holds a lock for too long", where=self.at, hint="try again when it is done"
+            )
         return MergeError(
             f"the database refused a statement (error {number})",
             hint="nothing was changed; compare the package with the target's constraints",
@@ -142,7 +155,7 @@ class MariaDBWriter(Writer):
     def _before_merge(self) -> None:
         # References are verified by the plan; here they would be verified row by row, and cycles not at all.
         self._one_merge_at_a_time()
-        self.run("SET SESSION foreign_key_checks = 0, unique_checks = 0")
+        self.run("SET SESSION foreign_key_checks = 0")
 
     def _after_merge(self) -> None:
         self.run("SET SESSION foreign_key_checks = 1, unique_checks = 1")
@@ -150,8 +163,23 @@ class MariaDBWriter(Writer):
 
     def _one_merge_at_a_time(self) -> None:
         """Wait until other imports into this database have committed: they would wait for each other in a circle."""
-        if self.scalar(f"SELECT GET_LOCK({_MERGE_LOCK}, {LOCK_SECONDS})") != 1:
+        if self.scalar(f"SELECT GET_LOCK({_MERGE_LOCK}, {self.lock_seconds})") != 1:
             raise DatabaseError("another import into this database takes too long", hint="try again when it is done")
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        self._one_merge_at_a_time()
+        try:
+            yield
+        finally:
+            if not self.lost:
+                self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
+
+    def locking(self, alias: str, *, shared: bool = False) -> str:
+        return " LOCK IN SHARE MODE" if shared else " FOR UPDATE"
+
+    def enforce_references(self, enforce: bool) -> None:
+        self.run(f"SET SESSION foreign_key_checks = {int(enforce)}")
 
     def end_session(self, session_id: str) -> None:
         with contextlib.suppress(MergeError):  # it is gone already
@@ -163,6 +191,40 @@ class MariaDBWriter(Writer):
         if self.in_merge and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ", "DROP T", "TRUNCA", "RENAME"):
             raise MergeError("DDL inside the merge would commit it", hint="this is an error of the library")
         return super().run(sql, parameters)
+
+    def prepare_tables(
+        self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
+    ) -> None:
+        self._filled = {table.name for table in bulk}
+
+    def rows_at_once(self, table: Table) -> int:
+        # A statement that inserts keys into an AUTO_INCREMENT column keeps all others from inserting until it ends.
+        return 0 if table.name in self._filled else _ROWS_AT_ONCE
+
+    def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
+        # An empty table is filled at one go, which is allowed only where nobody asks for unique keys row by row.
+        self.run(f"SET SESSION unique_checks = {int(table.name not in self._filled)}")
+        return super().insert(table, columns, select)
+
+    def reserve(self, table: Table, column: Column, top: int) -> int | None:
+        bare = (table.bare_name or table.name).replace("\\", "\\\\").replace("'", "''")
+        schema = f"'{table.db_schema}'" if table.db_schema else "DATABASE()"
+        next_one = self.scalar(
+            "SELECT auto_increment FROM information_schema.tables "
+            f"WHERE table_schema = {schema} AND table_name = '{bare}'"
+        )
+        if next_one is None:
+            return None
+        if int(next_one) <= top:
+            name, key = self.table(table), self.quote(column.name)
+            try:
+                # Changes nothing but a number; waits for transactions that are at work on the table, but not for long.
+                self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {top + 1}")
+            except (DatabaseError, MergeError):
+                return None  # it is busy, or the role may not: whether the keys are still free is seen in the merge
+            # Whoever was given a key before has ended, or the statement would have waited.
+            return int(self.scalar(f"SELECT max({key}) FROM {name} WHERE {key} <= {top}") or 0)
+        return int(next_one) - 1
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str

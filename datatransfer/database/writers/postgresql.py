@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy.exc import DBAPIError
 
 from datatransfer.database.dialects.postgresql import OUTSIDE
-from datatransfer.database.writers.base import LOCK_SECONDS, Writer
+from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
 from datatransfer.errors import DatabaseError, ValueLossError
 from datatransfer.failpoints import failpoint
@@ -42,16 +42,24 @@ class PostgreSQLWriter(Writer):
         self.run("SET timezone = 'UTC'")
         self.run("SET work_mem = '64MB'")
         self.run("SET maintenance_work_mem = '64MB'")  # sorting in more was measured to be slower
-        self.run(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        self.run(f"SET lock_timeout = {max(1, round(self.lock_seconds * 1000))}")
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
 
     def explain(self, error: DBAPIError) -> Any:
         state = getattr(error.orig, "sqlstate", "") or ""
         if state in ("55P03", "40P01"):
-            return DatabaseError("another session holds a lock for too long", hint="try again when it is done")
+            return DatabaseError(
+                "another session holds a lock for too long", where=self._locked(error), hint="try again when it is done"
+            )
         if state == "42501":
             return DatabaseError("the role lacks a privilege on the target", hint="grant it, or use another role")
         return super().explain(error)
+
+    def _locked(self, error: DBAPIError) -> str:
+        """Return the relation that a lock was waited for in: as the server names it, else that of the statement."""
+        context = getattr(getattr(error.orig, "diag", None), "context", None) or ""
+        found = re.search(r'relation "((?:[^"]|"")+)"', context)
+        return found.group(1) if found else self.at
 
     def constraint_of(self, error: DBAPIError) -> str:
         diagnosis = getattr(error.orig, "diag", None)
@@ -117,7 +125,10 @@ class PostgreSQLWriter(Writer):
         known = {**info.get_parameters(), "host": info.host, "port": str(info.port), "password": info.password}
         names = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert", "sslcert", "sslkey")
         pairs = [(n, str(known[n])) for n in names if known.get(n)]
-        return adbc.connect(" ".join(f"{n}='{_escaped(v)}'" for n, v in pairs))
+        try:
+            return adbc.connect(" ".join(f"{n}='{_escaped(v)}'" for n, v in pairs))
+        except adbc.Error as error:
+            raise self._not_staged(error) from None
 
     def _close_adbc(self) -> None:
         if self._second is not None:
@@ -264,7 +275,12 @@ class PostgreSQLWriter(Writer):
 
     def _one_merge_at_a_time(self) -> None:
         """Wait until other imports into this database have committed: they would wait for each other in a circle."""
+        before, self.at = self.at, "another import into this database"
         self.run(f"SELECT pg_advisory_xact_lock({_MERGE_LOCK})")
+        self.at = before
+
+    def locking(self, alias: str, *, shared: bool = False) -> str:
+        return "" if shared else f" FOR UPDATE OF {alias}"
 
     def end_session(self, session_id: str) -> None:
         self.run(f"SELECT pg_terminate_backend({int(session_id)})")
@@ -307,19 +323,27 @@ class PostgreSQLWriter(Writer):
 
     def advance_sequences(self, table: Table) -> None:
         for column in table.columns:
-            if not column.identity:
-                continue
-            name = literal(self.table(table))
-            sequence = self.scalar(f"SELECT pg_get_serial_sequence({name}, {literal(column.name)})")
-            sequence = sequence or self._default_sequence(table, column)
-            if sequence is None:
-                continue
-            quoted = self.quote(column.name)
-            self.run(
-                f"SELECT setval({literal(sequence)}::regclass, m.top) FROM (SELECT max({quoted}) AS top "
-                f"FROM {self.table(table)}) m, {sequence} q WHERE m.top IS NOT NULL AND m.top >= 1 "
-                f"AND (m.top > q.last_value OR (m.top = q.last_value AND NOT q.is_called))"
-            )
+            if column.identity:
+                top = self.scalar(f"SELECT max({self.quote(column.name)}) FROM {self.table(table)}")
+                if top is not None:
+                    self.reserve(table, column, int(top))
+
+    def reserve(self, table: Table, column: Column, top: int) -> int | None:
+        sequence = self._sequence(table, column) if column.identity else None
+        if sequence is None:
+            return None
+        # setval holds for everybody at once, whatever becomes of the transaction.
+        before = self.run(
+            f"SELECT q.last_value, q.is_called, CASE WHEN {top} >= 1 AND ({top} > q.last_value "
+            f"OR ({top} = q.last_value AND NOT q.is_called)) THEN setval({literal(sequence)}::regclass, {top}) END "
+            f"FROM {sequence} q"
+        ).one()
+        return int(before[0]) - (not before[1])
+
+    def _sequence(self, table: Table, column: Column) -> str | None:
+        name = literal(self.table(table))
+        owned = self.scalar(f"SELECT pg_get_serial_sequence({name}, {literal(column.name)})")
+        return owned or self._default_sequence(table, column)
 
     def _default_sequence(self, table: Table, column: Column) -> str | None:
         """Return the sequence of a default ``nextval('…')`` that the column does not own."""

@@ -12,8 +12,8 @@ import os
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from urllib.parse import quote as quote_url
 
 from sqlalchemy.exc import DBAPIError
 
-from datatransfer.database.writers.base import LOCK_SECONDS, STAGE_PREFIX, Writer
+from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.writers.base import STAGE_PREFIX, Writer
 from datatransfer.errors import DatabaseError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
@@ -52,6 +53,17 @@ def affinity(declared: str) -> str:
     return "NUMERIC"
 
 
+@contextmanager
+def _beside(doing: str) -> Iterator[None]:
+    """Turn what the sidecar's files and other copy of SQLite raise into `DatabaseError`, without their messages."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseError(
+            f"{doing} failed ({type(error).__name__})", hint="the disk may be full; nothing was changed"
+        ) from None
+
+
 def _file_of(db: Database) -> Path | None:
     """Return the file of a database, None if it is in memory."""
     database = db.engine.url.database
@@ -70,7 +82,7 @@ class SQLiteWriter(Writer):
     def __init__(self, db: Database, import_id: uuid.UUID) -> None:
         super().__init__(db, import_id)
         self._sidecar = self._sidecar_path()
-        self._attached = False
+        self._attached = self._attaching = False
         self._put_back: list[str] = []
         self._enforced = False
         self._lock: filelock.BaseFileLock | None = None
@@ -94,13 +106,20 @@ class SQLiteWriter(Writer):
             found[prefix] = {}
             if sidecar.exists() and sidecar not in _LOADING:
                 # not read-only: what a killed process had begun is rolled back first
-                with closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=rw", uri=True)) as raw:
+                with (
+                    _beside("reading a stage"),
+                    closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=rw", uri=True)) as raw,
+                ):
                     if raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
                         found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall())
         return found
 
     def _prepare(self) -> None:
-        for pragma in ("trusted_schema = OFF", "cache_size = -131072", f"busy_timeout = {LOCK_SECONDS * 1000}"):
+        for pragma in (
+            "trusted_schema = OFF",
+            "cache_size = -131072",
+            f"busy_timeout = {round(self.lock_seconds * 1000)}",
+        ):
             self.run(f"PRAGMA {pragma}")
 
     def explain(self, error: DBAPIError) -> Any:
@@ -141,22 +160,26 @@ class SQLiteWriter(Writer):
     @property
     def conn(self) -> Any:
         conn = super().conn
-        if not self._attached:
-            self._attached = True
-            if not self._sidecar.exists():
-                self._make_sidecar()
-            quoted = str(self._sidecar).replace("'", "''")
-            self.run(f"ATTACH DATABASE '{quoted}' AS dts")
+        if not self._attached and not self._attaching:
+            self._attaching = True
+            try:
+                if not self._sidecar.exists():
+                    self._make_sidecar()
+                quoted = str(self._sidecar).replace("'", "''")
+                self.run(f"ATTACH DATABASE '{quoted}' AS dts")
+                self._attached = True
+            finally:
+                self._attaching = False
             # Planning writes small tables one by one. What a killed process wrote is safe with the system; only a
             # crash of the machine may spoil the stage, and then the import starts over.
             self.run("PRAGMA dts.synchronous = OFF")
         return conn
 
     def _make_sidecar(self) -> None:
-        os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with sqlite3.connect(self._sidecar) as raw:
-            raw.execute("PRAGMA page_size = 16384")
-        raw.close()
+        with _beside("making the stage beside the database"):
+            os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            with closing(sqlite3.connect(self._sidecar)) as raw:
+                raw.execute("PRAGMA page_size = 16384")
 
     def _detach(self) -> None:
         if self._attached:
@@ -209,20 +232,20 @@ class SQLiteWriter(Writer):
                 failure.append(error)
                 raise
 
-        with adbc.connect(str(self._sidecar), autocommit=True) as raw, raw.cursor() as cursor:
-            cursor.execute("PRAGMA synchronous = OFF")
-            cursor.execute("PRAGMA cache_size = -65536")
-            raw.adbc_connection.set_autocommit(False)
-            try:
+        try:
+            with adbc.connect(str(self._sidecar), autocommit=True) as raw, raw.cursor() as cursor:
+                cursor.execute("PRAGMA synchronous = OFF")
+                cursor.execute("PRAGMA cache_size = -65536")
+                raw.adbc_connection.set_autocommit(False)
                 cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
                 if checkpoint:
                     cursor.execute(f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
                     failpoint("stage.before_commit")
                 raw.adbc_connection.commit()
-            except Exception as error:
-                if failure:
-                    raise failure[0] from None
-                raise self._not_staged(error) from None
+        except Exception as error:
+            if failure:
+                raise failure[0] from None
+            raise self._not_staged(error) from None
         if checkpoint:
             failpoint("stage.after_commit")
         return rows
@@ -238,7 +261,8 @@ class SQLiteWriter(Writer):
     def _load_slowly(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
         tagged = {name.decode() for name in schema.metadata[b"tagged"].split(b",")}
         insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
-        raw = sqlite3.connect(self._sidecar, isolation_level=None)
+        with _beside("opening the stage"):
+            raw = sqlite3.connect(self._sidecar, isolation_level=None)
         rows = 0
         try:
             raw.execute("PRAGMA synchronous = OFF")
@@ -267,18 +291,22 @@ class SQLiteWriter(Writer):
         self.run(f"CREATE INDEX IF NOT EXISTS dts.{name} ON {self.quote(f'{kind}{number}')} ({', '.join(columns)})")
 
     def drop_stage(self) -> None:
-        if self._conn is not None:
-            self._detach()
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            Path(f"{self._sidecar}{suffix}").unlink(missing_ok=True)
-        self._let_go()
+        try:
+            if self._conn is not None:
+                self._detach()
+        finally:
+            with _beside("removing the stage beside the database"):
+                for suffix in ("", "-journal", "-wal", "-shm"):
+                    Path(f"{self._sidecar}{suffix}").unlink(missing_ok=True)
+                self._let_go()
 
     def hold(self) -> bool:
         import filelock
 
         lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600)
         try:
-            lock.acquire()
+            with _beside("claiming the stage beside the database"):
+                lock.acquire()
         except filelock.Timeout:
             return False
         self._lock = lock
@@ -456,14 +484,17 @@ class SQLiteWriter(Writer):
         return bool(found)
 
     def close(self) -> None:
-        if self._conn is not None:
-            self._detach()
-            # The pooled connection goes back with the settings that a fresh one has.
-            self._conn.exec_driver_sql("PRAGMA cache_size = -2000")
-        super().close()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        try:
+            if self._conn is not None:
+                self._detach()
+                # The pooled connection goes back with the settings that a fresh one has.
+                with database_errors(self.db.engine, "closing the connection"):
+                    self._conn.exec_driver_sql("PRAGMA cache_size = -2000")
+        finally:
+            super().close()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
 
 
 __all__ = ["SQLiteWriter", "affinity"]
