@@ -157,7 +157,7 @@ def test_packages_that_overlap_end_and_bring_every_row_once(databases: Databases
         ]  # fmt: skip
         for answers in _answers(calls):
             codes += Counter(code for code, _, _ in answers)
-            assert answers[-1][0] == "merged", answers
+            assert answers[-1][0] in ("merged", "nothing"), answers
         with _session(url) as cursor:
             cursor.execute("SELECT count(*), count(DISTINCT name) FROM customers")
             assert cursor.fetchone() == (17, 17)
@@ -166,7 +166,7 @@ def test_packages_that_overlap_end_and_bring_every_row_once(databases: Databases
             )
             assert cursor.fetchone() == (17,)
         databases.drop(url)
-    assert set(codes) <= {"merged", "target-changed", "conflict", "database"}
+    assert set(codes) <= {"merged", "nothing", "target-changed", "database"}
     assert codes["target-changed"] > 0
 
 
