@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from datatransfer.database.dialects.failures import database_errors
 from datatransfer.errors import DatabaseError, DataTransferError, MergeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
@@ -37,7 +38,9 @@ _BATCH = 1_000
 
 def stage_tables(conn: Connection, schema: str | None) -> list[str]:
     """Return the bare names of all staging tables in a database, whoever made them."""
-    return sorted(name for name in sa.inspect(conn).get_table_names(schema=schema) if name.startswith(STAGE_PREFIX))
+    with database_errors(conn.engine, "looking for stages"):
+        names = sa.inspect(conn).get_table_names(schema=schema)
+    return sorted(name for name in names if name.startswith(STAGE_PREFIX))
 
 
 class Writer:
@@ -312,7 +315,8 @@ class Writer:
                     quoted = (
                         f"{db.dialect.quote(schema)}.{db.dialect.quote(name)}" if schema else db.dialect.quote(name)
                     )
-                    rows = conn.exec_driver_sql(f"SELECT name, value FROM {quoted}").all()
+                    with database_errors(db.engine, "reading a stage"):
+                        rows = conn.exec_driver_sql(f"SELECT name, value FROM {quoted}").all()
                     prefix = name.removeprefix(STAGE_PREFIX).removesuffix(LOG_SUFFIX)
                     found[prefix] = {str(key): str(value) for key, value in rows}
         return found
