@@ -148,7 +148,7 @@ def test_packages_that_overlap_end_and_bring_every_row_once(databases: Databases
             path = tmp_path / f"part-{part}.zip"
             packages.append(dt.PackageBuilder(db).add("customers", keys=keys).build(path, progress=False))
     codes: Counter[str] = Counter()
-    for turn in range(40):
+    for turn in range(34):
         url = full_copy(empty, databases)
         calls = [
             Call("tell", str(package.path), url, said=str(tmp_path / f"said-{n}"),
