@@ -308,17 +308,22 @@ class Writer:
     def logs(cls, db: Database) -> dict[str, dict[str, str]]:
         """Return what the logs of all stages in a database say, by the part of the import's id that names them."""
         found: dict[str, dict[str, str]] = {}
-        with db.engine.connect() as conn:
-            schema = db.dialect.default_schema
+        schema = db.dialect.default_schema
+        # Each statement by itself: others make and drop stages at the same time.
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             for name in stage_tables(conn, schema):
-                if name.endswith(LOG_SUFFIX):
-                    quoted = (
-                        f"{db.dialect.quote(schema)}.{db.dialect.quote(name)}" if schema else db.dialect.quote(name)
-                    )
+                if not name.endswith(LOG_SUFFIX):
+                    continue
+                quoted = f"{db.dialect.quote(schema)}.{db.dialect.quote(name)}" if schema else db.dialect.quote(name)
+                try:
                     with database_errors(db.engine, "reading a stage"):
                         rows = conn.exec_driver_sql(f"SELECT name, value FROM {quoted}").all()
-                    prefix = name.removeprefix(STAGE_PREFIX).removesuffix(LOG_SUFFIX)
-                    found[prefix] = {str(key): str(value) for key, value in rows}
+                except DatabaseError:
+                    if name in stage_tables(conn, schema):
+                        raise
+                    continue  # its import has just ended
+                prefix = name.removeprefix(STAGE_PREFIX).removesuffix(LOG_SUFFIX)
+                found[prefix] = {str(key): str(value) for key, value in rows}
         return found
 
     def hold(self) -> bool:
