@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SchemaMismatchError,
         SelectionError,
         TargetChangedError,
+        UndoConflictError,
         UnknownColumnError,
         UnknownTableError,
         UsageError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyUndoneError",
     "Cancellation",
     "Cancelled",
     "ConditionError",
@@ -76,6 +78,7 @@ __all__ = [
     "SchemaMismatchError",
     "SelectionError",
     "TargetChangedError",
+    "UndoConflictError",
     "UnknownColumnError",
     "UnknownTableError",
     "UsageError",

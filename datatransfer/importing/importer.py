@@ -23,7 +23,8 @@ from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Policies
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
-from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+from datatransfer.importing.receipts import Receipt, receipt
+from datatransfer.importing.recording import counts_of, key_maps_of
 from datatransfer.importing.staging import PART_ROWS
 from datatransfer.progress import default_listener
 
@@ -250,23 +251,11 @@ class PackageImporter:
             try:
                 merge.run()
             except DatabaseError:
-                if not plan.writer.committing or not self._was_committed(plan.writer):
+                if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
                     raise
             for warning in merge.warnings:
                 listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)
-
-    def _was_committed(self, lost: Writer) -> bool:
-        """Find out, on a new connection, how a COMMIT ended whose answer never came."""
-        writer = stages.writer_for(self.target, lost.import_id)
-        try:
-            writer.end_session(lost.session_id)
-            committed = stages.is_merged(self.target, lost.import_id)
-            if committed:
-                writer.drop_stage()
-            return committed
-        finally:
-            writer.close()
 
     @staticmethod
     def _writes(plan: ImportPlan) -> bool:

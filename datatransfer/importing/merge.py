@@ -18,8 +18,9 @@ from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Triggers
 from datatransfer.importing.files import FilePlacer
+from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
-from datatransfer.importing.receipts import before_image, write_receipt
+from datatransfer.importing.recording import updated_rows, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Table
@@ -48,7 +49,8 @@ class Merge:
         self.listener = listener
         self.cancellation = cancellation
         self.warnings = list(plan.warnings)
-        self.images: dict[str, pa.Table] = {}
+        self.images: dict[str, pa.Table | None] = {}
+        self._after = AfterImages(plan)
         self._done = 0
 
     def run(self, before_commit: Callable[[], None] | None = None) -> None:
@@ -83,6 +85,7 @@ class Merge:
                 for plan in plans:
                     self.writer.advance_sequences(plan.fit.target)
                 write_receipt(self.plan, self.warnings, placer.placed, self.images)
+                self._after.record()
                 if before_commit is not None:
                     before_commit()
             placer.keep()
@@ -153,10 +156,12 @@ class Merge:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def _merge_table(self, plan: TablePlan) -> None:
+        if plan.counts.get(Action.INSERT):
+            self._after.before_insert(plan)
         inserted = self._insert(plan) if plan.counts.get(Action.INSERT) else 0
         updated = 0
         if plan.counts.get(Action.UPDATE):
-            self.images[plan.fit.target.name] = before_image(self.plan, plan)
+            self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
             updated = self._update(plan)
         wanted = (plan.counts.get(Action.INSERT, 0), plan.counts.get(Action.UPDATE, 0))
         if (inserted, updated) != wanted:
