@@ -178,20 +178,15 @@ class AfterImages:
     def record(self) -> None:
         """Record keys and hashes of all that was inserted and updated."""
         for table in self.plan.plans.values():
-            if not self._possible(table):
+            wrote = [action for action in (Action.INSERT, Action.UPDATE) if table.counts.get(action)]
+            if wrote and not self._possible(table):
                 continue
-            if not table.key:
-                if table.counts.get(Action.INSERT):
-                    record_more(
-                        self.writer,
-                        self.plan.writer.import_id,
-                        table.fit.target,
-                        self._before.pop(table.fit.target.name),
-                    )
+            if wrote and not table.key:
+                target = table.fit.target
+                record_more(self.writer, self.plan.writer.import_id, target, self._before.pop(target.name))
                 continue
-            for action in (Action.INSERT, Action.UPDATE):
-                if table.counts.get(action):
-                    self._record(table, action)
+            for action in wrote:
+                self._record(table, action)
 
     def _record(self, table: TablePlan, action: Action) -> None:
         target, change = table.fit.target, self.plan.writer.import_id

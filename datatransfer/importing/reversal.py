@@ -85,17 +85,16 @@ class Reversal:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, *, keep_edited: bool) -> None:
         """Delete, bring back, restore; every step counted."""
-        start = ledger.start_import(
+        ledger.start_import(
             self.writer.conn,
             import_id=self.writer.import_id,
             package_id=self.record.package_id,
             package_digest="",
             origin=self.record.origin,
-            options={"undo_of": self.record.import_id},
+            options={"undo_of": self.record.import_id, "keep_edited": keep_edited},
         )
-        del start
         for touched in self.tables:
             self._remember(touched)
         for touched in reversed(self.tables):
@@ -212,7 +211,7 @@ class Reversal:
 
     # --- after --------------------------------------------------------------------------------------------------
 
-    def finish(self, *, keep_edited: bool) -> None:
+    def finish(self) -> None:
         """Record what was written, and which changes count now."""
         w = self.writer
         conn, change = w.conn, w.import_id
@@ -227,6 +226,7 @@ class Reversal:
                 if counts.get(done):
                     record_after(w, change, touched.table, touched.key, (done, self._join(touched, action)))
         self._count_kept()
+        self._warn_of_files()
         ledger.set_state(conn, change, "merged", counts=self.counts, warnings=self.warnings)
         for state, import_id in self._states():
             ledger.set_state(conn, import_id, state)
@@ -236,6 +236,14 @@ class Reversal:
             kept = sum(n for (_, state), n in states.items() if state not in (REVERSIBLE, "gone"))
             if kept:
                 self.counts.setdefault(name, {})["keep"] = kept
+
+    def _warn_of_files(self) -> None:
+        """Say, where an undo is undone, that the files which it removed do not come back."""
+        above = self.record.options.get("undo_of")
+        files = ledger.imported_files(self.writer.conn, above) if above else []
+        gone = sum(file.action in ("removing", "removed") for file in files)
+        if gone:
+            self.warnings.append(f"{gone} files that the undo removed are not brought back: import the package again")
 
     def _states(self) -> Iterator[tuple[ledger.State, str]]:
         """Yield the states that changes get: this one undone; what it had undone itself merged again; and so on."""

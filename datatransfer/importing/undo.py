@@ -19,16 +19,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
-from datatransfer.errors import AlreadyUndoneError, DatabaseError, MergeError, UndoConflictError, UsageError
+from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
-from datatransfer.importing.images import DELETE, INSERT, UPDATE
+from datatransfer.importing.images import INSERT, UPDATE
 from datatransfer.importing.reversal import Reversal
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
 from datatransfer.importing.undofiles import UndoFiles, finish_files
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sqlalchemy import Connection
 
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
@@ -163,9 +164,9 @@ def _reverse(touched: TouchedRows, files: UndoFiles, record: ledger.ImportRecord
         reversal.prepare()
         touched.sort()
         _refuse(touched, keep_edited=keep_edited)
-        reversal.run()
+        reversal.run(keep_edited=keep_edited)
         writer.restore_tables()
-        reversal.finish(keep_edited=keep_edited)
+        reversal.finish()
         files.choose()
         failpoint("undo.before_commit")
 
@@ -192,13 +193,12 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
 def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
     with db.engine.connect() as conn:
         record = ledger.read_import(conn, import_id)
-        _refuse_state(record)
-        if record.state == "merged" and not record.options.get("undo_of") and _writes(record):
-            if next(ledger.after_images(conn, import_id), None) is None:
-                raise UsageError(
-                    "there is no record of how it left its rows", where=import_id,
-                    hint="it was made by an earlier version, or on a database whose rows cannot be hashed",
-                )  # fmt: skip
+        _refuse_state(conn, record)
+        if _writes(record) and next(ledger.after_images(conn, import_id), None) is None:
+            raise UsageError(
+                "there is no record of how it left its rows", where=import_id,
+                hint="it was made by an earlier version, or on a database whose rows cannot be hashed",
+            )  # fmt: skip
     return record
 
 
@@ -206,15 +206,23 @@ def _writes(record: ledger.ImportRecord) -> bool:
     return any(counts.get(action) for counts in record.counts.values() for action in (INSERT, UPDATE))
 
 
-def _refuse_state(record: ledger.ImportRecord) -> None:
+def _refuse_state(conn: Connection, record: ledger.ImportRecord) -> None:
     if record.state == "undone":
         raise AlreadyUndoneError("the import was already undone", where=record.import_id, hint="see dt.receipts(db)")
     if record.state != "merged":
         raise UsageError(f"an import that is {record.state} cannot be undone", where=record.import_id)
+    below, wanted = record, "undone"
+    while above := below.options.get("undo_of"):
+        below = ledger.read_import(conn, above)
+        if below.state != wanted:
+            raise AlreadyUndoneError(
+                f"what it had changed was {below.state} again since", where=record.import_id, hint="see dt.receipts(db)"
+            )
+        wanted = "merged" if wanted == "undone" else "undone"
 
 
 def _still_merged(writer: Writer, import_id: str) -> None:
-    _refuse_state(ledger.read_import(writer.conn, import_id))
+    _refuse_state(writer.conn, ledger.read_import(writer.conn, import_id))
 
 
 # --- the stage ------------------------------------------------------------------------------------------------------
@@ -249,6 +257,3 @@ def _end(writer: Writer) -> None:
             writer.drop_stage()
     finally:
         writer.close()
-
-
-__all__ = ["DELETE", "MergeError", "UndoReport", "check_undo", "undo"]
