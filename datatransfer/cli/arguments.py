@@ -51,7 +51,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _tables, _export, _inspect, _verify, _diff, _plan, _import, _resume, _stages, _receipts, _track):
+    for add in (
+        _demo,
+        _tables,
+        _export,
+        _inspect,
+        _verify,
+        _diff,
+        _plan,
+        _import,
+        _resume,
+        _stages,
+        _receipts,
+        _undo,
+        _track,
+    ):
         add(commands)
     return parser
 
@@ -236,6 +250,20 @@ def _receipts(commands: Any) -> None:
     )  # fmt: skip
     _database(parser, "url")
     parser.add_argument("import_id", metavar="IMPORT_ID", nargs="?")
+
+
+def _undo(commands: Any) -> None:
+    parser = _command(
+        commands, "undo", "recovering.undo", "take back what an import wrote; exits with 7 where rows were touched since",
+        "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --check",
+        "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --files attachments.path=copies/",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("import_id", metavar="IMPORT_ID", help="of an import or an undo, see receipts")
+    parser.add_argument("--check", action="store_true", help="say what an undo would find; change nothing")
+    parser.add_argument(
+        "--keep-edited", action="store_true", help="leave rows that were edited since, or that others refer to"
+    )
 
 
 def _track(commands: Any) -> None:
