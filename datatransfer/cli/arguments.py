@@ -254,7 +254,7 @@ def _receipts(commands: Any) -> None:
 
 def _undo(commands: Any) -> None:
     parser = _command(
-        commands, "undo", "recovering.undo", "take back what an import wrote; exits with 7 where rows were touched since",
+        commands, "undo", "recovering.undo", "take back what an import wrote; exits with 7 where rows changed since",
         "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --check",
         "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --files attachments.path=copies/",
     )  # fmt: skip
