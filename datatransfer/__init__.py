@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datatransfer.database.models import EntityMixin
     from datatransfer.database.tracking import add_entity_uuids, drop_entity_uuids, track, untrack
     from datatransfer.errors import (
+        AlreadyUndoneError,
         Cancelled,
         ConditionError,
         ConflictError,

@@ -29,7 +29,14 @@ def main() -> int:
     options = parser.parse_args()
     seed = [f"--hypothesis-seed={options.seed}"] if options.seed is not None else []
     parts = {
-        "hypothesis": [*PYTEST, *seed, "-m", "not benchmark", "tests/test_hypothesis_round_trip.py"],
+        "hypothesis": [
+            *PYTEST,
+            *seed,
+            "-m",
+            "not benchmark",
+            "tests/test_hypothesis_round_trip.py",
+            "tests/test_undo_hypothesis.py",
+        ],
         "tests": [*PYTEST, "-m", "campaign", "tests"],
         "scale": [sys.executable, "-m", "tests.benchmarks", "memory", "tpch", "--scale", "1"],
     }
