@@ -58,7 +58,8 @@ def undo(options: argparse.Namespace, out: Output) -> int:
 def _check_undo(wanted: Receipt, out: Output) -> int:
     report = wanted.check_undo()
     rows = records(report.to_frame())
-    document = {"import_id": report.import_id, "ok": report.ok, "tables": records(report.summary), "rows": rows}
+    tables = records(report.summary)
+    document = {"import_id": report.import_id, "ok": report.ok, "tables": tables, "rows": rows}
     listed = f"\n\n{counted(len(rows), 'row')} not simply put back:\n{text_of(rows)}" if rows else ""
-    out.result(document, f"{text_of(document['tables'])}{listed}\n\nnothing was changed")
+    out.result(document, f"{text_of(tables)}{listed}\n\nnothing was changed")
     return 0 if report.ok else UndoConflictError.exit_code
