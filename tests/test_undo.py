@@ -363,6 +363,30 @@ def test_the_smallest_edit_of_any_value_is_seen(databases: Databases, package: d
         assert edited == set(range(2, 2 + len(edits)))
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_backup_holds_the_rows_as_they_were_before_the_first_one_changes(
+    databases: Databases, package: dt.DataPackage, tmp_path: Path, dialect: str
+) -> None:
+    target = shop(databases, dialect, "right", first=6)
+    before = application(exact_digest(target))
+    policies = {"match_on": {"customers": "email"}, "on_match": "update"}
+    with dt.Database(target) as db:
+        (tmp_path / "there.zip").write_text("not to be replaced")
+        with pytest.raises(dt.PackageExistsError):
+            dt.PackageImporter(package, db).run(**policies, backup=tmp_path / "there.zip")  # type: ignore[arg-type]
+        assert application(exact_digest(target)).digest == before.digest
+        receipt = dt.PackageImporter(package, db).run(**policies, backup=tmp_path / "b.zip")  # type: ignore[arg-type]
+        saved = dt.DataPackage.open(tmp_path / "b.zip")
+        assert saved.verify().ok
+        assert saved["customers"].to_frame().shape[0] == receipt.total("update") == 5
+        assert set(saved["customers"].to_frame()["name"]) == {"right"}
+        undone = receipt.undo(backup=tmp_path / "u.zip")
+        saved = dt.DataPackage.open(tmp_path / "u.zip")
+        assert saved.verify().ok
+        assert int(saved.tables["rows"].sum()) == undone.total("delete") + undone.total("update")
+        assert_equal(before, application(exact_digest(target)))
+
+
 # --- the receipt and the shell --------------------------------------------------------------------------------------
 
 

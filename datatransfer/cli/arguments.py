@@ -206,6 +206,7 @@ def _import(commands: Any) -> None:
         "datatransfer import open.zip sqlite:///copy.db --files attachments.path=copies/ --on-match update",
     )  # fmt: skip
     _import_options(parser)
+    _backup(parser)
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
@@ -222,6 +223,10 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", metavar="PACKAGE", help="first write the rows that will change into this package")
+
+
 def _resume(commands: Any) -> None:
     parser = _command(
         commands, "resume", "recovering.resume", "go on with an import that was interrupted, with its own options",
@@ -230,6 +235,7 @@ def _resume(commands: Any) -> None:
     parser.add_argument("package", metavar="PACKAGE")
     _database(parser, "target", "TARGET_URL")
     parser.add_argument("--import-id", metavar="ID", help="which one, see stages; default: the latest of the package")
+    _backup(parser)
 
 
 def _stages(commands: Any) -> None:
@@ -264,6 +270,7 @@ def _undo(commands: Any) -> None:
     parser.add_argument(
         "--keep-edited", action="store_true", help="leave rows that were edited since, or that others refer to"
     )
+    _backup(parser)
 
 
 def _track(commands: Any) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def resume(options: argparse.Namespace, out: Output) -> int:
     """Go on with an import that was interrupted."""
     with database(options.target, options) as target:
-        receipt = importer(options, target, out).resume(options.import_id)
+        receipt = importer(options, target, out).resume(options.import_id, backup=options.backup)
         return tell_receipt(receipt, options.package, target, out)
 
 
@@ -46,7 +46,7 @@ def undo(options: argparse.Namespace, out: Output) -> int:
         wanted = receipt(target, options.import_id)
         if options.check:
             return _check_undo(wanted, out)
-        undone = wanted.undo(keep_edited=options.keep_edited)
+        undone = wanted.undo(keep_edited=options.keep_edited, backup=options.backup)
         for warning in undone.warnings:
             out.warn(Warned("undo", warning))
         tables = records(undone.summary)

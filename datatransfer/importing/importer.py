@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datatransfer import __version__
@@ -21,6 +22,7 @@ from datatransfer.errors import ConflictError, DatabaseError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Policies
+from datatransfer.importing.backup import Backup
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
 from datatransfer.importing.receipts import Receipt, receipt
@@ -152,8 +154,15 @@ class PackageImporter:
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        backup: str | Path | None = None,
     ) -> Receipt:
         """Carry out a plan, or plan with these policies and carry that out; all of it or nothing.
+
+        Parameters
+        ----------
+        backup : str or Path, optional
+            A package that gets the rows which are updated, as they are, before any of them is. One that an earlier
+            attempt at this import left is never replaced, except by `resume`.
 
         Returns
         -------
@@ -175,15 +184,18 @@ class PackageImporter:
             )  # fmt: skip
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
+        return self._carry_out(plan, Backup(backup, self.target) if backup else None)
+
+    def _carry_out(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
         try:
-            done = self._merge(plan)
+            done = self._merge(plan, backup)
         except BaseException as error:
             plan.discard(error)
             raise
         plan.discard()
         return done
 
-    def resume(self, import_id: str | uuid.UUID | None = None) -> Receipt:
+    def resume(self, import_id: str | uuid.UUID | None = None, *, backup: str | Path | None = None) -> Receipt:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
 
         What is staged is not loaded again. Then the plan is made anew, with the policies and decisions of the call
@@ -193,6 +205,8 @@ class PackageImporter:
         ----------
         import_id : str or UUID, optional
             Which one, see `datatransfer.stages`; the latest of this package if not given.
+        backup : str or Path, optional
+            As for `run`; what the interrupted call wrote there is replaced.
 
         Returns
         -------
@@ -222,7 +236,7 @@ class PackageImporter:
             replace(session, version=__version__).write(writer)
         policies = Policies.of(**session.policies)
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
-        return self.run(plan)
+        return self._carry_out(plan, Backup(backup, self.target, overwrite=True) if backup else None)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that ended completely before anybody could say so."""
@@ -235,7 +249,7 @@ class PackageImporter:
             )
         return receipt(self.target, mine[-1].import_id)
 
-    def _merge(self, plan: ImportPlan) -> Receipt:
+    def _merge(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
         self._refuse_conflicts(plan)
         metadata = self.package.metadata
         if not self._writes(plan):
@@ -247,7 +261,7 @@ class PackageImporter:
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
             ledger.create_ledger(plan.writer.conn)
         with self._listening() as listener:
-            merge = Merge(plan, listener, self.cancellation)
+            merge = Merge(plan, listener, self.cancellation, backup)
             try:
                 merge.run()
             except DatabaseError:

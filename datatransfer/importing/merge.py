@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.database.writers import Writer
+    from datatransfer.importing.backup import Backup
 
 _BULK_ROWS = 10_000
 
@@ -41,10 +42,15 @@ class Merge:
     plan : ImportPlan
     listener, cancellation
         Told after each table, asked before it.
+    backup : Backup, optional
+        Gets the rows that are updated before any of them is.
     """
 
-    def __init__(self, plan: ImportPlan, listener: Listener, cancellation: Cancellation) -> None:
+    def __init__(
+        self, plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None = None
+    ) -> None:
         self.plan = plan
+        self.backup = backup
         self.writer: Writer = plan.writer
         self.listener = listener
         self.cancellation = cancellation
@@ -73,6 +79,7 @@ class Merge:
             with self.writer.merge():
                 for plan in plans:
                     self._recheck(plan)
+                self._save(plans)
                 self._prepare(plans)
                 placer.place(ours)
                 for plan in plans:
@@ -132,6 +139,16 @@ class Merge:
                 return "rows that the plan updates have changed"
         return ""
 
+    def _save(self, plans: list[TablePlan]) -> None:
+        """Write the backup, whole and verified, before the first row changes."""
+        if self.backup is None:
+            return
+        for plan in plans:
+            if plan.counts.get(Action.UPDATE):
+                self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
+        if not self.backup.write(self.images):
+            self.warnings.append("no row of the target was overwritten, so there is no backup")
+
     def _prepare(self, plans: list[TablePlan]) -> None:
         touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
         suspend = self.plan.policies.triggers is Triggers.SUSPEND and self.writer.transactional_ddl
@@ -161,7 +178,8 @@ class Merge:
         inserted = self._insert(plan) if plan.counts.get(Action.INSERT) else 0
         updated = 0
         if plan.counts.get(Action.UPDATE):
-            self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
+            if plan.fit.target.name not in self.images:
+                self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
             updated = self._update(plan)
         wanted = (plan.counts.get(Action.INSERT, 0), plan.counts.get(Action.UPDATE, 0))
         if (inserted, updated) != wanted:

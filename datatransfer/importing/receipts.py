@@ -9,6 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
@@ -199,13 +200,15 @@ class Receipt:
         self._refuse_unrecorded()
         return undo.check_undo(self.target, self.import_id)
 
-    def undo(self, *, keep_edited: bool = False) -> Receipt:
+    def undo(self, *, keep_edited: bool = False, backup: str | Path | None = None) -> Receipt:
         """Take back what the import wrote, in one transaction; its files, too, if only this import brought them.
 
         Parameters
         ----------
         keep_edited : bool
             Whether rows that were edited since, rows that others refer to, and what these need, stay.
+        backup : str or Path, optional
+            A package that gets the rows which are removed or restored, as they are, before any of them is.
 
         Returns
         -------
@@ -227,7 +230,8 @@ class Receipt:
         from datatransfer.importing import undo
 
         self._refuse_unrecorded()
-        return receipt(self.target, undo.undo(self.target, self.import_id, keep_edited=keep_edited))
+        done = undo.undo(self.target, self.import_id, keep_edited=keep_edited, backup=backup)
+        return receipt(self.target, done)
 
     def _refuse_unrecorded(self) -> None:
         if not self.recorded:

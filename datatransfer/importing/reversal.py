@@ -6,6 +6,7 @@ Runs inside the one transaction of `datatransfer.importing.undo`, on rows that `
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.database.writers import Writer
+    from datatransfer.importing.backup import Backup
     from datatransfer.schema.tables import Table
 
 _NUMBER = LogicalType("integer", bits=64)
@@ -43,9 +45,12 @@ class Reversal:
     touched : TouchedRows
     record : ImportRecord
         Of the change.
+    backup : Backup, optional
+        Gets the rows before they change.
     """
 
-    def __init__(self, touched: TouchedRows, record: ledger.ImportRecord) -> None:
+    def __init__(self, touched: TouchedRows, record: ledger.ImportRecord, backup: Backup | None = None) -> None:
+        self.backup = backup
         self.touched = touched
         self.record = record
         self.writer: Writer = touched.writer
@@ -141,6 +146,22 @@ class Reversal:
                 if image is not None:
                     ledger.add_before_image(conn, change, name, image)
 
+    def save(self) -> None:
+        """Write the rows that will be deleted or restored into a package, as they are, if one is wanted."""
+        if self.backup is None:
+            return
+        images = {}
+        for touched in self.tables:
+            if not touched.key:
+                images[touched.table.name] = self._copies(touched) if INSERT in touched.keys else None
+                continue
+            mine = f"z.a <> '{DELETE}' AND z.st = '{REVERSIBLE}'"
+            join = f"JOIN {self.touched.z(touched)} z ON {self.touched.is_row(touched, 't')} AND {mine}"
+            source = RowSource(join=join, whole=False)
+            images[touched.table.name] = before_image(self.writer, touched.table, source, DELETE, touched.key)
+        if not self.backup.write(images):
+            self.warnings.append("no row of the target was changed, so there is no backup")
+
     def _join(self, touched: Touched, action: str) -> str:
         mine = f"z.a = '{action}' AND z.st = '{REVERSIBLE}'"
         return f"JOIN {self.touched.z(touched)} z ON {self.touched.is_row(touched, 't')} AND {mine}"
@@ -160,6 +181,8 @@ class Reversal:
         starts = np.flatnonzero(np.r_[True, np.diff(hashes[order]) != 0])
         ranks = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
         facts = Facts.of(image)
+        if facts is not None:
+            facts = replace(facts, types=facts.types[: len(touched.table.columns)])
         rows = image.take(np.sort(order[ranks < counts[order]])).select(touched.table.column_names)
         return facts.on(rows) if facts is not None else rows
 

@@ -16,12 +16,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
+from datatransfer.importing.backup import Backup
 from datatransfer.importing.images import INSERT, UPDATE
 from datatransfer.importing.reversal import Reversal
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
@@ -110,7 +112,9 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         _end(writer)
 
 
-def undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False) -> str:
+def undo(
+    db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False, backup: str | Path | None = None
+) -> str:
     """Take back what an import wrote; return the id of the undo, which is a change of its own.
 
     Parameters
@@ -119,6 +123,8 @@ def undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False)
     import_id : str or UUID
     keep_edited : bool
         Whether rows that were edited since, and those that others refer to, stay as they are.
+    backup : str or Path, optional
+        A package that gets the rows which are deleted or restored, as they are, before any of them is.
 
     Raises
     ------
@@ -140,10 +146,11 @@ def undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False)
             ledger.create_ledger(writer.conn)
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
+        saved = Backup(backup, db) if backup else None
         files = UndoFiles(writer, record.import_id)
         files.lay()
         try:
-            _reverse(touched, files, record, keep_edited=keep_edited)
+            _reverse(touched, files, Reversal(touched, record, saved), keep_edited=keep_edited)
         except DatabaseError:
             if not writer.committing or not stages.was_committed(db, writer):
                 raise
@@ -155,15 +162,15 @@ def undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False)
     return str(writer.import_id)
 
 
-def _reverse(touched: TouchedRows, files: UndoFiles, record: ledger.ImportRecord, *, keep_edited: bool) -> None:
+def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, *, keep_edited: bool) -> None:
     """Run the one transaction."""
     writer = touched.writer
     with writer.merge():
-        _still_merged(writer, record.import_id)  # another process may have been quicker
-        reversal = Reversal(touched, record)
+        _still_merged(writer, reversal.record.import_id)  # another process may have been quicker
         reversal.prepare()
         touched.sort()
         _refuse(touched, keep_edited=keep_edited)
+        reversal.save()
         reversal.run(keep_edited=keep_edited)
         writer.restore_tables()
         reversal.finish()
