@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
 
 _DOCUMENTS_UP_TO = 1_000
+_SELECTION = {"everything": False, "backup": True}
 
 
 class Backup:
@@ -48,7 +50,7 @@ class Backup:
             origin=db.origin,
             dialect=db.dialect.name,
             source_revision=db.revision(),
-            selection={"everything": False, "backup": True},
+            selection=_SELECTION,
         )
 
     def write(self, images: Mapping[str, pa.Table | None]) -> int:
@@ -76,10 +78,24 @@ class Backup:
                 if facts is not None:
                     table = table.with_types(dict(zip(image.column_names, facts.types, strict=True)))
                 writer.write_table(table, image.replace_schema_metadata(None).to_batches())
-            writer.finish(self._metadata)
+            writer.finish(replace(self._metadata, selection={**_SELECTION, "outside": self._outside(held)}))
         with DataPackage.open(self.path) as package:
             if int(package.tables["rows"].sum()) != rows or not package.verify().ok:
                 raise PackageError(
                     "the backup is not what was written", where=str(self.path), hint="nothing was changed"
                 )
         return rows
+
+    def _outside(self, images: Mapping[str, pa.Table]) -> dict[str, int]:
+        """Count the references to rows that are not saved, because they do not change."""
+        found = {}
+        for name, image in images.items():
+            for fk in self._schema.table(name).foreign_keys:
+                children = image.select(list(fk.columns)).drop_null()
+                parents = images.get(fk.parent)
+                if parents is not None and children.num_rows:
+                    keys = list(fk.parent_columns)
+                    same = children.rename_columns(keys).cast(parents.select(keys).schema.remove_metadata())
+                    children = same.join(parents.select(keys), keys, join_type="left anti")
+                found[fk.label] = found.get(fk.label, 0) + children.num_rows
+        return {label: rows for label, rows in found.items() if rows}
