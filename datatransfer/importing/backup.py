@@ -88,7 +88,7 @@ class Backup:
 
     def _outside(self, images: Mapping[str, pa.Table]) -> dict[str, int]:
         """Count the references to rows that are not saved, because they do not change."""
-        found = {}
+        found: dict[str, int] = {}
         for name, image in images.items():
             for fk in self._schema.table(name).foreign_keys:
                 children = image.select(list(fk.columns)).drop_null()

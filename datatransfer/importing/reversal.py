@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from datatransfer.database.writers import Writer
     from datatransfer.importing.backup import Backup
-    from datatransfer.schema.tables import Table
+    from datatransfer.schema.tables import Column, Table
 
+_PARKED_LENGTH = 34
 _NUMBER = LogicalType("integer", bits=64)
 
 
@@ -102,6 +103,9 @@ class Reversal:
         )
         for touched in self.tables:
             self._remember(touched)
+        for touched in self.tables:
+            if UPDATE in touched.before:
+                self._park(touched)
         for touched in reversed(self.tables):
             if INSERT in touched.keys:
                 self._count(touched, DELETE, self._delete(touched), self._wanted(touched, INSERT))
@@ -198,6 +202,41 @@ class Reversal:
         plain = [fit.target for fit in touched.before[DELETE] if not fit.target.generated]
         values = ", ".join(self.touched.value(touched, DELETE, column.name) for column in plain)
         return self.writer.insert(touched.table, plain, f"SELECT {values} {self.touched.earlier(touched, DELETE)}")
+
+    def _park(self, touched: Touched) -> None:
+        """Let rows give up unique values that they lose, before others take them back."""
+        w, table = self.writer, touched.table
+        keys = [(column, f"k{i}") for i, column in enumerate(touched.key)]
+        named = ", ".join(f"z.{n} AS {n}" for _, n in keys)
+        there = {fit.target.name for fit in touched.before[UPDATE]}
+        for column, value in self._ways(touched):
+            if column.name in there:
+                now, then = f"t.{w.quote(column.name)}", self.touched.value(touched, UPDATE, column.name)
+                start, where = self.touched.earlier(touched, UPDATE).rsplit(" WHERE ", 1)
+                rows = f"{start} JOIN {w.table(table)} t ON {self.touched.is_row(touched, 't')}"
+                differs = f"NOT ({w.same(now, then, column)})"
+                select = f"SELECT {named}, {w.held(value, column)} AS n0 {rows} WHERE {where} AND {differs}"
+                w.update(table, keys, [(column.name, "n0")], select)
+
+    def _ways(self, touched: Touched) -> Iterator[tuple[Column, str]]:
+        """Yield, for each unique rule beside the key, a column and what it may hold for a moment."""
+        w, table = self.writer, touched.table
+        fixed = {*touched.key, *(c for fk in self.touched.schema.children_of(table.name) for c in fk.parent_columns)}
+        rules = [rule.columns for rule in table.rules] or list(table.uniques)
+        for names in rules:
+            columns = [table.by_name[n] for n in names if n in table.by_name and n not in fixed]
+            if any(name in touched.key for name in names) and not columns:
+                continue
+            nullable = next((column for column in columns if column.nullable and not column.generated), None)
+            text = next((c for c in columns if c.type.kind == "text" and (c.type.length or 64) >= _PARKED_LENGTH), None)
+            if nullable is not None:
+                yield nullable, "NULL"
+            elif text is not None:
+                yield text, w.concat([f"'~{w.import_id.hex[:12]}-'", "z.r"])
+            elif number := next((c for c in columns if c.type.kind == "integer"), None):
+                low = int(w.scalar(f"SELECT min({w.quote(number.name)}) FROM {w.table(table)}") or 0)
+                rank = "row_number() OVER (ORDER BY z.r)"
+                yield number, f"{min(low, 0)} - {rank}"
 
     def _restore(self, touched: Touched) -> int:
         plain = [
