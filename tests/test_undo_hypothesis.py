@@ -23,7 +23,7 @@ from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
 from tests.test_undo import application, connected, run
 
-EXAMPLES = int(os.environ.get("DATATRANSFER_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("DATATRANSFER_EXAMPLES", "20"))
 COMMON: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
@@ -34,12 +34,12 @@ CREATE TABLE people (id INTEGER PRIMARY KEY, email VARCHAR(9) UNIQUE, name VARCH
     FOREIGN KEY (boss) REFERENCES people (id));
 CREATE TABLE orders (id INTEGER PRIMARY KEY, person INTEGER NOT NULL, note VARCHAR(9),
     FOREIGN KEY (person) REFERENCES people (id));
-CREATE TABLE lines (order_id INTEGER NOT NULL, sku VARCHAR(9) NOT NULL, amount INTEGER, PRIMARY KEY (order_id, sku),
+CREATE TABLE parts (order_id INTEGER NOT NULL, sku VARCHAR(9) NOT NULL, amount INTEGER, PRIMARY KEY (order_id, sku),
     FOREIGN KEY (order_id) REFERENCES orders (id));
 CREATE TABLE marks (person INTEGER, word VARCHAR(9), FOREIGN KEY (person) REFERENCES people (id))
 """
-KEYS = {"people": ("id",), "orders": ("id",), "lines": ("order_id", "sku")}
-REFERENCES = [("people", "boss", "people"), ("orders", "person", "people"), ("lines", "order_id", "orders")]
+KEYS = {"people": ("id",), "orders": ("id",), "parts": ("order_id", "sku")}
+REFERENCES = [("people", "boss", "people"), ("orders", "person", "people"), ("parts", "order_id", "orders")]
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -59,7 +59,7 @@ def shops(draw: st.DrawFn, most: int = 5) -> Rows:
     ]
     lines = [(o, sku, draw(st.integers(0, 2))) for o, _, _ in orders for sku in draw(st.sets(st.sampled_from("pqr")))]
     marks = draw(st.lists(st.tuples(st.sampled_from([None, *ids]), st.sampled_from("uv")), max_size=most))
-    return {"people": people, "orders": orders, "lines": lines, "marks": marks}
+    return {"people": people, "orders": orders, "parts": lines, "marks": marks}
 
 
 POLICIES = st.fixed_dictionaries(
@@ -127,14 +127,15 @@ def check_stack(databases: Databases, dialect: str, there: Rows, imports: list[t
 def test_imports_undone_in_the_opposite_order_leave_nothing(databases: Databases, dialect: str) -> None:
     did: Counter[str] = Counter()
 
-    @settings(max_examples=EXAMPLES if dialect == "sqlite" else max(3, EXAMPLES // 20), **COMMON)
+    @settings(max_examples=EXAMPLES if dialect == "sqlite" else max(6, EXAMPLES // 10), **COMMON)
     @given(there=shops(), imports=st.lists(st.tuples(shops(), POLICIES), min_size=2, max_size=4))
     def check(there: Rows, imports: list[tuple[Rows, Any]]) -> None:
         did.update(check_stack(databases, dialect, there, imports))
 
     check()
-    assert did["imports"] >= (2 * EXAMPLES if dialect == "sqlite" else 4), did
-    assert min(did[action] for action in ("insert", "update", "reuse")) > 0, did
+    assert did["imports"] >= (EXAMPLES if dialect == "sqlite" else 4), did
+    if dialect == "sqlite":
+        assert min(did[action] for action in ("insert", "update", "reuse", "skip")) > 0, did
 
 
 # --- edits since ----------------------------------------------------------------------------------------------------
@@ -203,12 +204,12 @@ def edit(url: str, kind: str, which: int, value: int) -> None:
     if kind == "note" and order is not None:
         run(url, f"UPDATE orders SET note = 'e{value % 3}' WHERE id = {order}")
     if kind == "new line" and order is not None:
-        run(url, f"INSERT INTO lines VALUES ({order}, 'new{len(lines)}', 1)")
+        run(url, f"INSERT INTO parts VALUES ({order}, 'new{len(lines)}', 1)")
     if kind == "drop order" and order is not None:
-        run(url, f"DELETE FROM lines WHERE order_id = {order}", f"DELETE FROM orders WHERE id = {order}")
+        run(url, f"DELETE FROM parts WHERE order_id = {order}", f"DELETE FROM orders WHERE id = {order}")
     if lines and kind in ("amount", "drop line"):
         number, sku = lines[which % len(lines)]
-        change = f"UPDATE lines SET amount = {value}" if kind == "amount" else "DELETE FROM lines"
+        change = f"UPDATE parts SET amount = {value}" if kind == "amount" else "DELETE FROM parts"
         run(url, f"{change} WHERE order_id = {number} AND sku = '{sku}'")
 
 
@@ -257,7 +258,7 @@ def check_edits(databases: Databases, dialect: str, there: Rows, rows: Rows, pol
 def test_exactly_the_edited_and_referenced_rows_are_named(databases: Databases, dialect: str) -> None:
     named = 0
 
-    @settings(max_examples=EXAMPLES if dialect == "sqlite" else max(3, EXAMPLES // 10), **COMMON)
+    @settings(max_examples=EXAMPLES if dialect == "sqlite" else max(6, EXAMPLES // 10), **COMMON)
     @given(there=shops(), rows=shops(), policies=POLICIES, changes=edits())
     def check(there: Rows, rows: Rows, policies: Any, changes: Any) -> None:
         nonlocal named
