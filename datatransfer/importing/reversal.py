@@ -75,7 +75,7 @@ class Reversal:
         if not w.transactional_ddl:
             fires = [table.name for table in tables if w.fires_triggers(table)]
             self.warnings += [f"{name}: its triggers fired during the undo" for name in fires]
-        w.prepare_tables(tables, suspend=w.transactional_ddl, bulk=(), cyclic=self._cyclic())
+        w.prepare_tables(tables, suspend=w.transactional_ddl, bulk=(), cyclic=self._cyclic(), closed=False)
 
     def _cyclic(self) -> list[Table]:
         """Return tables whose foreign keys would be in the way: of cycles, and of rows that let go of others last."""
