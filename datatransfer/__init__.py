@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datatransfer.database.tracking import add_entity_uuids, drop_entity_uuids, track, untrack
     from datatransfer.errors import (
         AlreadyImportedError,
+        AlreadyUndoneError,
         Cancelled,
         ConditionError,
         ConflictError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         SchemaMismatchError,
         SelectionError,
         TargetChangedError,
+        UndoConflictError,
         UnknownColumnError,
         UnknownTableError,
         UsageError,
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AlreadyImportedError",
+    "AlreadyUndoneError",
     "Cancellation",
     "Cancelled",
     "ConditionError",
@@ -80,6 +83,7 @@ __all__ = [
     "SchemaMismatchError",
     "SelectionError",
     "TargetChangedError",
+    "UndoConflictError",
     "UnknownColumnError",
     "UnknownTableError",
     "UsageError",

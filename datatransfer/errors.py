@@ -7,6 +7,7 @@
     │   ├── UnknownTableError      a table that the database or package does not have
     │   ├── UnknownColumnError     a column that the table does not have
     │   ├── KeyValueError          a key of the wrong shape or type
+    │   ├── AlreadyUndoneError     an import that was undone before
     │   └── ConditionError         a condition that the database does not accept
     ├── DatabaseError              the database does not answer, or refuses
     ├── SelectionError             the selection contradicts itself or the data
@@ -17,6 +18,7 @@
     │   └── PackageExistsError     the destination is already there
     ├── SchemaMismatchError        package and target do not fit
     ├── ConflictError              the plan holds conflicts that nobody decided
+    │   └── UndoConflictError      rows of an import were edited since, or others refer to them
     ├── TargetChangedError         the target changed between plan and merge
     │   └── AlreadyImportedError   another process imported the same package meanwhile
     ├── MergeError                 the database refused the merge; all of it was rolled back
@@ -115,6 +117,12 @@ class KeyValueError(UsageError):
     code = "key-value"
 
 
+class AlreadyUndoneError(UsageError):
+    """An import that was undone before."""
+
+    code = "already-undone"
+
+
 class ConditionError(UsageError):
     """A condition that the database does not accept."""
 
@@ -181,6 +189,12 @@ class ConflictError(DataTransferError):
 
     code = "conflict"
     exit_code = 7
+
+
+class UndoConflictError(ConflictError):
+    """Rows of an import were edited since, or others refer to them."""
+
+    code = "undo-conflict"
 
 
 class TargetChangedError(DataTransferError):

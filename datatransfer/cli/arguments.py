@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     looking = (_demo, _tables, _export, _inspect, _verify, _diff, _check)
-    for add in (*looking, _plan, _import, _resume, _stages, _receipts, _track):
+    for add in (*looking, _plan, _import, _resume, _stages, _receipts, _undo, _track):
         add(commands)
     return parser
 
@@ -193,6 +193,7 @@ def _import(commands: Any) -> None:
         "datatransfer import open.zip sqlite:///copy.db --files attachments.path=copies/ --on-match update",
     )  # fmt: skip
     _import_options(parser)
+    _backup(parser)
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
@@ -237,6 +238,10 @@ def _check(commands: Any) -> None:
     _mapping_options(parser)
 
 
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backup", metavar="PACKAGE", help="first write the rows that will change into this package")
+
+
 def _resume(commands: Any) -> None:
     parser = _command(
         commands, "resume", "recovering.resume", "go on with an import that was interrupted, with its own options",
@@ -245,6 +250,7 @@ def _resume(commands: Any) -> None:
     parser.add_argument("package", metavar="PACKAGE")
     _database(parser, "target", "TARGET_URL")
     parser.add_argument("--import-id", metavar="ID", help="which one, see stages; default: the latest of the package")
+    _backup(parser)
 
 
 def _stages(commands: Any) -> None:
@@ -265,6 +271,21 @@ def _receipts(commands: Any) -> None:
     )  # fmt: skip
     _database(parser, "url")
     parser.add_argument("import_id", metavar="IMPORT_ID", nargs="?")
+
+
+def _undo(commands: Any) -> None:
+    parser = _command(
+        commands, "undo", "recovering.undo", "take back what an import wrote; exits with 7 where rows changed since",
+        "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --check",
+        "datatransfer undo sqlite:///copy.db 6d1c8f4e-... --files attachments.path=copies/",
+    )  # fmt: skip
+    _database(parser, "url")
+    parser.add_argument("import_id", metavar="IMPORT_ID", help="of an import or an undo, see receipts")
+    parser.add_argument("--check", action="store_true", help="say what an undo would find; change nothing")
+    parser.add_argument(
+        "--keep-edited", action="store_true", help="leave rows that were edited since, or that others refer to"
+    )
+    _backup(parser)
 
 
 def _track(commands: Any) -> None:

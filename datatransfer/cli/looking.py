@@ -169,7 +169,9 @@ def receipts(options: argparse.Namespace, out: Output) -> int:
             return 0
         one = receipt(target, options.import_id)
         document: dict[str, Any] = {
-            "import_id": str(one.import_id), "tables": records(one.summary), "warnings": list(map(str, one.warnings)),
+            "import_id": str(one.import_id), "kind": one.kind, "undo_of": one.undo_of, "state": one.state,
+            "tables": records(one.summary), "files": records(one.files), "warnings": list(map(str, one.warnings)),
         }  # fmt: skip
-    out.result(document, f"import {document['import_id']}\n\n{text_of(document['tables'])}")
+        story = one.story()
+    out.result(document, story)
     return 0

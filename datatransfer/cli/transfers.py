@@ -110,7 +110,7 @@ def plan(options: argparse.Namespace, out: Output) -> int:
 def import_(options: argparse.Namespace, out: Output) -> int:
     """Bring a package into a database, all of it or nothing."""
     with database(options.target, options) as target:
-        receipt = importer(options, target, out).run(**_policies(options))
+        receipt = importer(options, target, out).run(**_policies(options), backup=options.backup)
         return tell_receipt(receipt, options.package, target, out)
 
 

@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 State = Literal["staging", "merged", "undone", "dropped"]
 STATES: tuple[str, ...] = get_args(State)
 
-_FOLLOWS: Mapping[str, tuple[State, ...]] = {"staging": ("merged", "dropped"), "merged": ("undone",)}
-# The revision of migrations/versions/0001_own_tables.py, which makes the same tables.
-LEDGER_REVISION = "539b49a4279e"
+# An import that was undone is merged again when its undo is undone.
+_FOLLOWS: Mapping[str, tuple[State, ...]] = {
+    "staging": ("merged", "dropped"),
+    "merged": ("undone",),
+    "undone": ("merged",),
+}
+# The revision of migrations/versions/0002_after_images.py, with which the tables are as `create_ledger` makes them.
+LEDGER_REVISION = "7c1e0d5b92f4"
+_EARLIER_REVISIONS = ("539b49a4279e",)
 
 
 @dataclass(frozen=True)
@@ -111,14 +117,16 @@ def create_ledger(conn: sa.Connection, schema: str | None = None) -> None:
     """
     with database_errors(conn.engine, "creating the tables of datatransfer"):
         models.metadata_in(schema).create_all(conn, checkfirst=True)
-    stamp(conn, LEDGER_REVISION, schema)
+    stamp(conn, LEDGER_REVISION, schema, replaces=_EARLIER_REVISIONS)
 
 
-def stamp(conn: sa.Connection, revision: str, schema: str | None = None) -> None:
-    """Note, in our own version table, that one of our Alembic revisions is applied."""
+def stamp(conn: sa.Connection, revision: str, schema: str | None = None, *, replaces: Sequence[str] = ()) -> None:
+    """Note, in our own version table, that one of our Alembic revisions is applied, in place of earlier ones."""
     version = models.table_in(models.version, schema)
     with database_errors(conn.engine, "recording a revision", where=version.name):
         version.create(conn, checkfirst=True)
+        if replaces:
+            conn.execute(version.delete().where(version.c.version_num.in_(replaces)))
         if revision not in conn.execute(sa.select(version.c.version_num)).scalars().all():
             conn.execute(version.insert().values(version_num=revision))
 
@@ -221,7 +229,7 @@ def set_state(
     plan_fingerprint: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Move an import to its next state: staging → merged | dropped, merged → undone.
+    """Move an import to its next state: staging → merged | dropped, merged → undone, undone → merged again.
 
     An import that ends (undone, dropped) gives its claim back.
 
@@ -238,6 +246,8 @@ def set_state(
         raise UsageError(f"no import can be moved to the state {state!r}", where=str(import_id))
     now = _now()
     values: dict[str, Any] = {"state": state, "undone_at" if state == "undone" else "finished": now}
+    if state == "merged" and read_import(conn, import_id, schema).state == "undone":
+        values = {"state": state, "undone_at": None}
     given = {"counts": counts, "warnings": warnings, "plan_fingerprint": plan_fingerprint}
     values |= {name: value for name, value in given.items() if value is not None}
     if state in ("undone", "dropped"):
@@ -444,6 +454,64 @@ def before_images(
         wanted &= own.c.table_name == table
     for _, name, rows in chunks.read_chunks(conn, own, imports, wanted):
         yield name, rows
+
+
+def add_after_image(
+    conn: sa.Connection, import_id: str | uuid.UUID, table: str, rows: pa.Table, schema: str | None = None
+) -> None:
+    """Record keys and hashes of rows of the target as the import left them."""
+    own = models.table_in(models.after_images, schema)
+    chunks.add_chunks(conn, own, import_id, table, rows, {})
+
+
+def after_images(
+    conn: sa.Connection, import_id: str | uuid.UUID, *, schema: str | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """Yield ``(table, keys and hashes)`` of one import, chunk by chunk, in the order they were recorded."""
+    if not sa.inspect(conn).has_table(models.after_images.name, schema=schema):
+        return  # made by an earlier version, which nothing was imported with since
+    own = models.table_in(models.after_images, schema)
+    imports = models.table_in(models.imports, schema)
+    wanted = (own.c.import_id == imports.c.import_id) & (imports.c.import_id == str(import_id))
+    for _, name, rows in chunks.read_chunks(conn, own, imports, wanted):
+        yield name, rows
+
+
+def other_paths(
+    conn: sa.Connection, import_id: str | uuid.UUID, schema: str | None = None
+) -> set[tuple[str, str, str]]:
+    """Return the files of an import that another merged import has, too: table, column, path."""
+    own = models.table_in(models.import_files, schema)
+    imports = models.table_in(models.imports, schema)
+    other = own.alias("other")
+    place = (own.c.store_table, own.c.store_column, own.c.path)
+    same = sa.and_(*(column == other.c[column.name] for column in place))
+    query = (
+        sa.select(*place)
+        .join(other, same & (other.c.import_id != own.c.import_id))
+        .join(imports, imports.c.import_id == other.c.import_id)
+        .where((own.c.import_id == str(import_id)) & (imports.c.state == "merged"))
+    )
+    with database_errors(conn.engine, "reading the files of imports"):
+        return {(row.store_table, row.store_column, row.path) for row in conn.execute(query)}
+
+
+def move_files(
+    conn: sa.Connection,
+    import_id: str | uuid.UUID,
+    files: Sequence[ImportedFile],
+    action: str,
+    schema: str | None = None,
+) -> None:
+    """Record what is being done with files of an import: ``removing`` until they are gone, then ``removed``."""
+    if not files:
+        return
+    own = models.table_in(models.import_files, schema)
+    wanted = (own.c.import_id == str(import_id)) & (own.c.path == sa.bindparam("p"))
+    wanted &= (own.c.store_table == sa.bindparam("t")) & (own.c.store_column == sa.bindparam("c"))
+    rows = [{"p": file.path, "t": file.store_table, "c": file.store_column} for file in files]
+    with database_errors(conn.engine, "recording files"):
+        conn.execute(own.update().where(wanted).values(action=action), rows)
 
 
 def _now() -> dt.datetime:

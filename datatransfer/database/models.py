@@ -13,6 +13,7 @@ datatransfer_imports            one import, from its first staged row to its und
 datatransfer_checkpoints        one staged part of one import
 datatransfer_key_maps           a chunk of source key → target key of one table, as Parquet
 datatransfer_before_images      a chunk of rows as they were before an update, as Parquet
+datatransfer_after_images       a chunk of keys and hashes of rows as an import left them, as Parquet
 datatransfer_import_files       one file that an import wrote or found
 ==============================  ======================================================================================
 """
@@ -166,6 +167,8 @@ checkpoints = sa.Table(
 key_maps = _chunks("key_maps", sa.Column("origin", _UUID_TEXT, nullable=False))
 
 before_images = _chunks("before_images")
+
+after_images = _chunks("after_images")
 
 import_files = sa.Table(
     PREFIX + "import_files",

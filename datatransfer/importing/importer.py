@@ -23,12 +23,14 @@ from datatransfer.errors import ConflictError, DatabaseError, DataTransferError,
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, Policies
+from datatransfer.importing.backup import Backup
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.mapping import Mapping as SchemaMapping
 from datatransfer.importing.mapping import MappingOptions
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan, Planner
-from datatransfer.importing.receipts import Receipt, counts_of, key_maps_of, receipt
+from datatransfer.importing.receipts import Receipt, receipt
+from datatransfer.importing.recording import counts_of, key_maps_of
 from datatransfer.importing.rivals import refuse_rivals, said
 from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import default_listener
@@ -205,9 +207,16 @@ class PackageImporter:
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        backup: str | Path | None = None,
         **differences: Unpack[MappingOptions],
     ) -> Receipt:
         """Carry out a plan, or plan with these policies and carry that out; all of it or nothing.
+
+        Parameters
+        ----------
+        backup : str or Path, optional
+            A package that gets the rows which are updated, as they are, before any of them is. One that an earlier
+            attempt at this import left is never replaced, except by `resume`.
 
         Returns
         -------
@@ -232,9 +241,12 @@ class PackageImporter:
                 )  # fmt: skip
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
+        return self._carry_out(plan, Backup(backup, self.target) if backup else None)
+
+    def _carry_out(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
         try:
             with self._told_of_rivals(plan.seen, plan.policies.identity):
-                done = self._merge(plan)
+                done = self._merge(plan, backup)
         except BaseException as error:
             plan.discard(error)
             raise
@@ -258,7 +270,7 @@ class PackageImporter:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
-    def resume(self, import_id: str | uuid.UUID | None = None) -> Receipt:
+    def resume(self, import_id: str | uuid.UUID | None = None, *, backup: str | Path | None = None) -> Receipt:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
 
         What is staged is not loaded again. Then the plan is made anew, with the policies and decisions of the call
@@ -268,6 +280,8 @@ class PackageImporter:
         ----------
         import_id : str or UUID, optional
             Which one, see `datatransfer.stages`; the latest of this package if not given.
+        backup : str or Path, optional
+            As for `run`; what the interrupted call wrote there is replaced.
 
         Returns
         -------
@@ -297,7 +311,7 @@ class PackageImporter:
             replace(session, version=__version__).write(writer)
         policies = Policies.of(**session.policies)
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
-        return self.run(plan)
+        return self._carry_out(plan, Backup(backup, self.target, overwrite=True) if backup else None)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that ended completely before anybody could say so."""
@@ -310,7 +324,7 @@ class PackageImporter:
             )
         return receipt(self.target, mine[-1].import_id)
 
-    def _merge(self, plan: ImportPlan) -> Receipt:
+    def _merge(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
         self._refuse_conflicts(plan)
         metadata = self.package.metadata
         if not self._writes(plan):
@@ -325,27 +339,15 @@ class PackageImporter:
             with plan.writer.one_at_a_time():
                 ledger.create_ledger(plan.writer.conn)
         with self._listening() as listener:
-            merge = Merge(plan, listener, self.cancellation)
+            merge = Merge(plan, listener, self.cancellation, backup)
             try:
                 merge.run()
             except DatabaseError:
-                if not plan.writer.committing or not self._was_committed(plan.writer):
+                if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
                     raise
             for warning in merge.warnings:
                 listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)
-
-    def _was_committed(self, lost: Writer) -> bool:
-        """Find out, on a new connection, how a COMMIT ended whose answer never came."""
-        writer = stages.writer_for(self.target, lost.import_id)
-        try:
-            writer.end_session(lost.session_id)
-            committed = stages.is_merged(self.target, lost.import_id)
-            if committed:
-                writer.drop_stage()
-            return committed
-        finally:
-            writer.close()
 
     @staticmethod
     def _writes(plan: ImportPlan) -> bool:

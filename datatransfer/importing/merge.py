@@ -28,8 +28,9 @@ from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, OnOrphan, Triggers
 from datatransfer.importing.files import FilePlacer
+from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
-from datatransfer.importing.receipts import before_image, write_receipt
+from datatransfer.importing.recording import updated_rows, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.rivals import refuse_rivals
 from datatransfer.schema.graph import DependencyGraph
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.database.writers import Writer
+    from datatransfer.importing.backup import Backup
 
 _BULK_ROWS = 10_000
 
@@ -51,15 +53,21 @@ class Merge:
     plan : ImportPlan
     listener, cancellation
         Told after each table, asked before it.
+    backup : Backup, optional
+        Gets the rows that are updated before any of them is.
     """
 
-    def __init__(self, plan: ImportPlan, listener: Listener, cancellation: Cancellation) -> None:
+    def __init__(
+        self, plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None = None
+    ) -> None:
         self.plan = plan
+        self.backup = backup
         self.writer: Writer = plan.writer
         self.listener = listener
         self.cancellation = cancellation
         self.warnings = list(plan.warnings)
-        self.images: dict[str, pa.Table] = {}
+        self.images: dict[str, pa.Table | None] = {}
+        self._after = AfterImages(plan)
         self._done = 0
         graph = DependencyGraph(plan.package.schema)
         circles = {name for cycle in graph.cycles for name in cycle}
@@ -88,6 +96,7 @@ class Merge:
                 self._refuse_rivals(plans)
                 for plan in plans:
                     self._recheck(plan)
+                self._save(plans)
                 self._prepare(plans)
                 placer.place(ours)
                 for plan in plans:
@@ -101,6 +110,7 @@ class Merge:
                     self.writer.advance_sequences(plan.fit.target)
                 self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
                 write_receipt(self.plan, self.warnings, placer.placed, self.images)
+                self._after.record()
                 if before_commit is not None:
                     before_commit()
             placer.keep()
@@ -160,6 +170,16 @@ class Merge:
                 return "rows that the plan updates have changed"
         return ""
 
+    def _save(self, plans: list[TablePlan]) -> None:
+        """Write the backup, whole and verified, before the first row changes."""
+        if self.backup is None:
+            return
+        for plan in plans:
+            if plan.counts.get(Action.UPDATE):
+                self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
+        if not self.backup.write(self.images):
+            self.warnings.append("no row of the target was overwritten, so there is no backup")
+
     def _prepare(self, plans: list[TablePlan]) -> None:
         touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
         suspend = self.plan.policies.triggers is Triggers.SUSPEND and self.writer.transactional_ddl
@@ -186,10 +206,13 @@ class Merge:
     def _merge_table(self, plan: TablePlan) -> None:
         self.writer.at = plan.fit.target.name
         self.writer.enforce_references(self._leans_outside(plan))
+        if plan.counts.get(Action.INSERT):
+            self._after.before_insert(plan)
         inserted = self._insert(plan) if plan.counts.get(Action.INSERT) else 0
         updated = 0
         if plan.counts.get(Action.UPDATE):
-            self.images[plan.fit.target.name] = before_image(self.plan, plan)
+            if plan.fit.target.name not in self.images:
+                self.images[plan.fit.target.name] = updated_rows(self.plan, plan)
             updated = self._update(plan)
         wanted = (plan.counts.get(Action.INSERT, 0), plan.counts.get(Action.UPDATE, 0))
         if (inserted, updated) != wanted:

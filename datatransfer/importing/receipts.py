@@ -1,39 +1,39 @@
-"""What an import did, written with it in one transaction, and read again at any time."""
+"""What an import did, read at any time from the target, and the way back.
+
+The receipt is written with the import, in one transaction, by `datatransfer.importing.recording`.
+"""
 
 from __future__ import annotations
 
-import io
+import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
-from datatransfer.database.dialects.base import RowSource
-from datatransfer.database.ledger import ImportedFile
-from datatransfer.errors import UnknownTableError
-from datatransfer.importing.actions import Action
-from datatransfer.importing.remap import TablePlan
-from datatransfer.schema.keycolumns import key_array, key_values
+from datatransfer.display import blocks
+from datatransfer.display.plain import aligned, counted, visible
+from datatransfer.errors import UnknownTableError, UsageError
+from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
     from datatransfer.database.connection import Database
-    from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.undo import UndoReport
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
-
-
-_MAP_ROWS = 500_000
-_ASKED_ROWS = 250_000
+_UNDONE = {"removed": "delete", "restored": "update", "brought back": "insert", "kept": "keep"}
+_STORY_FILES = 20
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The story of one import.
+    """The story of one import, or of one undo.
 
     Attributes
     ----------
@@ -45,6 +45,8 @@ class Receipt:
         Whether it stands in the target; an import that had nothing to write leaves none.
     timings : mapping of str to float
         Seconds of each phase: stage, plan, wait (for other merges), merge (the transaction, in which locks are held).
+    undo_of : str
+        Of an undo: the import that it took back.
     """
 
     target: Database = field(repr=False)
@@ -55,17 +57,49 @@ class Receipt:
     recorded: bool = True
     timings: Mapping[str, float] = field(default_factory=dict)
     maps: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict, repr=False)
+    undo_of: str = ""
+
+    # --- what was done ------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """``"import"`` or ``"undo"``."""
+        return "undo" if self.undo_of else "import"
+
+    @property
+    def state(self) -> str:
+        """``"merged"``, or ``"undone"``, as it is now; empty where nothing was recorded."""
+        record = self._record()
+        return record.state if record else ""
+
+    def _record(self) -> ledger.ImportRecord | None:
+        if not self.recorded:
+            return None
+        with self.target.engine.connect() as conn:
+            return ledger.read_import(conn, self.import_id)
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return _UNDONE if self.undo_of else _SUMMARY
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a table: rows of the package, and how many were inserted, updated, reused, skipped, in conflict."""
+        """One row a table: rows of the package, and how many were inserted, updated, reused, skipped, in conflict.
+
+        Of an undo: how many were removed, restored to what they were, brought back, and kept.
+        """
         import pandas as pd
 
         rows = []
         for table, counts in self.counts.items():
-            numbers = {name: counts.get(action, 0) for name, action in _SUMMARY.items()}
+            numbers = {name: counts.get(action, 0) for name, action in self._names.items()}
             rows.append({"table": table, "rows": sum(numbers.values()), **numbers})
-        return pd.DataFrame(rows, columns=["table", "rows", *_SUMMARY])
+        return pd.DataFrame(rows, columns=["table", "rows", *self._names])
+
+    @property
+    def tables(self) -> pd.DataFrame:
+        """The same as `summary`: one row a table."""
+        return self.summary
 
     def total(self, action: str) -> int:
         """Return how many entities an action was taken on, e.g. ``"insert"``."""
@@ -90,10 +124,13 @@ class Receipt:
         """
         import pandas as pd
 
-        if table not in self.counts:
-            raise UnknownTableError(f"the import has no table {table!r}", hint=f"it has {', '.join(self.counts)}")
+        self._check(table)
         frames = [self._frame(keys) for keys in self._key_maps(table)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["action"])
+
+    def _check(self, table: str) -> None:
+        if table not in self.counts:
+            raise UnknownTableError(f"the import has no table {table!r}", hint=f"it has {', '.join(self.counts)}")
 
     def _key_maps(self, table: str) -> Iterator[pa.Table]:
         if not self.recorded:
@@ -115,188 +152,192 @@ class Receipt:
         columns["action"] = keys["action"].to_pylist()
         return pd.DataFrame(columns)
 
+    def before_images(self, table: str) -> pd.DataFrame:
+        """Return the rows of a table that were updated or removed, as they were before.
+
+        Raises
+        ------
+        UnknownTableError
+            The import did not touch that table.
+        """
+        import pandas as pd
+
+        self._check(table)
+        if not self.recorded:
+            return pd.DataFrame()
+        with self.target.engine.connect() as conn:
+            found = ledger.before_images(conn, self.import_id, table=table)
+            frames = [rows.replace_schema_metadata(None).to_pandas() for _, rows in found]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """One row a file: table, column, path, bytes, and whether it was written, found in place, or removed since."""
+        import pandas as pd
+
+        rows = [(f.store_table, f.store_column, f.path, f.bytes, f.action) for f in self._files()]
+        return pd.DataFrame(rows, columns=["table", "column", "path", "bytes", "action"])
+
+    def _files(self) -> list[ledger.ImportedFile]:
+        if not self.recorded:
+            return []
+        with self.target.engine.connect() as conn:
+            return ledger.imported_files(conn, self.import_id)
+
+    # --- the way back -------------------------------------------------------------------------------------------
+
+    def check_undo(self) -> UndoReport:
+        """Say what `undo` would find; nothing in the target changes.
+
+        Returns
+        -------
+        UndoReport
+            ``summary``, ``to_frame()``, ``ok``.
+
+        Raises
+        ------
+        AlreadyUndoneError
+            It was undone before.
+        """
+        from datatransfer.importing import undo
+
+        self._refuse_unrecorded()
+        return undo.check_undo(self.target, self.import_id)
+
+    def undo(self, *, keep_edited: bool = False, backup: str | Path | None = None) -> Receipt:
+        """Take back what the import wrote, in one transaction; its files, too, if only this import brought them.
+
+        Parameters
+        ----------
+        keep_edited : bool
+            Whether rows that were edited since, rows that others refer to, and what these need, stay.
+        backup : str or Path, optional
+            A package that gets the rows which are removed or restored, as they are, before any of them is.
+
+        Returns
+        -------
+        Receipt
+            Of the undo, which can be undone itself.
+
+        Raises
+        ------
+        UndoConflictError
+            Rows were edited since, or others refer to them; nothing was changed.
+        AlreadyUndoneError
+            It was undone before.
+
+        Examples
+        --------
+        >>> receipt = importer.run()        # doctest: +SKIP
+        >>> receipt.undo().summary          # doctest: +SKIP
+        """
+        from datatransfer.importing import undo
+
+        self._refuse_unrecorded()
+        done = undo.undo(self.target, self.import_id, keep_edited=keep_edited, backup=backup)
+        return receipt(self.target, done)
+
+    def _refuse_unrecorded(self) -> None:
+        if not self.recorded:
+            raise UsageError("the import wrote nothing, so there is nothing to undo", where=str(self.import_id))
+
+    # --- the story ----------------------------------------------------------------------------------------------
+
+    def _facts(self) -> list[tuple[str, str]]:
+        record = self._record()
+        if record is None:
+            return [("package", self.package_id), ("state", "nothing was written: it was all there already")]
+        options = dict(record.options)
+        facts = [("undo" if self.undo_of else "import", str(self.import_id)), ("state", _when(record))]
+        if self.undo_of:
+            facts.append(("of", self.undo_of))
+        facts += [("package", record.package_id), ("from", record.origin)]
+        if options.get("package"):
+            facts.append(("path", str(options.pop("package"))))
+        words = [f"{name}={value}" for name, value in sorted(options.items()) if value and name != "undo_of"]
+        return [*facts, ("policies", ", ".join(words))] if words else facts
+
+    @property
+    def _way_back(self) -> str:
+        if not self.recorded or self.state != "merged":
+            return ""
+        return f"receipt.undo(), or: datatransfer undo URL {self.import_id}"
+
+    def story(self) -> str:
+        """Return the receipt as text: when, what, from where, how it was decided, and the way back."""
+        lines = [f"{name:<9} {visible(value)}" for name, value in self._facts()]
+        lines += ["", aligned(list(self.summary.columns), self.summary.to_numpy().tolist())]
+        lines += [f"warning: {visible(warning)}" for warning in self.warnings]
+        files = self._files()
+        if files:
+            lines += ["", f"{counted(len(files), 'file')}:"]
+            lines += [f"  {file.action:<8} {visible(file.path)}" for file in files[:_STORY_FILES]]
+            lines += [f"  and {len(files) - _STORY_FILES} more"] if len(files) > _STORY_FILES else []
+        if self._way_back:
+            lines += ["", f"to undo it: {self._way_back}"]
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.story()
+
     def __repr__(self) -> str:
-        parts = [f"{self.total(action)} {name}" for name, action in _SUMMARY.items() if self.total(action)]
-        return f"Receipt({str(self.import_id)[:8]}: {', '.join(parts) or 'nothing'})"
+        parts = [f"{self.total(action)} {name}" for name, action in self._names.items() if self.total(action)]
+        return f"{'Undo' if self.undo_of else ''}Receipt({str(self.import_id)[:8]}: {', '.join(parts) or 'nothing'})"
 
     def _repr_html_(self) -> str:
-        import html
-
-        notes = "".join(f"<li>{html.escape(str(note))}</li>" for note in self.warnings)
-        return f"<p>{html.escape(repr(self))}</p>{self.summary.to_html(index=False)}<ul>{notes}</ul>"
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def before_image(plan: ImportPlan, table: TablePlan) -> pa.Table:
-    """Return the target's rows that an update is about to touch, as they are."""
-    import pyarrow as pa
-
-    w = plan.writer
-    key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(table.key))
-    join = f"JOIN {w.stage_name('m', table.number)} m ON {key} AND m.a = '{Action.UPDATE}'"
-    source = RowSource(join=join, whole=False)
-    dialect = plan.target.dialect
-    resolved = dialect.resolve_types(w.conn, table.fit.target, source)
-    return pa.Table.from_batches(list(dialect.read(w.conn, resolved, source)))
+        parts = [blocks.table(list(self.summary.columns), self.summary.to_numpy().tolist())]
+        parts.append(blocks.listing(self.warnings) if self.warnings else "")
+        try:
+            files = [[f.path, f.bytes, f.action] for f in self._files()]
+            parts.append(blocks.fold("about it", blocks.table(["", ""], self._facts())))
+            if files:
+                parts.append(blocks.fold(f"{len(files)} files", blocks.table(["path", "bytes", "action"], files)))
+            parts.append(blocks.fold("how to undo it", blocks.escape(self._way_back)) if self._way_back else "")
+        except Exception:  # a picture of an object never raises: the database may be gone
+            parts.append(blocks.escape("the database does not answer"))
+        return blocks.block(repr(self), *parts)
 
 
-def write_receipt(
-    plan: ImportPlan, warnings: Sequence[str], files: Sequence[ImportedFile], images: Mapping[str, pa.Table]
-) -> None:
-    """Write everything that is to be known of an import, inside its transaction."""
-    conn = plan.writer.conn
-    metadata = plan.package.metadata
-    if plan.writer.transactional_ddl:
-        ledger.create_ledger(conn)
-    ledger.ensure_origin(conn, plan.target.origin)
-    ledger.start_import(
-        conn,
-        import_id=plan.writer.import_id,
-        package_id=metadata.package_id,
-        package_digest=metadata.manifest_sha256,
-        origin=metadata.origin,
-        options=plan.policies.to_json(),
-        session=json.dumps({"timings": {phase: round(seconds, 3) for phase, seconds in plan.timings.items()}}),
-    )
-    for table in plan.plans.values():
-        for keys in key_maps_of(plan, table):
-            ledger.add_key_map(conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin)
-    for name, image in images.items():
-        ledger.add_before_image(conn, plan.writer.import_id, name, image)
-    ledger.add_file(conn, plan.writer.import_id, list(files))
-    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings))
+def _when(record: ledger.ImportRecord) -> str:
+    ended = record.undone_at if record.state == "undone" else record.finished
+    return f"{record.state} {_shown(ended)}".rstrip()
 
 
-def counts_of(plan: ImportPlan) -> dict[str, dict[str, int]]:
-    """Return the plan's counts by the target's table names."""
-    return {p.fit.target.name: {str(a): n for a, n in p.counts.items()} for p in plan.plans.values()}
-
-
-def key_maps_of(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
-    """Yield the source and target keys of a table's entities, in chunks."""
-    if not table.key:
-        return
-    if table.mapped and table.shift is not None and len(table.counts) == 1:
-        yield from _shifted(table, [table.shift], next(iter(table.counts)))
-        return
-    shifts = [_shift(plan, table, column) for column in table.key]
-    if not table.mapped and table.staged.key_chunks and all(shift is not None for shift in shifts):
-        yield from _shifted(table, [int(shift or 0) for shift in shifts], Action.INSERT)
-    else:
-        yield from _asked(plan, table)
-
-
-def _shift(plan: ImportPlan, table: TablePlan, column: str) -> int | None:
-    """Return what is added to a key column of rows that are all inserted, None if that differs by row."""
-    fit = table.fit.fit_of(column)
-    fk = plan.remap.reference_of(table, fit)
-    if fk is None:
-        return table.offset if column == table.fit.surrogate else 0
-    if fk in table.outside:
-        return None
-    parent = plan.plans.get(fk.parent)
-    if parent is None:
-        return 0
-    if parent.mapped:
-        return None
-    above = parent.fit.by_source(fk.parent_columns[fk.columns.index(fit.source.name)])
-    return parent.offset if above and above.target.name == parent.fit.surrogate else 0
-
-
-def _shifted(table: TablePlan, shifts: list[int], action: Action) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for keys in _staged_keys(table):
-        columns: dict[str, Any] = {}
-        for column in table.fit.source.key:
-            fit = table.fit.by_source(column)
-            columns[f"s.{column}"] = keys[fit.target.name if fit else column]
-        for column, shift in zip(table.key, shifts, strict=True):
-            columns[f"t.{column}"] = pc.add(keys[column], shift)
-        columns["action"] = pa.repeat(str(action), keys.num_rows)
-        yield pa.table(columns)
-
-
-def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
-    """Yield the integer keys that the stage kept, in pieces that are worth a chunk of the ledger each."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    held: list[pa.Table] = []
-    for chunk in table.staged.key_chunks:
-        held.append(pq.read_table(io.BytesIO(chunk)))
-        if sum(keys.num_rows for keys in held) >= _MAP_ROWS:
-            yield pa.concat_tables(held).combine_chunks()
-            held = []
-    if held:
-        yield pa.concat_tables(held).combine_chunks()
-
-
-def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
-    w = plan.writer
-    source = [f"s.{table.staged.stage_of_source(c)}" for c in table.fit.source.key]
-    foreign = ["s.o", "s.k"] if table.staged.has_foreign else []
-    if table.mapped:
-        keys = [f"m.k{i}" for i in range(len(table.key))]
-        parts = ", ".join([*source, *keys, "m.a", *foreign])
-        join = f"JOIN {w.stage_name('m', table.number)} m ON m.r = s.r WHERE m.a <> '{Action.CONFLICT}'"
-        sql = f"SELECT {parts} FROM {w.stage_name('s', table.number)} s {join} ORDER BY s.r"
-    else:
-        lead = ", ".join(source)
-        named = [("", table.fit.fit_of(c)) for c in table.key]
-        tail_columns = "".join(f", {c}" for c in foreign)
-        sql = plan.remap.select(table, named, lead=lead)
-        sql = sql.replace(" FROM ", f", '{Action.INSERT}'{tail_columns} FROM ", 1)
-    names = [f"s.{c}" for c in table.fit.source.key] + [f"t.{c}" for c in table.key]
-    # The driver's own cursor: rows of SQLAlchemy cost as much again as fetching them.
-    cursor = w.run(sql).cursor
-    while rows := cursor.fetchmany(_ASKED_ROWS):
-        lists = list(zip(*rows, strict=True))
-        columns: dict[str, Any] = {n: key_array(v) for n, v in zip(names, lists, strict=False)}
-        columns["action"] = pa.array(lists[len(names)], type=pa.string())
-        if foreign:
-            columns["origin"] = pa.array(lists[len(names) + 1], type=pa.string())
-            columns["key"] = pa.array(lists[len(names) + 2], type=pa.string())
-        yield pa.table(columns)
+def _shown(time: dt.datetime | None) -> str:
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
 def receipts(db: Database) -> pd.DataFrame:
-    """Return one row for each import into a database, oldest first.
+    """Return one row for each import into a database and each undo, oldest first.
 
     Returns
     -------
     pandas.DataFrame
-        import_id, package_id, state, finished, inserted, updated, reused, skipped.
+        import_id, kind (``import`` or ``undo``), undo_of, package_id, state, finished, inserted, updated, removed,
+        reused, skipped.
     """
     import pandas as pd
 
+    numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
     with db.engine.connect() as conn:
         records = ledger.list_imports(conn)
     rows = []
     for record in records:
-        totals = {
-            name: sum(c.get(action, 0) for c in record.counts.values())
-            for name, action in _SUMMARY.items()
-            if name != "conflicts"
-        }
+        totals = {name: sum(c.get(action, 0) for c in record.counts.values()) for name, action in numbers.items()}
+        undo_of = record.options.get("undo_of", "")
         rows.append(
-            {"import_id": record.import_id, "package_id": record.package_id, "state": record.state,
-             "finished": record.finished, **totals}
+            {"import_id": record.import_id, "kind": "undo" if undo_of else "import", "undo_of": undo_of,
+             "package_id": record.package_id, "state": record.state, "finished": record.finished, **totals}
         )  # fmt: skip
-    names = ["import_id", "package_id", "state", "finished", "inserted", "updated", "reused", "skipped"]
+    names = ["import_id", "kind", "undo_of", "package_id", "state", "finished", *numbers]
     return pd.DataFrame(rows, columns=names)
 
 
 def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
-    """Return the receipt of one import.
+    """Return the receipt of one import or undo.
 
     Raises
     ------
@@ -307,5 +348,6 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
         record = ledger.read_import(conn, import_id)
     timings = json.loads(record.session or "{}").get("timings", {})
     return Receipt(
-        db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings), timings=timings
-    )
+        db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings),
+        timings=timings, undo_of=str(record.options.get("undo_of", "")),
+    )  # fmt: skip

@@ -212,6 +212,19 @@ def is_merged(db: Database, import_id: uuid.UUID) -> bool:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 
+def was_committed(target: Database, lost: Writer) -> bool:
+    """Find out, on a new connection, how a COMMIT ended whose answer never came."""
+    writer = writer_for(target, lost.import_id)
+    try:
+        writer.end_session(lost.session_id)
+        committed = is_merged(target, lost.import_id)
+        if committed:
+            writer.drop_stage()
+        return committed
+    finally:
+        writer.close()
+
+
 def drop_stage(db: Database, import_id: str | uuid.UUID) -> None:
     """Remove what an import left behind that will not be resumed: its staged rows, and files that it placed.
 

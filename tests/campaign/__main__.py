@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MADE_UP = ["tests/test_hypothesis_round_trip.py", "tests/test_undo_hypothesis.py"]
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 
 
@@ -29,7 +30,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = [f"--hypothesis-seed={options.seed}"] if options.seed is not None else []
     parts = {
-        "hypothesis": [*PYTEST, *seed, "-m", "not benchmark", "tests/test_hypothesis_round_trip.py"],
+        "hypothesis": [*PYTEST, *seed, "-m", "not benchmark", *MADE_UP],
         "tests": [*PYTEST, "-m", "campaign", "tests"],
         "scale": [sys.executable, "-m", "tests.benchmarks", "memory", "tpch", "--scale", "1"],
     }

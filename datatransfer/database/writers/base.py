@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.writers.hashes import RowHashes
 from datatransfer.errors import DatabaseError, DataTransferError, MergeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
@@ -43,7 +44,7 @@ def stage_tables(conn: Connection, schema: str | None) -> list[str]:
     return sorted(name for name in names if name.startswith(STAGE_PREFIX))
 
 
-class Writer:
+class Writer(RowHashes):
     """Write access to one target for one import.
 
     Parameters
@@ -484,6 +485,29 @@ class Writer:
         assigns = ", ".join(f"{self.quote(c)} = (SELECT x.{n} FROM ({select}) x WHERE {where})" for c, n in sets)
         exists = f"EXISTS (SELECT 1 FROM ({select}) x WHERE {where})"
         return int(self.run(f"UPDATE {self.table(table)} SET {assigns} WHERE {exists}").rowcount)
+
+    def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
+        """Delete the rows of a table that a staging table names.
+
+        Parameters
+        ----------
+        table : Table
+        keys : sequence of (column name, name in the staging table)
+        source : str
+            The staging table, known as ``x`` in ``where``.
+        """
+        name = self.table(table)
+        on = self._on(table, keys, name)
+        return int(
+            self.run(f"DELETE FROM {name} WHERE EXISTS (SELECT 1 FROM {source} x WHERE {on} AND {where})").rowcount
+        )
+
+    def _on(self, table: Table, keys: Sequence[tuple[str, str]], alias: str) -> str:
+        columns = table.by_name
+        return " AND ".join(f"{alias}.{self.quote(c)} = {self.held(f'x.{n}', columns[c])}" for c, n in keys)
+
+    def lock_tables(self, tables: Sequence[Table]) -> None:
+        """Inside the merge: keep other sessions from writing into these tables until it ends."""
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool

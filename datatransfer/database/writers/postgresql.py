@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MERGE_LOCK = int.from_bytes(b"dtxmerge")
+#: Kinds of which PostgreSQL hashes two values alike only if they are the same.
+_HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
 _CAST = ("decimal", "uuid", "json", "enum", "native")
 
 
@@ -43,6 +45,12 @@ class PostgreSQLWriter(Writer):
         self.run("SET work_mem = '64MB'")
         self.run("SET maintenance_work_mem = '64MB'")  # sorting in more was measured to be slower
         self.run(f"SET lock_timeout = {max(1, round(self.lock_seconds * 1000))}")
+        self.run("SET datestyle = 'ISO, YMD'")  # rows are compared and hashed by their texts
+        self.run("SET intervalstyle = 'postgres'")
+        self.run("SET extra_float_digits = 3")
+        self.run("SET bytea_output = 'hex'")
+        self.run("SET lc_monetary = 'C'")
+        self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
 
     def explain(self, error: DBAPIError) -> Any:
@@ -301,6 +309,42 @@ class PostgreSQLWriter(Writer):
         return int(
             self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount
         )
+
+    def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
+        parts = []
+        for column in columns:
+            name = f"{alias}.{self.quote(column.name)}"
+            if column.type.kind not in _HASHED_AS_THEY_ARE:  # equal values need not be the same there: 1.0 and 1.00
+                name = f"{name}::text"
+            elif column.collation:
+                name = f'({name} COLLATE "C")'
+            parts.append(name)
+        row = f"ROW({', '.join(parts)})"
+        return f"hash_record_extended({row}, 0)" if self._hashes_records else f"hashtextextended({row}::text, 0)"
+
+    def _integer_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
+        """Let the server put keys and hashes together in blocks: a row each would cost more than the hash."""
+        import numpy as np
+        import pyarrow as pa
+
+        rows = f"FROM {self.db.dialect.from_sql(table)} t {join}"
+        inner = f"SELECT t.{self.quote(key.name)}::int8 AS k, {self.row_hash('t', columns)} AS h {rows}"
+        blocks = (
+            "SELECT string_agg(int8send(i.k), ''::bytea), string_agg(int8send(i.h), ''::bytea) "
+            f"FROM ({inner}) i GROUP BY i.k >> 18"
+        )
+        for keys, hashes in self.run(blocks).all():
+            pair = [np.frombuffer(bytes(block), dtype=">i8").astype(np.int64) for block in (keys, hashes)]
+            order = np.argsort(pair[0])
+            yield pa.table({"k0": pair[0][order], "h": pair[1][order]})
+
+    def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
+        on = self._on(table, keys, "t")
+        return int(self.run(f"DELETE FROM {self.table(table)} t USING {source} x WHERE {on} AND {where}").rowcount)
+
+    def lock_tables(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            self.run(f"LOCK TABLE {self.table(table)} IN SHARE ROW EXCLUSIVE MODE")
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool

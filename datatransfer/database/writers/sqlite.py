@@ -8,10 +8,12 @@ after ADBC has closed it, and ADBC never opens the target.
 from __future__ import annotations
 
 import glob
+import marshal
 import os
 import sqlite3
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -62,6 +64,17 @@ def _beside(doing: str) -> Iterator[None]:
         raise DatabaseError(
             f"{doing} failed ({type(error).__name__})", hint="the disk may be full; nothing was changed"
         ) from None
+
+
+def _hash(*values: Any) -> int:
+    """Return the hash of the values of a row; that of `marshal`'s second version has no references in it."""
+    data = marshal.dumps(values, 2)
+    both = zlib.crc32(data) << 32 | zlib.adler32(data)
+    return both - 2**64 if both >= 2**63 else both
+
+
+_HASH = "datatransfer_hash"
+_MOST_ARGUMENTS = 100  # of a function; SQLite takes 127 before version 3.48
 
 
 def _file_of(db: Database) -> Path | None:
@@ -121,6 +134,8 @@ class SQLiteWriter(Writer):
             f"busy_timeout = {round(self.lock_seconds * 1000)}",
         ):
             self.run(f"PRAGMA {pragma}")
+        raw: Any = self.conn.connection.dbapi_connection
+        raw.create_function(_HASH, -1, _hash, deterministic=True)
 
     def explain(self, error: DBAPIError) -> Any:
         text = str(error.orig)
@@ -455,6 +470,19 @@ class SQLiteWriter(Writer):
         where = " AND ".join(f"t.{self.quote(c)} = x.{n}" for c, n in keys)
         assigns = ", ".join(f"{self.quote(c)} = x.{n}" for c, n in sets)
         self.run(f"UPDATE OR ABORT {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}")
+        return int(self.scalar("SELECT changes()"))
+
+    def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
+        parts = [f"{alias}.{self.quote(column.name)}" for column in columns]
+        while len(parts) > _MOST_ARGUMENTS:
+            parts = [f"{_HASH}({', '.join(parts[:_MOST_ARGUMENTS])})", *parts[_MOST_ARGUMENTS:]]
+        return f"{_HASH}({', '.join(parts)})"
+
+    def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
+        columns = ", ".join(self.quote(c) for c, _ in keys)
+        left = f"({columns})" if len(keys) > 1 else columns
+        chosen = f"SELECT {', '.join(f'x.{n}' for _, n in keys)} FROM {source} x WHERE {where}"
+        self.run(f"DELETE FROM {self.table(table)} WHERE {left} IN ({chosen})")
         return int(self.scalar("SELECT changes()"))
 
     def prepare_tables(

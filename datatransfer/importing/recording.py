@@ -1,0 +1,157 @@
+"""Writing a receipt: everything that is to be known of an import, inside its own transaction."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.database import ledger
+from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.ledger import ImportedFile
+from datatransfer.importing.actions import Action
+from datatransfer.importing.images import UPDATE, before_image
+from datatransfer.importing.remap import TablePlan
+from datatransfer.schema.keycolumns import key_array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from datatransfer.importing.plan import ImportPlan
+
+_MAP_ROWS = 500_000
+_ASKED_ROWS = 250_000
+
+
+def updated_rows(plan: ImportPlan, table: TablePlan) -> pa.Table | None:
+    """Return the target's rows that an update is about to touch, as they are."""
+    w = plan.writer
+    key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(table.key))
+    join = f"JOIN {w.stage_name('m', table.number)} m ON {key} AND m.a = '{Action.UPDATE}'"
+    return before_image(w, table.fit.target, RowSource(join=join, whole=False), UPDATE, table.key)
+
+
+def write_receipt(
+    plan: ImportPlan, warnings: Sequence[str], files: Sequence[ImportedFile], images: Mapping[str, pa.Table | None]
+) -> None:
+    """Write everything that is to be known of an import, inside its transaction."""
+    conn = plan.writer.conn
+    metadata = plan.package.metadata
+    if plan.writer.transactional_ddl:
+        ledger.create_ledger(conn)
+    ledger.ensure_origin(conn, plan.target.origin)
+    ledger.start_import(
+        conn,
+        import_id=plan.writer.import_id,
+        package_id=metadata.package_id,
+        package_digest=metadata.manifest_sha256,
+        origin=metadata.origin,
+        options={**plan.policies.to_json(), "package": str(Path(plan.package.path).absolute())},
+        session=json.dumps({"timings": {phase: round(seconds, 3) for phase, seconds in plan.timings.items()}}),
+    )
+    for table in plan.plans.values():
+        for keys in key_maps_of(plan, table):
+            ledger.add_key_map(conn, plan.writer.import_id, table.fit.target.name, keys, origin=metadata.origin)
+    for name, image in images.items():
+        if image is not None:
+            ledger.add_before_image(conn, plan.writer.import_id, name, image)
+    ledger.add_file(conn, plan.writer.import_id, list(files))
+    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings))
+
+
+def counts_of(plan: ImportPlan) -> dict[str, dict[str, int]]:
+    """Return the plan's counts by the target's table names."""
+    return {p.fit.target.name: {str(a): n for a, n in p.counts.items()} for p in plan.plans.values()}
+
+
+def key_maps_of(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
+    """Yield the source and target keys of a table's entities, in chunks."""
+    if not table.key:
+        return
+    if table.mapped and table.shift is not None and len(table.counts) == 1:
+        yield from _shifted(table, [table.shift], next(iter(table.counts)))
+        return
+    shifts = [_shift(plan, table, column) for column in table.key]
+    if not table.mapped and table.staged.key_chunks and all(shift is not None for shift in shifts):
+        yield from _shifted(table, [int(shift or 0) for shift in shifts], Action.INSERT)
+    else:
+        yield from _asked(plan, table)
+
+
+def _shift(plan: ImportPlan, table: TablePlan, column: str) -> int | None:
+    """Return what is added to a key column of rows that are all inserted, None if that differs by row."""
+    fit = table.fit.fit_of(column)
+    fk = plan.remap.reference_of(table, fit)
+    if fk is None:
+        return table.offset if column == table.fit.surrogate else 0
+    if fk in table.outside:
+        return None
+    parent = plan.plans.get(fk.parent)
+    if parent is None:
+        return 0
+    if parent.mapped:
+        return None
+    above = parent.fit.by_source(fk.parent_columns[fk.columns.index(fit.source.name)])
+    return parent.offset if above and above.target.name == parent.fit.surrogate else 0
+
+
+def _shifted(table: TablePlan, shifts: list[int], action: Action) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for keys in _staged_keys(table):
+        columns: dict[str, Any] = {}
+        for column in table.fit.source.key:
+            fit = table.fit.by_source(column)
+            columns[f"s.{column}"] = keys[fit.target.name if fit else column]
+        for column, shift in zip(table.key, shifts, strict=True):
+            columns[f"t.{column}"] = pc.add(keys[column], shift)
+        columns["action"] = pa.repeat(str(action), keys.num_rows)
+        yield pa.table(columns)
+
+
+def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
+    """Yield the integer keys that the stage kept, in pieces that are worth a chunk of the ledger each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held: list[pa.Table] = []
+    for chunk in table.staged.key_chunks:
+        held.append(pq.read_table(io.BytesIO(chunk)))
+        if sum(keys.num_rows for keys in held) >= _MAP_ROWS:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    w = plan.writer
+    source = [f"s.{table.staged.stage_of_source(c)}" for c in table.fit.source.key]
+    foreign = ["s.o", "s.k"] if table.staged.has_foreign else []
+    if table.mapped:
+        keys = [f"m.k{i}" for i in range(len(table.key))]
+        parts = ", ".join([*source, *keys, "m.a", *foreign])
+        join = f"JOIN {w.stage_name('m', table.number)} m ON m.r = s.r WHERE m.a <> '{Action.CONFLICT}'"
+        sql = f"SELECT {parts} FROM {w.stage_name('s', table.number)} s {join} ORDER BY s.r"
+    else:
+        lead = ", ".join(source)
+        named = [("", table.fit.fit_of(c)) for c in table.key]
+        tail_columns = "".join(f", {c}" for c in foreign)
+        sql = plan.remap.select(table, named, lead=lead)
+        sql = sql.replace(" FROM ", f", '{Action.INSERT}'{tail_columns} FROM ", 1)
+    names = [f"s.{c}" for c in table.fit.source.key] + [f"t.{c}" for c in table.key]
+    # The driver's own cursor: rows of SQLAlchemy cost as much again as fetching them.
+    cursor = w.run(sql).cursor
+    while rows := cursor.fetchmany(_ASKED_ROWS):
+        lists = list(zip(*rows, strict=True))
+        columns: dict[str, Any] = {n: key_array(v) for n, v in zip(names, lists, strict=False)}
+        columns["action"] = pa.array(lists[len(names)], type=pa.string())
+        if foreign:
+            columns["origin"] = pa.array(lists[len(names) + 1], type=pa.string())
+            columns["key"] = pa.array(lists[len(names) + 2], type=pa.string())
+        yield pa.table(columns)

@@ -1,0 +1,266 @@
+"""Undo: what an import wrote is taken back, in one transaction, or nothing is.
+
+1. The images of the import are laid beside the target, and every row that it touched is **sorted**: reversible, edited
+   since, referenced by a row that stays, gone, or (of an undo that is undone) its key taken.
+2. Unless all of it is well, the undo **refuses**, or leaves these rows and what they need where they are.
+3. What was inserted is **deleted**, children first; what was deleted is inserted again under its keys; what was updated
+   gets its earlier values. Rows are counted against 1.
+4. The undo is **recorded** as a change of its own with images of its own: so it can be undone, too.
+5. Files that only this import brought are removed after the commit, also by the next call if this one is killed.
+
+The steps of a merge are those of `datatransfer.importing.merge`; nothing here knows packages.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datatransfer.database import ledger
+from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
+from datatransfer.failpoints import failpoint
+from datatransfer.importing import stages
+from datatransfer.importing.backup import Backup
+from datatransfer.importing.images import INSERT, UPDATE
+from datatransfer.importing.reversal import Reversal
+from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
+from datatransfer.importing.undofiles import UndoFiles, finish_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy import Connection
+
+    from datatransfer.database.connection import Database
+    from datatransfer.database.writers import Writer
+
+_UNDO_OF = "undo of"
+
+
+@dataclass(frozen=True)
+class UndoReport:
+    """What an undo would find.
+
+    Attributes
+    ----------
+    import_id : str
+    counts : mapping of table to mapping of (action, state) to int
+        Of the rows that the import inserted, updated or deleted.
+    rows : sequence of (table, key, state, by)
+        Every row that is not simply put back.
+    """
+
+    import_id: str
+    counts: Mapping[str, Mapping[tuple[str, str], int]]
+    rows: Sequence[tuple[str, object, str, str]] = field(default=(), repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether `undo` would take everything back: no row was edited, is referred to, or has lost its key."""
+        return not any(self._total(table, state) for table in self.counts for state in STATES[1:-1])
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a table, with the number of rows in each state."""
+        import pandas as pd
+
+        rows = [{"table": name, **{s: self._total(name, s) for s in STATES}} for name in self.counts]
+        return pd.DataFrame(rows, columns=["table", *STATES])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each row that is not simply put back: table, key, state, and by which table."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows), columns=["table", "key", "state", "by"])
+
+    def _total(self, table: str, state: str) -> int:
+        return sum(n for (_, found), n in self.counts[table].items() if found == state)
+
+    def __repr__(self) -> str:
+        parts = [f"{n} {s}" for s in STATES if (n := sum(self._total(t, s) for t in self.counts))]
+        return f"UndoReport({', '.join(parts) or 'nothing to undo'})"
+
+    def _repr_html_(self) -> str:
+        from datatransfer.display import blocks
+
+        rows = [[name, *(self._total(name, s) for s in STATES)] for name in self.counts]
+        listed = blocks.table(["table", "key", "state", "by"], self.rows)
+        more = blocks.fold(f"{len(self.rows)} rows that are not simply put back", listed) if self.rows else ""
+        return blocks.block(repr(self), blocks.table(["table", *STATES], rows), more)
+
+
+def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
+    """Say what an undo of an import would find; nothing in the target changes.
+
+    Raises
+    ------
+    AlreadyUndoneError
+        It was undone.
+    UsageError
+        There is no such import, or it cannot be undone.
+    """
+    record = _undoable(db, str(import_id))
+    writer = _begin(db, record.import_id)
+    try:
+        touched = TouchedRows(writer, record.import_id)
+        touched.lay()
+        touched.sort()
+        return UndoReport(record.import_id, touched.counts(), list(touched.problems()))
+    finally:
+        _end(writer)
+
+
+def undo(
+    db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False, backup: str | Path | None = None
+) -> str:
+    """Take back what an import wrote; return the id of the undo, which is a change of its own.
+
+    Parameters
+    ----------
+    db : Database
+    import_id : str or UUID
+    keep_edited : bool
+        Whether rows that were edited since, and those that others refer to, stay as they are.
+    backup : str or Path, optional
+        A package that gets the rows which are deleted or restored, as they are, before any of them is.
+
+    Raises
+    ------
+    UndoConflictError
+        Rows were edited since, or others refer to them; nothing was changed.
+    AlreadyUndoneError
+        It was undone, by this process or another.
+    """
+    try:
+        record = _undoable(db, str(import_id))
+    except AlreadyUndoneError:
+        _drop_left(db, str(import_id))
+        finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
+        raise
+    writer = _begin(db, record.import_id)
+    failpoint("undo.begin")
+    try:
+        if not writer.transactional_ddl:  # making our tables would commit the undo half way
+            ledger.create_ledger(writer.conn)
+        touched = TouchedRows(writer, record.import_id)
+        touched.lay()
+        saved = Backup(backup, db) if backup else None
+        files = UndoFiles(writer, record.import_id)
+        files.lay()
+        try:
+            _reverse(touched, files, Reversal(touched, record, saved), keep_edited=keep_edited)
+        except DatabaseError:
+            if not writer.committing or not stages.was_committed(db, writer):
+                raise
+        failpoint("undo.after_commit")
+    finally:
+        _end(writer)
+    finish_files(db, record.import_id)
+    failpoint("undo.finished")
+    return str(writer.import_id)
+
+
+def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, *, keep_edited: bool) -> None:
+    """Run the one transaction."""
+    writer = touched.writer
+    with writer.merge():
+        _still_merged(writer, reversal.record.import_id)  # another process may have been quicker
+        reversal.prepare()
+        touched.sort()
+        _refuse(touched, keep_edited=keep_edited)
+        reversal.save()
+        reversal.run(keep_edited=keep_edited)
+        writer.restore_tables()
+        reversal.finish()
+        files.choose()
+        failpoint("undo.before_commit")
+
+
+def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
+    counts = touched.counts()
+    bad: dict[str, int] = {}
+    for name, states in counts.items():
+        for (_, state), n in states.items():
+            if state not in (REVERSIBLE, GONE):
+                bad[f"{name} ({state})"] = bad.get(f"{name} ({state})", 0) + n
+    if bad and not keep_edited:
+        parts = ", ".join(f"{n} of {where}" for where, n in sorted(bad.items()))
+        raise UndoConflictError(
+            f"rows of the import were edited since, or others refer to them: {parts}",
+            hint="nothing was changed; check_undo() names them, keep_edited=True leaves them where they are",
+            evidence={"rows": bad},
+        )
+
+
+# --- the state of an import -----------------------------------------------------------------------------------------
+
+
+def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
+    with db.engine.connect() as conn:
+        record = ledger.read_import(conn, import_id)
+        _refuse_state(conn, record)
+        if _writes(record) and next(ledger.after_images(conn, import_id), None) is None:
+            raise UsageError(
+                "there is no record of how it left its rows", where=import_id,
+                hint="it was made by an earlier version, or on a database whose rows cannot be hashed",
+            )  # fmt: skip
+    return record
+
+
+def _writes(record: ledger.ImportRecord) -> bool:
+    return any(counts.get(action) for counts in record.counts.values() for action in (INSERT, UPDATE))
+
+
+def _refuse_state(conn: Connection, record: ledger.ImportRecord) -> None:
+    if record.state == "undone":
+        raise AlreadyUndoneError("the import was already undone", where=record.import_id, hint="see dt.receipts(db)")
+    if record.state != "merged":
+        raise UsageError(f"an import that is {record.state} cannot be undone", where=record.import_id)
+    below, wanted = record, "undone"
+    while above := below.options.get("undo_of"):
+        below = ledger.read_import(conn, above)
+        if below.state != wanted:
+            raise AlreadyUndoneError(
+                f"what it had changed was {below.state} again since", where=record.import_id, hint="see dt.receipts(db)"
+            )
+        wanted = "merged" if wanted == "undone" else "undone"
+
+
+def _still_merged(writer: Writer, import_id: str) -> None:
+    _refuse_state(writer.conn, ledger.read_import(writer.conn, import_id))
+
+
+# --- the stage ------------------------------------------------------------------------------------------------------
+
+
+def _begin(db: Database, import_id: str) -> Writer:
+    """Open a stage that says what it is for; what an earlier attempt left is dropped."""
+    _drop_left(db, import_id)
+    writer = stages.writer_for(db, uuid.uuid4())
+    if not writer.hold():
+        raise UsageError("another process holds this undo", where=import_id)
+    writer.open_log()
+    writer.note(_UNDO_OF, import_id)
+    return writer
+
+
+def _drop_left(db: Database, import_id: str) -> None:
+    for stage_id, noted in stages.find(db).items():
+        if noted.get(_UNDO_OF) != import_id:
+            continue
+        left = stages.writer_for(db, stage_id)
+        try:
+            if left.hold():
+                left.drop_stage()
+        finally:
+            left.close()
+
+
+def _end(writer: Writer) -> None:
+    try:
+        if not writer.lost:
+            writer.drop_stage()
+    finally:
+        writer.close()

@@ -1,0 +1,120 @@
+"""The files that only one import brought: chosen inside the transaction of its undo, removed after it.
+
+A file is removed if the import wrote it, no other import that is in force records it, no row refers to it any more,
+and its content is still what was written. Between the commit and the removal the ledger calls it ``removing``, so that
+a process that is killed there leaves nothing that the next call of undo would not finish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.database import ledger
+from datatransfer.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.database.filestores import FileStore
+    from datatransfer.database.ledger import ImportedFile
+    from datatransfer.database.writers import Writer
+
+_CHUNK_BYTES = 2**20
+
+
+class UndoFiles:
+    """Chooses the files that an undo removes.
+
+    Parameters
+    ----------
+    writer : Writer
+    import_id : str
+        The import that is undone.
+    """
+
+    def __init__(self, writer: Writer, import_id: str) -> None:
+        self.writer = writer
+        self.import_id = import_id
+        self.files: list[ImportedFile] = []
+
+    def lay(self) -> None:
+        """Bring the paths of files that the import wrote beside the target."""
+        import pyarrow as pa
+
+        written = ledger.imported_files(self.writer.conn, self.import_id)
+        self.files = [file for file in written if file.action == "written"]
+        if not self.files:
+            return
+        columns = {"r": pa.array(range(len(self.files)), pa.int64()), "p": pa.array([f.path for f in self.files])}
+        batch = pa.RecordBatch.from_pydict(columns)
+        self.writer.create("f", 0, [("r", "BIGINT"), ("p", self.writer.text_type)])
+        self.writer.load("f", 0, batch.schema, [batch])
+
+    def choose(self) -> None:
+        """Record, inside the transaction, which files are to be removed after it."""
+        if not self.files:
+            return
+        w = self.writer
+        wanted: set[int] = set(range(len(self.files)))
+        for table, column in self._columns():
+            found = w.db.schema.table(table)
+            value = w.held("f.p", found.by_name[column])
+            sql = (
+                f"SELECT f.r FROM {w.stage_name('f', 0)} f "
+                f"WHERE EXISTS (SELECT 1 FROM {w.table(found)} t WHERE t.{w.quote(column)} = {value})"
+            )
+            wanted -= {r for r in w.run(sql).scalars() if self._in_same_store(self.files[r], table, column)}
+        others = ledger.other_paths(w.conn, self.import_id)
+        chosen = [f for r, f in enumerate(self.files) if r in wanted and _place(f) not in others]
+        ledger.move_files(w.conn, self.import_id, chosen, "removing")
+
+    def _columns(self) -> list[tuple[str, str]]:
+        """Return the columns that may hold paths of these files."""
+        schema = self.writer.db.schema
+        own = [(f.store_table, f.store_column) for f in self.files]
+        known = [(t, c) for t, c in own if t in schema and c in schema.table(t).by_name]
+        return list(dict.fromkeys([*known, *self.writer.db.files]))
+
+    def _in_same_store(self, file: ImportedFile, table: str, column: str) -> bool:
+        stores = self.writer.db.files
+        mine, other = stores.get((file.store_table, file.store_column)), stores.get((table, column))
+        return (file.store_table, file.store_column) == (table, column) or _same(mine, other)
+
+
+def _place(file: ImportedFile) -> tuple[str, str, str]:
+    return file.store_table, file.store_column, file.path
+
+
+def _same(one: FileStore | None, other: FileStore | None) -> bool:
+    if one is None or other is None:
+        return False
+    root: Any = getattr(one, "root", None)
+    return one is other or (root is not None and root == getattr(other, "root", None))
+
+
+def finish_files(db: Database, import_id: str) -> None:
+    """Remove the files that an undo has chosen, and record each as removed."""
+    with db.engine.connect() as conn:
+        files = [file for file in ledger.imported_files(conn, import_id) if file.action == "removing"]
+    done: dict[str, list[ImportedFile]] = {"removed": [], "kept": []}
+    for file in files:
+        store = db.files.get((file.store_table, file.store_column))
+        if store is None:
+            continue  # a later call that knows the store removes it
+        failpoint("undo.file")
+        if not store.exists(file.path) or _is(store, file):
+            store.delete(file.path)
+            done["removed"].append(file)
+        else:
+            done["kept"].append(file)  # somebody has put another content there
+    with db.engine.begin() as conn:
+        for action, moved in done.items():
+            ledger.move_files(conn, import_id, moved, action)
+
+
+def _is(store: FileStore, file: ImportedFile) -> bool:
+    digest = hashlib.sha256()
+    with store.open(file.path) as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest() == file.sha256
