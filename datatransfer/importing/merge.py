@@ -17,10 +17,13 @@ from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Triggers
+from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.comparing import key_of
 from datatransfer.importing.files import FilePlacer
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.receipts import before_image, write_receipt
 from datatransfer.importing.remap import TablePlan
+from datatransfer.importing.uniques import Uniques
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
 
@@ -62,30 +65,62 @@ class Merge:
             The database refused, or touched other rows than planned.
         """
         plans = list(self.plan.plans.values())
-        total = sum(plan.staged.rows for plan in plans)
         with ExitStack() as stack:
             placer = FilePlacer(self.plan.package, self.plan.target, plans)
             stack.callback(placer.undo_unless_kept)
             ours = self._note_files(placer)
             failpoint("merge.begin")
-            with self.writer.merge():
-                for plan in plans:
-                    self._recheck(plan)
-                self._prepare(plans)
-                placer.place(ours)
-                for plan in plans:
-                    self.cancellation.check()
-                    self._merge_table(plan)
-                    failpoint("merge.table")
-                    self._done += plan.staged.rows
-                    self.listener(Progress("merge", plan.fit.source.name, self._done, total))
-                self.writer.restore_tables()
-                for plan in plans:
-                    self.writer.advance_sequences(plan.fit.target)
-                write_receipt(self.plan, self.warnings, placer.placed, self.images)
-                if before_commit is not None:
-                    before_commit()
+            try:
+                self._transact(plans, placer, ours, before_commit)
+            except MergeError:
+                self._blame_others(plans)
+                raise
             placer.keep()
+
+    def _transact(
+        self,
+        plans: list[TablePlan],
+        placer: FilePlacer,
+        ours: list[tuple[str, str, str]],
+        before_commit: Callable[[], None] | None,
+    ) -> None:
+        total = sum(plan.staged.rows for plan in plans)
+        with self.writer.merge():
+            for plan in plans:
+                self._recheck(plan)
+            self._prepare(plans)
+            placer.place(ours)
+            for plan in plans:
+                self.cancellation.check()
+                self._merge_table(plan)
+                failpoint("merge.table")
+                self._done += plan.staged.rows
+                self.listener(Progress("merge", plan.fit.source.name, self._done, total))
+            self.writer.restore_tables()
+            for plan in plans:
+                self.writer.advance_sequences(plan.fit.target)
+            write_receipt(self.plan, self.warnings, placer.placed, self.images)
+            if before_commit is not None:
+                before_commit()
+
+    def _blame_others(self, plans: list[TablePlan]) -> None:
+        """Find out, when everything is rolled back, whether rows that came since the plan was the reason.
+
+        Raises
+        ------
+        TargetChangedError
+            They were.
+        """
+        if self.writer.lost:
+            return
+        clashes = Clashes(Uniques(self.writer, self.plan.remap), self.plan.policies, self.plan.target.schema)
+        for plan in plans:
+            self._recheck(plan)
+            if label := clashes.taken(plan):
+                raise TargetChangedError(
+                    f"another row has taken the same {label} since the import was planned",
+                    where=plan.fit.target.name, hint="nothing was changed; plan again",
+                )  # fmt: skip
 
     def _note_files(self, placer: FilePlacer) -> list[tuple[str, str, str]]:
         """Log the files that will be placed before any is; return those that an earlier attempt may have left."""
@@ -110,8 +145,8 @@ class Merge:
 
     def _changed_rows(self, plan: TablePlan, t: str) -> str:
         w = self.writer
-        m, b = w.stage_name("m", plan.number), w.stage_name("b", plan.number)
-        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
+        m, b = w.stage_name("m", plan.number), plan.bound
+        key = key_of(plan, w)
         there = int(w.scalar(f"SELECT count(*) FROM {m} m JOIN {t} t ON {key} WHERE m.a <> '{Action.INSERT}'"))
         expected = sum(n for a, n in plan.counts.items() if a is not Action.INSERT)
         if there != expected:
@@ -124,8 +159,8 @@ class Merge:
             same = " AND ".join(
                 w.same(f"t.{w.quote(c.name)}", f"b.b{i}", c) for i, c in enumerate(plan.fit.target.columns)
             )
-            sql = f"SELECT count(*) FROM {m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key} WHERE {same}"
-            if int(w.scalar(sql)) != plan.counts[Action.UPDATE]:
+            touched = f"FROM {m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key} WHERE m.a = '{Action.UPDATE}' AND {same}"
+            if w.count_locked(touched) != plan.counts[Action.UPDATE]:
                 return "rows that the plan updates have changed"
         return ""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.connection import Database
     from datatransfer.importing.plan import ImportPlan
+    from datatransfer.schema.tables import Table
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
 
@@ -129,13 +130,18 @@ def before_image(plan: ImportPlan, table: TablePlan) -> pa.Table:
     """Return the target's rows that an update is about to touch, as they are."""
     import pyarrow as pa
 
+    return pa.Table.from_batches(list(touched_rows(plan, table)[1]))
+
+
+def touched_rows(plan: ImportPlan, table: TablePlan) -> tuple[Table, Iterator[pa.RecordBatch]]:
+    """Return the target's rows that an update will touch, as they are, and the table with their definite types."""
     w = plan.writer
     key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(table.key))
     join = f"JOIN {w.stage_name('m', table.number)} m ON {key} AND m.a = '{Action.UPDATE}'"
     source = RowSource(join=join, whole=False)
     dialect = plan.target.dialect
     resolved = dialect.resolve_types(w.conn, table.fit.target, source)
-    return pa.Table.from_batches(list(dialect.read(w.conn, resolved, source)))
+    return resolved, dialect.read(w.conn, resolved, source)
 
 
 def write_receipt(
@@ -161,7 +167,8 @@ def write_receipt(
     for name, image in images.items():
         ledger.add_before_image(conn, plan.writer.import_id, name, image)
     ledger.add_file(conn, plan.writer.import_id, list(files))
-    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings))
+    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings),
+                     plan_fingerprint=plan.fingerprint)  # fmt: skip
 
 
 def counts_of(plan: ImportPlan) -> dict[str, dict[str, int]]:

@@ -130,6 +130,10 @@ class MariaDBWriter(Writer):
             return f"(CAST({left} AS BINARY) <=> CAST({right} AS BINARY))"
         return f"({left} <=> {right})"
 
+    def count_locked(self, rows: str) -> int:
+        # Read as they are now and not as of the start of the transaction.
+        return int(self.scalar(f"SELECT count(*) {rows} FOR UPDATE"))
+
     def concat(self, parts: Sequence[str]) -> str:
         return f"concat({', '.join(parts)})"
 

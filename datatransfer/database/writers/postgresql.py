@@ -245,6 +245,10 @@ class PostgreSQLWriter(Writer):
         cast = f"::{column.declared}::text"
         return f"({left})::text IS NOT DISTINCT FROM ({right}){cast}"
 
+    def count_locked(self, rows: str) -> int:
+        # A row that another session changes meanwhile is waited for and looked at again.
+        return int(self.scalar(f"SELECT count(*) FROM (SELECT 1 {rows} FOR UPDATE OF t) x"))
+
     def any_value(self, value: str) -> str:
         return f"(array_agg({value}))[1]"
 
