@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from datatransfer.events import Cancellation, Progress, Warned
     from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.importing.actions import Newest
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.receipts import receipt, receipts
@@ -74,6 +75,7 @@ __all__ = [
     "Mapping",
     "MemoryStore",
     "MergeError",
+    "Newest",
     "OrphanError",
     "PackageBuilder",
     "PackageError",
@@ -107,6 +109,7 @@ _ROOMS = {
     "datatransfer.database.tracking": ("add_entity_uuids", "drop_entity_uuids", "track", "untrack"),
     "datatransfer.events": ("Cancellation", "Progress", "Warned"),
     "datatransfer.exporting.builder": ("PackageBuilder",),
+    "datatransfer.importing.actions": ("Newest",),
     "datatransfer.importing.importer": ("PackageImporter",),
     "datatransfer.importing.mapping": ("Mapping",),
     "datatransfer.importing.receipts": ("receipt", "receipts"),

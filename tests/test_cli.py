@@ -150,6 +150,8 @@ def test_roots_keep_their_order_and_conditions_belong_to_the_table_before() -> N
         "export u p --key customers",
         "export u p --encoding csv",
         "plan p u --on-match newer",
+        "plan p u --on-match users=newer",
+        "plan p u --on-clash newest:seen",
         "inspect p --table t --head 0",
         "nonsense",
         "",
@@ -463,6 +465,39 @@ def test_rows_that_are_there_under_other_ids_are_matched_by_natural_keys(
     said(capsys, "import", package, shop.copy, "--match-on", "customers=email", "--on-match", "update")
     assert shop.rows("copy.db", "SELECT id, name FROM customers") == [(7, "Bob")]
     assert shop.rows("copy.db", "SELECT DISTINCT customer_id FROM orders") == [(7,)]
+
+
+def test_single_rows_are_decided_saved_and_replayed(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = sqlite3.connect(shop.folder / "copy.db")
+    connection.execute("INSERT INTO customers VALUES (7, 'bob@example.org', 'Robert')")
+    connection.commit()
+    connection.close()
+    package, saved = shop.path("bob.zip"), shop.path("decisions.json")
+    said(capsys, "export", shop.url, package, "--key", "customers=42")
+    document = told(capsys, "plan", package, shop.copy, "--decide", "customers=42=update", "--save-decisions", saved)
+    assert document["conflicts"] == []
+    assert by_table(document)["customers"]["update"] == 1
+    assert "the form" in complaint(capsys, "plan", package, shop.copy, "--decide", "customers=update", code=2)
+    assert "no decision" in complaint(capsys, "plan", package, shop.copy, "--decide", "customers=42=no", code=2)
+    assert "not JSON" in complaint(capsys, "import", package, shop.copy, "--decisions", package, code=2)
+    assert shop.rows("copy.db", "SELECT id, name FROM customers") == [(7, "Robert")]
+    said(capsys, "import", package, shop.copy, "--decisions", saved)
+    assert shop.rows("copy.db", "SELECT id, name FROM customers") == [(7, "Bob")]
+
+
+def test_policies_are_said_by_table(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = sqlite3.connect(shop.folder / "copy.db")
+    connection.execute("INSERT INTO customers VALUES (7, 'bob@example.org', 'Robert')")
+    connection.commit()
+    connection.close()
+    package = shop.path("bob.zip")
+    said(capsys, "export", shop.url, package, "--key", "customers=42")
+    policies = ("--match-on", "customers=email", "--on-match", "customers=update", "--on-match", "skip")
+    document = told(capsys, "plan", package, shop.copy, *policies)
+    assert by_table(document)["customers"]["update"] == 1
+    document = told(capsys, "plan", package, shop.copy, "--on-clash", "customers=rename")
+    assert by_table(document)["customers"]["insert"] == 1
+    assert "'nobody'" in complaint(capsys, "plan", package, shop.copy, "--on-match", "nobody=skip", code=2)
 
 
 def test_diff_exits_with_1_where_something_differs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from datatransfer.cli.output import without_passwords
 
-ON_MATCH = ("skip", "update", "error")
-ON_CLASH = ("error", "reuse")
+ON_MATCH = ("skip", "update", "newest:COLUMN", "error")
+ON_CLASH = ("error", "reuse", "rename")
 ON_ORPHAN = ("error", "keep", "null")
 ENCODINGS = ("auto", "documents", "columns")
 
@@ -184,6 +184,7 @@ def _plan(commands: Any) -> None:
         "datatransfer plan open.zip sqlite:///copy.db --on-match update --match-on users=email",
     )  # fmt: skip
     _import_options(parser)
+    parser.add_argument("--save-decisions", metavar="FILE", help="write what was decided, for import --decisions")
 
 
 def _import(commands: Any) -> None:
@@ -199,14 +200,22 @@ def _import(commands: Any) -> None:
 def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("package", metavar="PACKAGE")
     _database(parser, "target", "TARGET_URL")
-    _policy(parser, "--on-match", ON_MATCH, "rows that are there already")
-    _policy(parser, "--on-clash", ON_CLASH, "a unique key that another row holds")
+    _by_table(parser, "--on-match", ON_MATCH, "rows that are there already")
+    _by_table(parser, "--on-clash", ON_CLASH, "a unique key that another row holds")
     _policy(parser, "--identity", ("keep", "copy"), "keep the UUIDs, or give fresh ones")
     _policy(parser, "--on-orphan", ON_ORPHAN, "rows whose parent is neither in package nor target")
     _policy(parser, "--triggers", ("suspend", "fire"), "the target's triggers during the import")
     parser.add_argument(
         "--match-on", action="append", default=[], metavar="TABLE=COLUMN[,COLUMN]",
         help="columns that tell that two rows are the same thing; again for more tables",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decisions", metavar="FILE", help="what was decided for single entities, as plan.save(file) writes it"
+    )
+    parser.add_argument(
+        "--decide", action="append", default=[], metavar="TABLE=KEY=WORD",
+        help="insert | update | skip | reuse | rename for one entity of the package; a key of several columns as a "
+        "JSON list; again for more",
     )  # fmt: skip
     _mapping_options(parser)
 
@@ -301,6 +310,19 @@ def _track(commands: Any) -> None:
 def _policy(parser: argparse.ArgumentParser, option: str, words: Sequence[str], about: str) -> None:
     choices = " | ".join([f"{words[0]} (default)", *words[1:]])
     parser.add_argument(option, choices=words, default=words[0], metavar="WORD", help=f"{about}: {choices}")
+
+
+def _by_table(parser: argparse.ArgumentParser, option: str, words: Sequence[str], about: str) -> None:
+    choices = " | ".join([f"{words[0]} (default)", *words[1:]])
+    about = f"{about}: {choices}; TABLE=WORD for one table, again for more"
+
+    def word_of(text: str) -> tuple[str, str]:
+        table, _, word = text.rpartition("=")
+        if word not in words and not (word.startswith("newest:") and "newest:COLUMN" in words):
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(words)}")
+        return table or "*", word
+
+    parser.add_argument(option, action="append", type=word_of, default=[], metavar="[TABLE=]WORD", help=about)
 
 
 def _database(parser: argparse.ArgumentParser, name: str, shown: str = "URL") -> None:

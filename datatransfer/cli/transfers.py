@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.cli.looking import stored_bytes, summary_of, text_of
 from datatransfer.cli.output import Output, records
-from datatransfer.cli.sources import builder, database, mapping, natural_keys
+from datatransfer.cli.sources import builder, database, key_of, mapping, natural_keys
 from datatransfer.display.plain import counted, size, visible
-from datatransfer.errors import ConflictError, SchemaMismatchError
+from datatransfer.errors import ConflictError, SchemaMismatchError, UsageError
 from datatransfer.events import Warned
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.exporting.preview import Selection
     from datatransfer.importing.importer import PackageImporter
+    from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
 
 
@@ -69,8 +71,21 @@ def importer(options: argparse.Namespace, target: Database, out: Output) -> Pack
 
 
 def _policies(options: argparse.Namespace) -> dict[str, Any]:
-    words = {name: getattr(options, name) for name in ("on_match", "on_clash", "identity", "on_orphan", "triggers")}
-    return {**words, "match_on": natural_keys(options.match_on), "mapping": mapping(options)}
+    words = {name: getattr(options, name) for name in ("identity", "on_orphan", "triggers")}
+    by_table = {name: dict(getattr(options, name)) or None for name in ("on_match", "on_clash")}
+    given = {name: value for name, value in by_table.items() if value}
+    more = {"mapping": mapping(options), "decisions": options.decisions}
+    return {**words, **given, "match_on": natural_keys(options.match_on), **more}
+
+
+def _decide(planned: ImportPlan, typed: Sequence[str]) -> None:
+    """Decide for single entities as ``--decide`` says."""
+    for text in typed:
+        head, _, word = text.rpartition("=")
+        table, _, key = head.partition("=")
+        if not (table and key and word):
+            raise UsageError(f"{text!r} is not of the form TABLE=KEY=WORD", where="--decide")
+        planned.decide(table, [key_of(planned.package.schema.table(table), key)], word)
 
 
 def check(options: argparse.Namespace, out: Output) -> int:
@@ -93,7 +108,10 @@ def plan(options: argparse.Namespace, out: Output) -> int:
     """Say what an import would do, and write nothing."""
     with database(options.target, options) as target:
         with importer(options, target, out).plan(**_policies(options)) as planned:
-            conflicts = records(planned.conflicts)
+            _decide(planned, options.decide)
+            if options.save_decisions:
+                planned.save(options.save_decisions)
+            conflicts = records(planned.conflicts.drop(columns=["before", "after"]))
             document = {
                 "package": options.package, "target": target.url_shown,
                 "tables": records(planned.summary), "conflicts": conflicts,
@@ -110,7 +128,16 @@ def plan(options: argparse.Namespace, out: Output) -> int:
 def import_(options: argparse.Namespace, out: Output) -> int:
     """Bring a package into a database, all of it or nothing."""
     with database(options.target, options) as target:
-        receipt = importer(options, target, out).run(**_policies(options), backup=options.backup)
+        at_work, policies = importer(options, target, out), _policies(options)
+        if not options.decide:
+            return tell_receipt(at_work.run(**policies, backup=options.backup), options.package, target, out)
+        planned = at_work.plan(**policies)
+        try:
+            _decide(planned, options.decide)
+            receipt = at_work.run(planned, backup=options.backup)
+        except BaseException as error:
+            planned.discard(error)
+            raise
         return tell_receipt(receipt, options.package, target, out)
 
 

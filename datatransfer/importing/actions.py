@@ -26,6 +26,7 @@ class OnMatch(StrEnum):
 
     SKIP = "skip"
     UPDATE = "update"
+    NEWEST = "newest"
     ERROR = "error"
 
 
@@ -34,6 +35,68 @@ class OnClash(StrEnum):
 
     ERROR = "error"
     REUSE = "reuse"
+    RENAME = "rename"
+
+
+class Decision(StrEnum):
+    """What may be decided for a single entity, whatever the policies say.
+
+    ============  ==================================================================================================
+    ``insert``    a row of its own in the target, even where one matches
+    ``update``    the row that it matches, or that holds its unique values, takes the package's content
+    ``skip``      that row stays as it is; what refers to the entity will refer to that row
+    ``reuse``     the same, counted as one and the same
+    ``rename``    as ``insert``, with texts that must be unique changed to free ones: ``"name (2)"``
+    ============  ==================================================================================================
+    """
+
+    INSERT = "insert"
+    UPDATE = "update"
+    SKIP = "skip"
+    REUSE = "reuse"
+    RENAME = "rename"
+
+
+#: What an entity may become after it was decided; a row that is equal already is reused.
+OUTCOMES: Mapping[Decision, tuple[Action, ...]] = {
+    Decision.INSERT: (Action.INSERT,),
+    Decision.UPDATE: (Action.UPDATE, Action.REUSE),
+    Decision.SKIP: (Action.SKIP, Action.REUSE),
+    Decision.REUSE: (Action.REUSE,),
+    Decision.RENAME: (Action.INSERT,),
+}
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The policy that the row with the later value in a column wins.
+
+    Values are compared as the target compares its column, on SQLite times to the millisecond. A row without a value is
+    older than any with one. Of two that are equally old, or both without a value, the target's stays.
+
+    Parameters
+    ----------
+    column : str
+        A column of the package's table: a time, a date, a number, a text.
+
+    Examples
+    --------
+    >>> str(Newest("updated_at"))
+    'newest:updated_at'
+    """
+
+    column: str
+
+    def __str__(self) -> str:
+        return f"{OnMatch.NEWEST}:{self.column}"
+
+
+MatchRule = OnMatch | Newest
+MatchWord = str | tuple[str, str] | Newest
+MatchPolicy = MatchWord | Mapping[str, MatchWord]
+ClashPolicy = str | Mapping[str, str]
+#: Stands for every table that is not named.
+DEFAULT = "*"
 
 
 class Identity(StrEnum):
@@ -69,13 +132,41 @@ def _choice(kind: type[_E], value: str, name: str) -> _E:
         raise UsageError(f"{name}={value!r} is not a policy", hint=f"it is one of {known}") from None
 
 
+def _match_rule(value: MatchWord) -> MatchRule:
+    if isinstance(value, Newest):
+        return value
+    word, column = value if isinstance(value, tuple) else str(value).partition(":")[::2]
+    rule = _choice(OnMatch, word, "on_match")
+    if (rule is OnMatch.NEWEST) != bool(column):
+        raise UsageError(f"on_match={value!r} is not a policy", hint='it needs a column: "newest:updated_at"')
+    return Newest(column) if column else rule
+
+
+def _match_rules(value: MatchPolicy) -> dict[str, MatchRule]:
+    by_table = value if isinstance(value, Mapping) else {DEFAULT: value}
+    return {DEFAULT: OnMatch.SKIP, **{table: _match_rule(word) for table, word in by_table.items()}}
+
+
+def _clash_rules(value: ClashPolicy) -> dict[str, OnClash]:
+    by_table = value if isinstance(value, Mapping) else {DEFAULT: value}
+    return {DEFAULT: OnClash.ERROR, **{table: _choice(OnClash, word, "on_clash") for table, word in by_table.items()}}
+
+
+def _plain(rules: Mapping[str, object]) -> str | dict[str, str]:
+    """Return policies of tables as plain data: one word where they are all the same."""
+    return str(rules[DEFAULT]) if len(rules) == 1 else {table: str(rule) for table, rule in rules.items()}
+
+
 @dataclass(frozen=True)
 class Policies:
     """All decisions that hold for a whole import.
 
     Parameters
     ----------
-    on_match, on_clash, identity, on_orphan, triggers : str or enum
+    on_match : mapping of table to OnMatch or Newest
+    on_clash : mapping of table to OnClash
+        Both by table; ``"*"`` is what holds for the others.
+    identity, on_orphan, triggers : enum
         See the enums of this module.
     match_on : mapping of str to sequence of str
         Per table, the columns that identify a row to people, e.g. ``{"users": ["email"]}``.
@@ -83,26 +174,36 @@ class Policies:
         How package and target differ.
     """
 
-    on_match: OnMatch = OnMatch.SKIP
-    on_clash: OnClash = OnClash.ERROR
+    on_match: Mapping[str, MatchRule] = field(default_factory=lambda: {DEFAULT: OnMatch.SKIP})
+    on_clash: Mapping[str, OnClash] = field(default_factory=lambda: {DEFAULT: OnClash.ERROR})
     identity: Identity = Identity.KEEP
     on_orphan: OnOrphan = OnOrphan.ERROR
     triggers: Triggers = Triggers.SUSPEND
     match_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mapping: SchemaMapping = field(default_factory=SchemaMapping)
 
+    def match_rule(self, table: str) -> MatchRule:
+        """Return what happens to matched rows of a table whose content differs."""
+        return self.on_match.get(table, self.on_match[DEFAULT])
+
+    def clash_rule(self, table: str) -> OnClash:
+        """Return what happens to rows of a table whose unique values another row holds."""
+        return self.on_clash.get(table, self.on_clash[DEFAULT])
+
     def to_json(self) -> dict[str, Any]:
         """Return the policies as plain data, as `of` takes them."""
         words = {name: str(value) for name, value in vars(self).items() if isinstance(value, StrEnum)}
+        ours = {"on_match": _plain(self.on_match), "on_clash": _plain(self.on_clash)}
         mapping = {"mapping": self.mapping.to_json()} if self.mapping else {}
-        return {**words, "match_on": {table: list(columns) for table, columns in self.match_on.items()}, **mapping}
+        natural = {table: list(columns) for table, columns in self.match_on.items()}
+        return {**ours, **words, "match_on": natural, **mapping}
 
     @classmethod
     def of(
         cls,
         *,
-        on_match: str = "skip",
-        on_clash: str = "error",
+        on_match: MatchPolicy = "skip",
+        on_clash: ClashPolicy = "error",
         identity: str = "keep",
         on_orphan: str = "error",
         triggers: str = "suspend",
@@ -118,8 +219,8 @@ class Policies:
         """
         columns = {t: (c,) if isinstance(c, str) else tuple(c) for t, c in (match_on or {}).items()}
         return cls(
-            on_match=_choice(OnMatch, on_match, "on_match"),
-            on_clash=_choice(OnClash, on_clash, "on_clash"),
+            on_match=_match_rules(on_match),
+            on_clash=_clash_rules(on_clash),
             identity=_choice(Identity, identity, "identity"),
             on_orphan=_choice(OnOrphan, on_orphan, "on_orphan"),
             triggers=_choice(Triggers, triggers, "triggers"),

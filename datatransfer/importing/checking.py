@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from datatransfer.importing.plan import Planner
+    from datatransfer.importing.planner import Planner
     from datatransfer.importing.staging import Stager
 
 _COLUMNS = ("severity", "code", "where", "message", "hint", "cure", "options")

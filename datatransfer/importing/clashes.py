@@ -29,12 +29,16 @@ class Clashes:
     uniques : Uniques
     policies : Policies
     target : Schema
-    map_rows : callable
-        Gives a table that is inserted as a whole its map.
+    map_rows : callable, optional
+        Gives a table that is inserted as a whole its map; not needed by `taken`.
     """
 
     def __init__(
-        self, uniques: Uniques, policies: Policies, target: Schema, map_rows: Callable[[TablePlan], None]
+        self,
+        uniques: Uniques,
+        policies: Policies,
+        target: Schema,
+        map_rows: Callable[[TablePlan], None] = lambda _: None,
     ) -> None:
         self.uniques = uniques
         self.writer: Writer = uniques.writer
@@ -57,6 +61,19 @@ class Clashes:
             self._updates(plan, rules)
             for rule in rules:
                 self._exchanges(plan, rule, rules)
+
+    def taken(self, plan: TablePlan) -> str:
+        """Return what rows of the target hold, of a table that is settled, that its rows were to hold; else nothing."""
+        if not plan.key:
+            return ""
+        if not plan.mapped:
+            keys = [(f"k{i}", plan.fit.fit_of(c)) for i, c in enumerate(plan.key)]
+            on = " AND ".join(f"t.{self.writer.quote(c)} = h.k{i}" for i, c in enumerate(plan.key))
+            rows = self.uniques.remap.select(plan, keys)
+            table = self.writer.table(plan.fit.target)
+            return ", ".join(plan.key) if self._any(f"SELECT 1 FROM ({rows}) h JOIN {table} t ON {on}") else ""
+        rules = self.uniques.rules(plan)
+        return next((rule.label for rule in rules if self._any(self._taking(plan, rule, _WRITTEN))), "")
 
     # --- SQL ----------------------------------------------------------------------------------------------------
 
@@ -98,7 +115,7 @@ class Clashes:
 
     def _updates(self, plan: TablePlan, rules: list[UniqueRule]) -> None:
         """Mark updates that take what a row keeps; one that is not carried out keeps its own, so look again."""
-        skip = self.policies.on_clash is OnClash.REUSE
+        skip = self.policies.clash_rule(plan.fit.source.name) is OnClash.REUSE
         for number in range(_PASSES):
             action = Action.SKIP if skip and number < _PASSES - 1 else Action.CONFLICT
             marked = [self._mark(plan, self._taking(plan, rule), reason, action) for rule, reason in self._said(rules)]
@@ -110,8 +127,8 @@ class Clashes:
         for rule in rules:
             yield rule, f"another row holds the same {label_of(rule)}, which the update would take"
 
-    def _taking(self, plan: TablePlan, rule: UniqueRule) -> str:
-        ours, theirs = self._ours(plan, rule, f"'{Action.UPDATE}'"), self.uniques.theirs(plan, rule)
+    def _taking(self, plan: TablePlan, rule: UniqueRule, actions: str = f"'{Action.UPDATE}'") -> str:
+        ours, theirs = self._ours(plan, rule, actions), self.uniques.theirs(plan, rule)
         key = " AND ".join(f"x.k{i} = t.k{i}" for i in range(len(plan.key)))
         return (
             f"SELECT h.r FROM ({ours}) h JOIN ({theirs}) t ON {self.uniques.equal(rule, 't', 'h')} "

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from datatransfer import __version__
 from datatransfer.database import ledger
@@ -22,13 +22,15 @@ from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Identity, Policies
+from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.checking import SchemaReport, check
+from datatransfer.importing.decisions import document_of, read_document
 from datatransfer.importing.mapping import Mapping as SchemaMapping
 from datatransfer.importing.mapping import MappingOptions
 from datatransfer.importing.merge import Merge
-from datatransfer.importing.plan import ImportPlan, Planner
+from datatransfer.importing.plan import ImportPlan
+from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
 from datatransfer.importing.rivals import refuse_rivals, said
@@ -90,22 +92,25 @@ class PackageImporter:
     def plan(
         self,
         *,
-        on_match: str = "skip",
-        on_clash: str = "error",
+        on_match: MatchPolicy = "skip",
+        on_clash: ClashPolicy = "error",
         identity: str = "keep",
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
+        decisions: str | Path | Mapping[str, Any] | None = None,
         **differences: Unpack[MappingOptions],
     ) -> ImportPlan:
         """Stage the package and decide what would happen; nothing visible in the target changes.
 
         Parameters
         ----------
-        on_match : {"skip", "update", "error"}
-            An entity is in the target already, with other content.
-        on_clash : {"error", "reuse"}
-            Another row of the target holds the same unique values.
+        on_match : {"skip", "update", "newest:<column>", "error"} or mapping
+            An entity is in the target already, with other content. A mapping says it by table, ``"*"`` for the others:
+            ``{"users": "update", "*": "skip"}``. For ``newest`` see `datatransfer.Newest`.
+        on_clash : {"error", "reuse", "rename"} or mapping
+            Another row of the target holds the same unique values. ``rename`` gives unique texts a free suffix,
+            ``"name (2)"``; keys of numbers, references and UUIDs stay in conflict.
         identity : {"keep", "copy"}
             Whether entities keep their UUIDs, or all become new ones.
         on_orphan : {"error", "keep", "null"}
@@ -113,6 +118,8 @@ class PackageImporter:
         triggers : {"suspend", "fire"}
         match_on : mapping of table to columns
             Natural keys, e.g. ``{"users": ["email"]}``.
+        decisions : path or mapping, optional
+            What `ImportPlan.save` wrote, or `ImportPlan.decisions` returned; applied to the new plan.
         mapping, rename, rename_tables, drop, drop_tables, default, cast
             How package and target differ, see `datatransfer.Mapping`: a whole mapping, or parts of one.
 
@@ -137,7 +144,19 @@ class PackageImporter:
             on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
             match_on=match_on, mapping=SchemaMapping.of(differences),
         )  # fmt: skip
-        return self._plan(policies, self._writer(uuid.uuid4()))
+        given = document_of(self.package, read_document(decisions, self.package)) if decisions else None
+        plan = self._plan(policies, self._writer(uuid.uuid4()), decisions=given)
+        return self._decided(plan, given)
+
+    @staticmethod
+    def _decided(plan: ImportPlan, decisions: Mapping[str, Any] | None) -> ImportPlan:
+        if decisions:
+            try:
+                plan.load(decisions)
+            except BaseException as error:
+                plan.discard(error)
+                raise
+        return plan
 
     def _writer(self, import_id: uuid.UUID) -> Writer:
         writer = stages.writer_for(self.target, import_id)
@@ -174,13 +193,14 @@ class PackageImporter:
             writer.close()
 
     def _plan(
-        self, policies: Policies, writer: Writer, *, checkpoint_rows: int | None = None, resumed: bool = False
-    ) -> ImportPlan:
+        self, policies: Policies, writer: Writer, *, checkpoint_rows: int | None = None, resumed: bool = False,
+        decisions: Mapping[str, Any] | None = None,
+    ) -> ImportPlan:  # fmt: skip
         rows = checkpoint_rows or self.checkpoint_rows
         with self._listening() as listener:
             return Planner(
                 self.package, self.target, writer, policies, listener, self.cancellation,
-                checkpoint_rows=rows, resumed=resumed, migrations=self.migrations,
+                checkpoint_rows=rows, resumed=resumed, migrations=self.migrations, decisions=decisions,
             ).plan()  # fmt: skip
 
     @contextmanager
@@ -201,13 +221,14 @@ class PackageImporter:
         self,
         plan: ImportPlan | None = None,
         *,
-        on_match: str = "skip",
-        on_clash: str = "error",
+        on_match: MatchPolicy = "skip",
+        on_clash: ClashPolicy = "error",
         identity: str = "keep",
         on_orphan: str = "error",
         triggers: str = "suspend",
         match_on: Mapping[str, Sequence[str] | str] | None = None,
         backup: str | Path | None = None,
+        decisions: str | Path | Mapping[str, Any] | None = None,
         **differences: Unpack[MappingOptions],
     ) -> Receipt:
         """Carry out a plan, or plan with these policies and carry that out; all of it or nothing.
@@ -237,7 +258,7 @@ class PackageImporter:
             with self._told_of_rivals(self._last_seq(), identity):
                 plan = self.plan(
                     on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-                    match_on=match_on, **differences,
+                    match_on=match_on, decisions=decisions, **differences,
                 )  # fmt: skip
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
@@ -310,8 +331,10 @@ class PackageImporter:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
         policies = Policies.of(**session.policies)
+        decided = stages.noted_decisions(writer.noted())
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
-        return self._carry_out(plan, Backup(backup, self.target, overwrite=True) if backup else None)
+        saved = Backup(backup, self.target, overwrite=True) if backup else None
+        return self._carry_out(self._decided(plan, decided), saved)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that ended completely before anybody could say so."""
@@ -335,6 +358,7 @@ class PackageImporter:
             return Receipt(
                 self.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
             )
+        _ = plan.fingerprint  # computed before anything is locked
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
             with plan.writer.one_at_a_time():
                 ledger.create_ledger(plan.writer.conn)

@@ -177,36 +177,11 @@ class KnownKeys:
         self, names: Sequence[str], arrays: Sequence[pa.Array], kinds: Sequence[LogicalType], indexed: int
     ) -> str:
         """Load columns into a staging table of their own, indexed by the first of them; return its name."""
-        import pyarrow as pa
-
         number, self._number = self._number, self._number + 1
-        types = [self.writer.key_type_of(kind) for kind in kinds]
-        sql = self.writer.create("l", number, list(zip(names, types, strict=True)), keyed=False)
-        tags = [name for name, kind in zip(names, kinds, strict=True) if kind.kind == "any"]
-        whole = pa.RecordBatch.from_arrays(list(arrays), names=list(names))
-        schema = whole.schema.with_metadata({"tagged": ",".join(tags)} if tags else None)
-        batches = (whole.slice(start, _BATCH_ROWS) for start in range(0, whole.num_rows, _BATCH_ROWS))
-        self.writer.load("l", number, schema, batches)
-        self.writer.index("l", number, list(names[:indexed]))
-        self.writer.analyze("l", number)
-        return sql
+        return lay_keys(self.writer, ("l", number), names, arrays, kinds=kinds, indexed=indexed)
 
     def _staged(self, array: pa.Array, kind: LogicalType) -> pa.Array:
-        """Return known key values as they are staged for a kind."""
-        import pyarrow as pa
-
-        if kind.kind == "any":
-            return tagged(array)
-        if pa.types.is_integer(array.type):
-            return array if kind.kind == "integer" else array.cast(pa.string())
-        if kind.kind in ("float", "bytes", "boolean"):
-            return pa.array(key_values(array), type=kind.arrow())
-        text = of_one_class(array, "i" if kind.kind == "integer" else "t")
-        if kind.kind == "integer":
-            return pa.array(key_values(array), type=kind.arrow()) if text is None else text.cast(kind.arrow())
-        if text is None:
-            text = pa.array([None if v is None else str(v) for v in key_values(array)], type=pa.string())
-        return text if self.writer.name == "sqlite" else text.cast(kind.arrow())
+        return as_staged(self.writer, array, kind)
 
     def not_imported(self, plan: TablePlan, alias: str) -> str:
         """Return SQL that leaves out rows of the target whose identity lies in another database."""
@@ -260,3 +235,56 @@ class KnownKeys:
             for arrays in rows
             if arrays and len(arrays[0])
         ]
+
+
+def lay_keys(
+    writer: Writer,
+    table: tuple[str, int],
+    names: Sequence[str],
+    arrays: Sequence[pa.Array],
+    *,
+    kinds: Sequence[LogicalType],
+    indexed: int,
+) -> str:
+    """Load columns of keys into a new staging table, indexed by the first of them; return its name.
+
+    Parameters
+    ----------
+    writer : Writer
+    table : (str, int)
+        Kind and number of the staging table.
+    names, arrays, kinds : sequences
+        Of the columns; the arrays as `as_staged` returns them.
+    indexed : int
+        How many columns.
+    """
+    import pyarrow as pa
+
+    types = [writer.key_type_of(kind) for kind in kinds]
+    sql = writer.create(*table, list(zip(names, types, strict=True)), keyed=False)
+    tags = [name for name, kind in zip(names, kinds, strict=True) if kind.kind == "any"]
+    whole = pa.RecordBatch.from_arrays(list(arrays), names=list(names))
+    schema = whole.schema.with_metadata({"tagged": ",".join(tags)} if tags else None)
+    batches = (whole.slice(start, _BATCH_ROWS) for start in range(0, whole.num_rows, _BATCH_ROWS))
+    writer.load(*table, schema, batches)
+    writer.index(*table, list(names[:indexed]))
+    writer.analyze(*table)
+    return sql
+
+
+def as_staged(writer: Writer, array: pa.Array, kind: LogicalType) -> pa.Array:
+    """Return key values, as receipts keep them, as they are staged for a kind."""
+    import pyarrow as pa
+
+    if kind.kind == "any":
+        return tagged(array)
+    if pa.types.is_integer(array.type):
+        return array if kind.kind == "integer" else array.cast(pa.string())
+    if kind.kind in ("float", "bytes", "boolean"):
+        return pa.array(key_values(array), type=kind.arrow())
+    text = of_one_class(array, "i" if kind.kind == "integer" else "t")
+    if kind.kind == "integer":
+        return pa.array(key_values(array), type=kind.arrow()) if text is None else text.cast(kind.arrow())
+    if text is None:
+        text = pa.array([None if v is None else str(v) for v in key_values(array)], type=pa.string())
+    return text if writer.name == "sqlite" else text.cast(kind.arrow())

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import UnknownColumnError
-from datatransfer.importing.actions import Action, Identity, OnClash, Policies
+from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.renaming import Renames
 from datatransfer.importing.uniques import Uniques, label_of
 from datatransfer.importing.validation import ColumnFit
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
@@ -52,11 +53,14 @@ class Matcher:
         self.known = known
         self.same_origin = same_origin
         self.uniques = Uniques(writer, remap)
+        self.renames = Renames(self.uniques, policies)
 
     # --- which way ----------------------------------------------------------------------------------------------
 
     def needs_map(self, plan: TablePlan) -> bool:
         """Whether rows of the target could match or clash, so that each staged row is looked up."""
+        if plan.key and (plan.decided or self.renames.may_rename(plan)):
+            return True
         if plan.was_empty:
             return False
         if not plan.key:
@@ -89,8 +93,9 @@ class Matcher:
         if plan.fit.source.name in self.policies.match_on:
             self._match_columns(plan)
         if self._key_is_identity(plan):
-            self._match_on(plan, plan.key, "key")
+            self._match_on(plan, plan.key, "key", among=self.remap.not_apart(plan))
         self._mark_double_matches(plan)
+        self.renames.settle(plan)
         self._find_clashes(plan)
         self._insert_rest(plan)
         plan.shift = self._shift(plan)
@@ -114,7 +119,7 @@ class Matcher:
         columns += [(f"k{i}", self.writer.key_type(target.by_name[c])) for i, c in enumerate(plan.key)]
         columns += [(f"v{i}", self.writer.key_type(target.by_name[c])) for i, c in enumerate(plan.referenced)]
         self.writer.create("m", plan.number, columns)
-        self.writer.create("d", plan.number, [("r", "BIGINT"), ("d", self.writer.text_type)])
+        self.writer.create("d", plan.number, [("r", "BIGINT"), ("d", self.writer.text_type), ("n", "SMALLINT")])
         plan.mapped = True
 
     def _not_mapped(self, plan: TablePlan) -> str:
@@ -134,7 +139,9 @@ class Matcher:
         names = ["r", "a", "w", "x", *(f"k{i}" for i in range(len(plan.key)))]
         return ", ".join([*names, *(f"v{i}" for i in range(len(plan.referenced)))])
 
-    def _add_matches(self, plan: TablePlan, join: str, how: str, *, action: str = "NULL", reason: str = "NULL") -> None:
+    def _add_matches(
+        self, plan: TablePlan, join: str, how: str, *, action: str = "NULL", reason: str = "NULL", among: str = ""
+    ) -> None:
         """Add staged rows joined with target rows ``t`` that are not in the map yet; several ``t`` are a conflict."""
         w = self.writer
         target = w.table(plan.fit.target)
@@ -147,18 +154,32 @@ class Matcher:
             f"INSERT INTO {m} ({self._map_columns(plan)}) "
             f"SELECT s.r, {several}, '{text}', {why}, {', '.join(values)} "
             f"FROM {s} s {join.replace('{target}', target)} "
-            f"AND NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r) GROUP BY s.r"
+            f"AND NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = s.r){among} GROUP BY s.r"
         )
         w.analyze("m", plan.number)
 
+    def _clash_action(self, plan: TablePlan, row: str, reason: str) -> tuple[str, str]:
+        """Return SQL for action and reason of a row whose unique values another row holds."""
+        reuse = self.policies.clash_rule(plan.fit.source.name) is OnClash.REUSE
+        conflict, why = f"'{Action.CONFLICT}'", f"'{reason}'"
+        usual = ("NULL", "NULL") if reuse else (conflict, why)
+        if not plan.decided:
+            return usual
+        decided = f"(SELECT e.a FROM {self.writer.stage_name('e', plan.number)} e WHERE e.r = {row})"
+        own = f"IN ('{Decision.INSERT}', '{Decision.RENAME}')"
+        return (
+            f"CASE WHEN {decided} IS NULL THEN {usual[0]} WHEN {decided} {own} THEN {conflict} ELSE NULL END",
+            f"CASE WHEN {decided} IS NULL THEN {usual[1]} WHEN {decided} {own} THEN {why} ELSE NULL END",
+        )
+
     def _match_identity(self, plan: TablePlan) -> None:
-        w = self.writer
+        w, free = self.writer, self.remap.not_apart(plan)
         target = plan.fit.target
         if plan.staged.has_uuid and target.tracked:
             for column in (ENTITY_UUID, IMPORTED_FROM_UUID):
                 if column in target.by_name:
                     there = w.uuid_text(f"t.{w.quote(column)}", target.by_name[column])
-                    self._add_matches(plan, f"JOIN {{target}} t ON {there} = s.u WHERE s.u IS NOT NULL", "uuid")
+                    self._add_matches(plan, f"JOIN {{target}} t ON {there} = s.u WHERE s.u IS NOT NULL{free}", "uuid")
         for known in self.known.tables_of(plan):
             on = " AND ".join(w.equal(f"l.s{i}", f"s.{c}") for i, c in enumerate(known.stage_columns))
             back = " AND ".join(
@@ -169,13 +190,13 @@ class Matcher:
             )
             native = "" if not plan.staged.has_foreign else (" AND s.k IS NULL" if known.native else "")
             self._add_matches(
-                plan, f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}", "receipt"
+                plan, f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}{free}", "receipt"
             )
         if self.same_origin and not (plan.staged.has_uuid and target.tracked):
             on = self._key_join(plan)
             foreign = " AND s.k IS NULL" if plan.staged.has_foreign else ""
             not_known = self.known.not_imported(plan, "t")
-            self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}", "uuid")
+            self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}{free}", "uuid")
 
     def _key_join(self, plan: TablePlan) -> str:
         w = self.writer
@@ -192,11 +213,12 @@ class Matcher:
                     f"match_on names a column {column!r} that package and target do not share",
                     where=plan.fit.source.name,
                 )
-        self._match_on(plan, columns, "natural:" + ",".join(columns))
+        self._match_on(plan, columns, "natural:" + ",".join(columns), among=self.remap.not_apart(plan))
 
     def _match_on(
-        self, plan: TablePlan, columns: Sequence[str], how: str, *, action: str = "NULL", reason: str = "NULL"
-    ) -> None:
+        self, plan: TablePlan, columns: Sequence[str], how: str, *, action: str = "NULL", reason: str = "NULL",
+        among: str = "",
+    ) -> None:  # fmt: skip
         w = self.writer
         joins: dict[str, str] = {}
         pairs = []
@@ -205,8 +227,9 @@ class Matcher:
             pairs.append(w.equal(f"t.{w.quote(column)}", self.remap.value(plan, fit, joins), fit.target))
         join = " ".join(joins.values())
         self._add_matches(
-            plan, f"{join} JOIN {{target}} t ON {' AND '.join(pairs)} WHERE 1 = 1", how, action=action, reason=reason
-        )
+            plan, f"{join} JOIN {{target}} t ON {' AND '.join(pairs)} WHERE 1 = 1", how, action=action, reason=reason,
+            among=among,
+        )  # fmt: skip
 
     def _key_is_identity(self, plan: TablePlan) -> bool:
         """Whether equal keys mean the same entity: keys made of references, and UUIDs."""
@@ -219,10 +242,16 @@ class Matcher:
     def _mark_double_matches(self, plan: TablePlan) -> None:
         m = self.writer.stage_name("m", plan.number)
         keys = ", ".join(f"k{i}" for i in range(len(plan.key)))
+        shared = ""
+        if plan.decided:  # what leaves the row alone may share it
+            words = f"('{Decision.SKIP}', '{Decision.REUSE}')"
+            shared = (
+                f" AND r NOT IN (SELECT e.r FROM {self.writer.stage_name('e', plan.number)} e WHERE e.a IN {words})"
+            )
         self.writer.run(
             f"UPDATE {m} SET a = '{Action.CONFLICT}', x = 'another entity of the package matches the same row' "
             f"WHERE a IS NULL AND r IN (SELECT r FROM (SELECT r, row_number() OVER (PARTITION BY {keys} ORDER BY r) n "
-            f"FROM {m} WHERE a IS NULL) d WHERE d.n > 1)"
+            f"FROM {m} WHERE a IS NULL{shared}) d WHERE d.n > 1)"
         )
 
     def _find_clashes(self, plan: TablePlan) -> None:
@@ -235,19 +264,15 @@ class Matcher:
 
     def _match_key(self, plan: TablePlan) -> None:
         label = ", ".join(plan.key)
-        if self.policies.on_clash is OnClash.REUSE:
-            self._match_on(plan, plan.key, f"clash:{label}")
-        else:
-            reason = f"'another row holds the same {label.replace(chr(92), '').replace(chr(39), chr(39) * 2)[:150]}'"
-            self._match_on(plan, plan.key, f"clash:{label}", action=f"'{Action.CONFLICT}'", reason=reason)
+        said = label.replace(chr(92), "").replace("'", "''")[:150]
+        action, reason = self._clash_action(plan, "s.r", f"another row holds the same {said}")
+        self._match_on(plan, plan.key, f"clash:{label}", action=action, reason=reason)
 
     def _match_rule(self, plan: TablePlan, rule: UniqueRule) -> None:
         """Add the staged rows whose unique values another row of the target holds."""
         w, u = self.writer, self.uniques
         m, label = w.stage_name("m", plan.number), label_of(rule)
-        reuse = self.policies.on_clash is OnClash.REUSE
-        action = "NULL" if reuse else f"'{Action.CONFLICT}'"
-        reason = "NULL" if reuse else f"'another row holds the same {label}'"
+        action, reason = self._clash_action(plan, "h.r", f"another row holds the same {label}")
         keys = [f"k{i}" for i in range(len(plan.key))] + [f"v{i}" for i in range(len(plan.referenced))]
         values = ", ".join(w.any_value(f"t.{name}") for name in keys)
         w.run(

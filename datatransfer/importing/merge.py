@@ -27,12 +27,15 @@ from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, OnOrphan, Triggers
+from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.comparing import key_of
 from datatransfer.importing.files import FilePlacer
 from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.recording import updated_rows, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.rivals import refuse_rivals
+from datatransfer.importing.uniques import Uniques
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
 
@@ -84,36 +87,68 @@ class Merge:
             The database refused, or touched other rows than planned.
         """
         plans = list(self.plan.plans.values())
-        total = sum(plan.staged.rows for plan in plans)
         with ExitStack() as stack:
             placer = FilePlacer(self.plan.package, self.plan.target, plans)
             stack.callback(placer.undo_unless_kept)
             ours = self._note_files(placer)
             failpoint("merge.begin")
-            begun = time.monotonic()
-            with self.writer.merge():
-                locked = time.monotonic()
-                self._refuse_rivals(plans)
-                for plan in plans:
-                    self._recheck(plan)
-                self._save(plans)
-                self._prepare(plans)
-                placer.place(ours)
-                for plan in plans:
-                    self.cancellation.check()
-                    self._merge_table(plan)
-                    failpoint("merge.table")
-                    self._done += plan.staged.rows
-                    self.listener(Progress("merge", plan.fit.source.name, self._done, total))
-                self.writer.restore_tables()
-                for plan in plans:
-                    self.writer.advance_sequences(plan.fit.target)
-                self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
-                write_receipt(self.plan, self.warnings, placer.placed, self.images)
-                self._after.record()
-                if before_commit is not None:
-                    before_commit()
+            try:
+                self._transact(plans, placer, ours, before_commit)
+            except MergeError:
+                self._blame_others(plans)
+                raise
             placer.keep()
+
+    def _transact(
+        self,
+        plans: list[TablePlan],
+        placer: FilePlacer,
+        ours: list[tuple[str, str, str]],
+        before_commit: Callable[[], None] | None,
+    ) -> None:
+        total = sum(plan.staged.rows for plan in plans)
+        begun = time.monotonic()
+        with self.writer.merge():
+            locked = time.monotonic()
+            self._refuse_rivals(plans)
+            for plan in plans:
+                self._recheck(plan)
+            self._save(plans)
+            self._prepare(plans)
+            placer.place(ours)
+            for plan in plans:
+                self.cancellation.check()
+                self._merge_table(plan)
+                failpoint("merge.table")
+                self._done += plan.staged.rows
+                self.listener(Progress("merge", plan.fit.source.name, self._done, total))
+            self.writer.restore_tables()
+            for plan in plans:
+                self.writer.advance_sequences(plan.fit.target)
+            self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
+            write_receipt(self.plan, self.warnings, placer.placed, self.images)
+            self._after.record()
+            if before_commit is not None:
+                before_commit()
+
+    def _blame_others(self, plans: list[TablePlan]) -> None:
+        """Find out, when everything is rolled back, whether rows that came since the plan was the reason.
+
+        Raises
+        ------
+        TargetChangedError
+            They were.
+        """
+        if self.writer.lost:
+            return
+        clashes = Clashes(Uniques(self.writer, self.plan.remap), self.plan.policies, self.plan.target.schema)
+        for plan in plans:
+            self._recheck(plan)
+            if label := clashes.taken(plan):
+                raise TargetChangedError(
+                    f"another row has taken the same {label} since the import was planned",
+                    where=plan.fit.target.name, hint="nothing was changed; plan again",
+                )  # fmt: skip
 
     def _note_files(self, placer: FilePlacer) -> list[tuple[str, str, str]]:
         """Log the files that will be placed before any is; return those that an earlier attempt may have left."""
@@ -145,8 +180,8 @@ class Merge:
 
     def _changed_rows(self, plan: TablePlan, t: str) -> str:
         w = self.writer
-        m, b = w.stage_name("m", plan.number), w.stage_name("b", plan.number)
-        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
+        m, b = w.stage_name("m", plan.number), plan.bound
+        key = key_of(plan, w)
         there = int(
             w.scalar(
                 f"SELECT count(*) FROM (SELECT m.r FROM {m} m JOIN {t} t ON {key} "
@@ -165,7 +200,7 @@ class Merge:
                 w.same(f"t.{w.quote(c.name)}", f"b.b{i}", c) for i, c in enumerate(plan.fit.target.columns)
             )
             both = f"{m} m JOIN {b} b ON b.r = m.r JOIN {t} t ON {key}"
-            sql = f"SELECT m.r FROM {both} WHERE {same}{w.locking('t')}"
+            sql = f"SELECT m.r FROM {both} WHERE m.a = '{Action.UPDATE}' AND {same}{w.locking('t')}"
             if int(w.scalar(f"SELECT count(*) FROM ({sql}) x")) != plan.counts[Action.UPDATE]:
                 return "rows that the plan updates have changed"
         return ""

@@ -1,44 +1,37 @@
-"""What an import will do, decided before anything is written: an action for every entity.
+"""What an import will do, decided before anything is written: an action for every entity, open to decisions.
 
-`Planner` stages a package, matches it with the target and decides; `ImportPlan` is the result, bound to the state of
-the target rows that it would touch. Planning changes nothing visible in the target.
+`ImportPlan` is made by `datatransfer.importing.planner` and bound to the state of the target rows that it was made
+from. It stays in the stage; what is asked for is read from there. Planning and deciding change nothing visible in the
+target.
 """
 
 from __future__ import annotations
 
-import time
+import json
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.database import ledger
-from datatransfer.errors import ConflictError
-from datatransfer.events import Cancellation, Listener, Progress
-from datatransfer.failpoints import failpoint
+from datatransfer.display.plain import counted
+from datatransfer.errors import ConflictError, TargetChangedError, UnknownTableError, UsageError
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Identity, OnMatch, Policies
-from datatransfer.importing.clashes import Clashes
-from datatransfer.importing.copies import copy_warning
-from datatransfer.importing.findings import refuse_values
-from datatransfer.importing.fitting import compare
-from datatransfer.importing.keymaps import KnownKeys
-from datatransfer.importing.losses import Losses
-from datatransfer.importing.matching import Matcher
-from datatransfer.importing.references import References
+from datatransfer.importing.actions import OUTCOMES, Action, Decision, Policies
+from datatransfer.importing.decisions import Chooser, document_of, read_document
+from datatransfer.importing.fingerprint import fingerprint
+from datatransfer.importing.frames import Frames
 from datatransfer.importing.remap import Remap, TablePlan
-from datatransfer.importing.revisions import revisions
-from datatransfer.importing.stages import Session
-from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
-from datatransfer.importing.validation import ColumnFit, TableFit, refuse
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
+    from datatransfer.importing.staging import StagedTable
     from datatransfer.package.package import DataPackage
+
+Replan = Callable[["ImportPlan", "Mapping[str, StagedTable]", set[str]], None]
 
 
 @dataclass
@@ -50,6 +43,15 @@ class ImportPlan:
     plans : dict of str to TablePlan
         Per package table, parents first.
     warnings : list of str
+
+    Examples
+    --------
+    >>> plan = importer.plan(on_match="skip")                       # doctest: +SKIP
+    >>> frame = plan.to_frame("users")                              # doctest: +SKIP
+    >>> plan.decide("users", frame["changed"] == "name", "update")  # doctest: +SKIP
+    >>> plan.decide("users", {"email": "ann@example.org"}, "skip")  # doctest: +SKIP
+    >>> plan.save("decisions.json")                                 # doctest: +SKIP
+    >>> importer.run(plan)                                          # doctest: +SKIP
     """
 
     package: DataPackage
@@ -64,10 +66,19 @@ class ImportPlan:
     seen: int = 0
     #: Seconds that each phase took.
     timings: dict[str, float] = field(default_factory=dict)
+    replan: Replan | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
         self._let_go = weakref.finalize(self, stages.leave, self.writer, None)
+        self._notes: list[str] = []
+        self._fingerprint = ""
+
+    def renew(self, plans: dict[str, TablePlan], remap: Remap) -> None:
+        """Begin anew with other tables; the planner fills them."""
+        self.plans, self.remap, self._fingerprint = plans, remap, ""
+
+    # --- looking ------------------------------------------------------------------------------------------------
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -95,6 +106,14 @@ class ImportPlan:
         """How many entities are in conflict."""
         return sum(plan.counts.get(Action.CONFLICT, 0) for plan in self.plans.values())
 
+    @property
+    def fingerprint(self) -> str:
+        """What binds the plan to the target rows that it touches, see `datatransfer.importing.fingerprint`."""
+        if not self._fingerprint:
+            self._refuse_done()
+            self._fingerprint = fingerprint(self)
+        return self._fingerprint
+
     def to_frame(
         self, table: str | None = None, *, action: str | None = None, limit: int | None = None
     ) -> pd.DataFrame:
@@ -110,53 +129,221 @@ class ImportPlan:
         Returns
         -------
         pandas.DataFrame
-            table, action, matched_by, source_key, target_key, changed, reason.
+            table, action, matched_by, source_key, target_key, changed (names of the fields that differ), before and
+            after (their values in the target and as they would come, as dicts), reason, decision.
         """
-        import pandas as pd
+        self._check(table, action)
+        return Frames(self.remap, self.plans).entities(table, action, limit)
 
-        rows: list[dict[str, Any]] = []
-        for name, plan in self.plans.items():
-            if table in (None, name):
-                rows += self._entities(plan, action, limit)
-        names = ["table", "action", "matched_by", "source_key", "target_key", "changed", "reason"]
-        return pd.DataFrame(rows, columns=names)
+    def diff(self, table: str | None = None, *, action: str | None = None, limit: int | None = None) -> pd.DataFrame:
+        """Return one row for every field in which an entity and its row in the target differ.
 
-    def _entities(self, plan: TablePlan, action: str | None, limit: int | None) -> list[dict[str, Any]]:
+        Parameters
+        ----------
+        table, action, limit
+            As for `to_frame`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            table, source_key, target_key, field, before (in the target), after (as it would come). Where a new row
+            is renamed, before is the package's text.
+        """
+        self._check(table, action)
+        return Frames(self.remap, self.plans).fields(table, action, limit)
+
+    def _check(self, table: str | None, action: str | None) -> None:
+        self._refuse_done()
+        if table is not None:
+            self._table(table)
+        if action is not None and action not in list(Action):
+            raise UsageError(f"{action!r} is no action", hint=f"it is one of {', '.join(Action)}")
+
+    def _refuse_done(self) -> None:
         if self.done:
             raise ConflictError("the plan has been carried out or discarded", hint="plan again, or look at the receipt")
-        if action is not None and not plan.counts.get(Action(action)):
-            return []
-        w = self.writer
-        source_key = [plan.staged.stage_of_source(c) for c in plan.fit.source.key]
-        keys = [f"s.{c}" for c in source_key if c is not None]
-        s = w.stage_name("s", plan.number)
-        end = f" LIMIT {int(limit)}" if limit is not None else ""
-        if not plan.mapped:
-            moved = [self.remap.value(plan, plan.fit.fit_of(c), {}) for c in plan.key if c == plan.fit.surrogate]
-            values = ", ".join([f"'{Action.INSERT}'", "NULL", "NULL", "''", *keys, *(moved or keys)])
-            found = w.run(f"SELECT {values} FROM {s} s ORDER BY s.r{end}").all()
-        else:
-            k = [f"m.k{i}" for i in range(len(plan.key))]
-            where = f"WHERE m.a = '{Action(action)}' " if action else ""
-            diff = f"LEFT JOIN {w.stage_name('d', plan.number)} d ON d.r = s.r " if plan.key else ""
-            values = ", ".join(["m.a", "m.w", "m.x", "d.d" if plan.key else "''", *keys, *k])
-            m = w.stage_name("m", plan.number)
-            sql = f"SELECT {values} FROM {s} s JOIN {m} m ON m.r = s.r {diff}{where}ORDER BY s.r{end}"
-            found = w.run(sql).all()
-        return [self._entity(plan, tuple(row), len(keys)) for row in found]
 
-    def _entity(self, plan: TablePlan, row: tuple[Any, ...], width: int) -> dict[str, Any]:
-        columns = plan.fit.columns
-        changed = [columns[int(i)].target.name for i in (row[3] or "").split(",") if i]
-        return {
-            "table": plan.fit.source.name,
-            "action": row[0],
-            "matched_by": row[1] or "",
-            "source_key": _key(row[4 : 4 + width]),
-            "target_key": _key(row[4 + width :]),
-            "changed": ", ".join(changed),
-            "reason": row[2] or "",
-        }
+    def _table(self, name: str) -> TablePlan:
+        if name not in self.plans:
+            raise UnknownTableError(f"the plan has no table {name!r}", hint=f"it has {', '.join(self.plans)}")
+        return self.plans[name]
+
+    # --- deciding -----------------------------------------------------------------------------------------------
+
+    @property
+    def decided(self) -> set[str]:
+        """The tables for whose entities something was decided."""
+        return {name for name, plan in self.plans.items() if plan.decided}
+
+    def decide(self, table: str, which: Any = None, action: str | None = None) -> ImportPlan:
+        """Decide for single entities what the policies would decide otherwise; the plan is made anew with that.
+
+        Parameters
+        ----------
+        table : str
+        which : optional
+            A mask over ``to_frame(table)``; one key of the package, or a list of them (tuples where a key has several
+            columns); a DataFrame with the key's columns, or rows of `to_frame`; a dict of values in the package, each
+            one value or a list, e.g. ``{"email": "ann@example.org"}``; None for all of the table.
+        action : {"insert", "update", "skip", "reuse", "rename"}, optional
+            See `datatransfer.importing.actions.Decision`; None takes back what was decided.
+
+        Returns
+        -------
+        ImportPlan
+            This one.
+
+        Raises
+        ------
+        UsageError
+            A chosen entity is not in the package, or cannot be treated so, with the reason. Nothing was decided then.
+        TargetChangedError
+            Rows of the target changed since the plan was made; it is discarded.
+        """
+        self._refuse_done()
+        plan = self._table(table)
+        try:
+            decision = None if action is None else Decision(action)
+        except ValueError:
+            raise UsageError(f"{action!r} is no decision", hint=f"it is one of {', '.join(Decision)}") from None
+        chooser = Chooser(self.writer)
+        if not chooser.choose(plan, which):
+            return self
+        before = self.decided
+        chooser.keep(plan, has_any=plan.decided)
+        chooser.decide(plan, decision, has_any=plan.decided)
+        self._settle({table}, before)
+        return self
+
+    def _settle(self, tables: Iterable[str], before: set[str]) -> None:
+        """Make the plan with what was decided; if that cannot be, return to what was decided before."""
+        chooser = Chooser(self.writer)
+        try:
+            self._make({*before, *tables})
+            if unmet := self._unmet():
+                raise UsageError(
+                    f"{unmet[0][2]} cannot be {_past(unmet[0][1])}: {unmet[0][3]}", where=unmet[0][0],
+                    hint="nothing was decided; look at plan.to_frame()",
+                )  # fmt: skip
+        except TargetChangedError as error:
+            self.discard(error)
+            raise
+        except UsageError:
+            for name in tables:
+                chooser.put_back(self.plans[name], had_any=name in before)
+            self._make(before)
+            raise
+        self._note()
+
+    def _note(self) -> None:
+        """Log what was decided, so that resuming the import decides the same."""
+        stages.note_decisions(self.writer, self.decisions())
+
+    def _make(self, decided: set[str]) -> None:
+        assert self.replan is not None
+        staged = {name: plan.staged for name, plan in self.plans.items()}
+        chooser = Chooser(self.writer)
+        some = {name for name in decided if chooser.decided(self.plans[name])}
+        self.replan(self, staged, some)
+        self.warnings += self._notes
+
+    def _unmet(self) -> list[tuple[str, Decision, str, str]]:
+        """Return the decisions that did not lead where they should: table, decision, how many, why."""
+        found = []
+        for name in sorted(self.decided):
+            for decision, why, count in self._unmet_in(self.plans[name]):
+                found.append((name, decision, counted(count, "entity", "entities"), why))
+        return found
+
+    def _unmet_in(self, plan: TablePlan) -> list[tuple[Decision, str, int]]:
+        w = self.writer
+        found = w.run(
+            f"SELECT e.a, m.a, m.x, count(*) FROM {w.stage_name('e', plan.number)} e "
+            f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {_UNMET} GROUP BY e.a, m.a, m.x "
+            "ORDER BY e.a, m.a, m.x"
+        ).all()
+        nothing = "no row of the target matches it"
+        return [
+            (Decision(word), nothing if action == Action.INSERT else why or f"it is {action}", int(count))
+            for word, action, why, count in found
+        ]
+
+    def decisions(self) -> dict[str, Any]:
+        """Return what was decided for single entities, as plain data that `load` takes."""
+        chooser = Chooser(self.writer)
+        return document_of(self.package, {n: chooser.written(p) for n, p in self.plans.items() if p.decided})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the decisions into a JSON file, for another plan of the same package, here or for another target.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Path
+        """
+        self._refuse_done()
+        file = Path(path)
+        file.write_text(json.dumps(self.decisions(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return file
+
+    def load(self, decisions: str | Path | Mapping[str, Any]) -> ImportPlan:
+        """Take decisions that were saved. Those that do not apply to this target are left out, with a warning.
+
+        Parameters
+        ----------
+        decisions : path or mapping
+            Of `save`, or of `decisions`.
+
+        Returns
+        -------
+        ImportPlan
+            This one.
+
+        Raises
+        ------
+        UsageError
+            They cannot be read, or were made for another package.
+        """
+        self._refuse_done()
+        chooser, before = Chooser(self.writer), self.decided
+        named = {name: words for name, words in read_document(decisions, self.package).items() if words}
+        for name, words in named.items():
+            plan = self._table(name)
+            chooser.keep(plan, has_any=name in before)
+            has_any = name in before
+            for decision, names in words.items():
+                found = chooser.choose_named(plan, names)
+                if found < len(set(names)):
+                    raise UsageError(f"{counted(len(names) - found, 'entity', 'entities')} are not in the package",
+                                     where=name, hint="the list of decisions is damaged")  # fmt: skip
+                chooser.decide(plan, decision, has_any=has_any)
+                has_any = True
+        self._make({*before, *named})
+        self._leave_unmet()
+        self._note()
+        return self
+
+    def _leave_unmet(self) -> None:
+        """Take back the decisions that this target does not allow, and warn of each kind."""
+        unmet = self._unmet()
+        if not unmet:
+            return
+        w = self.writer
+        for name, decision, count, why in unmet:
+            self._notes.append(f"{name}: a decision to {decision} does not apply to {count} here: {why}")
+        for name in {name for name, *_ in unmet}:
+            e, m = (w.stage_name(kind, self.plans[name].number) for kind in "em")
+            w.run(
+                f"DELETE FROM {e} WHERE r IN (SELECT y.r FROM (SELECT e.r AS r FROM {e} e JOIN {m} m ON m.r = e.r "
+                f"WHERE {_UNMET}) y)"
+            )
+        self._make(self.decided)
+        self._leave_unmet()
+
+    # --- the end ------------------------------------------------------------------------------------------------
 
     def discard(self, error: BaseException | None = None) -> None:
         """Remove what was staged; the target was never changed.
@@ -186,204 +373,11 @@ class ImportPlan:
         return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
 
 
-def _key(values: tuple[Any, ...]) -> Any:
-    if not values:
-        return None
-    return values[0] if len(values) == 1 else tuple(values)
+def _past(decision: Decision) -> str:
+    return {Decision.SKIP: "skipped"}.get(decision, f"{decision}{'d' if decision.endswith('e') else 'ed'}")
 
 
-#: Findings that forbid nothing, and are worth a warning in the receipt.
-_TOLD = ("other-key", "revision")
-
-
-class Planner:
-    """Makes the plan of one import.
-
-    Steps: 1 compare schemas, 2 stage, 3 resolve references out of the package, 4 match table by table, parents first,
-    5 compare matched rows, 6 hold the result against the target's rules, 7 count.
-    """
-
-    def __init__(
-        self,
-        package: DataPackage,
-        target: Database,
-        writer: Writer,
-        policies: Policies,
-        listener: Listener,
-        cancellation: Cancellation,
-        *,
-        resumed: bool = False,
-        checkpoint_rows: int = PART_ROWS,
-        migrations: str | None = None,
-    ) -> None:
-        self.migrations = migrations
-        self.checkpoint_rows = checkpoint_rows
-        self.resumed = resumed
-        self.package = package
-        self.target = target
-        self.writer = writer
-        self.policies = policies
-        self.listener = listener
-        self.cancellation = cancellation
-
-    def plan(self) -> ImportPlan:
-        """Return the plan; the stage is dropped if that fails."""
-        schema = self.package.schema
-        rows = {name: self.package.entry(name).rows for name in schema.tables}
-        found = compare(schema, rows, self.target.schema, self.writer, self.policies.mapping)
-        found.misfits += revisions(self.package.metadata.source_revision, self.target.revision(), self.migrations)
-        if found.errors:
-            refuse(found.misfits)
-        policies = self._following(found.fits)
-        try:
-            if self.resumed:
-                self.writer.drop_planned()
-            else:
-                stages.begin(
-                    self.writer, Session.of(self.package, self.policies, self.writer.import_id, self.checkpoint_rows)
-                )
-            seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
-            stager = Stager(
-                self.package, self.writer, self.policies, self.listener, self.cancellation,
-                part_rows=self.checkpoint_rows,
-            )  # fmt: skip
-            staged = stager.stage(found.fits, found.order, rows)
-            planned = time.monotonic()
-            self.policies = policies
-            told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
-            plan = self._decide(staged, stager.losses, told + stager.changes.warnings())
-            plan.seen = seen
-            plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
-            return plan
-        except BaseException as error:
-            stages.leave(self.writer, error)
-            raise
-
-    def _following(self, fits: Mapping[str, TableFit]) -> Policies:
-        """Return the policies with ``match_on`` in the package's tables and the target's columns."""
-        match_on: dict[str, tuple[str, ...]] = {}
-        for name, columns in self.policies.match_on.items():
-            found = fits.get(name) or next((f for f in fits.values() if f.target.name == name), None)
-            if found is None:
-                self.target.schema.table(name)
-                match_on[name] = columns
-                continue
-            there = {c.source.name: c.target.name for c in found.columns if not c.given}
-            taken = {c.target.name for c in found.columns}
-            match_on[found.source.name] = tuple(c if c in taken else there.get(c, c) for c in columns)
-        return replace(self.policies, match_on=match_on)
-
-    def _decide(self, staged: dict[str, StagedTable], losses: Losses, changes: Sequence[str]) -> ImportPlan:
-        plans = {name: TablePlan(table) for name, table in staged.items()}
-        remap = Remap(self.writer, plans, self.policies.on_orphan)
-        if losses.found:
-            refuse_values(losses, plans, remap)
-        origin = self.package.metadata.origin
-        known = KnownKeys(self.writer, origin, self.target.origin)
-        same = origin == self.target.origin
-        matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
-        warnings = list(changes)
-        references = References(remap, self.target.schema, self.policies)
-        for plan in plans.values():
-            plan.was_empty = self._is_empty(plan)
-            plan.referenced = self._referenced(plan, plans)
-        if any(not plan.was_empty or any(plan.staged.outside.values()) for plan in plans.values()):
-            for plan in plans.values():  # whose stage will be joined with something
-                self.writer.analyze("s", plan.number)
-        for name, plan in plans.items():
-            self.cancellation.check()
-            references.index_parents(plan, plans, mapped=matcher.needs_map(plan))
-            warnings += references.resolve(plan, plans, known, same)
-            matcher.plan_table(plan)
-            failpoint("plan.table")
-            self.listener(Progress("plan", name))
-        for plan in plans.values():
-            self._compare(plan, remap)
-        clashes = Clashes(matcher.uniques, self.policies, self.target.schema, matcher.map_rows)
-        for plan in plans.values():
-            clashes.settle(plan)
-            self._count(plan)
-            self._remember_touched(plan)
-        refuse_values(losses, plans, remap)
-        if not same and self.policies.identity is Identity.KEEP:
-            warnings += copy_warning(plans.values(), remap)
-        return ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, warnings)
-
-    def _is_empty(self, plan: TablePlan) -> bool:
-        return self.writer.run(f"SELECT 1 FROM {self.writer.table(plan.fit.target)} LIMIT 1").first() is None
-
-    @staticmethod
-    def _referenced(plan: TablePlan, plans: Mapping[str, TablePlan]) -> list[str]:
-        """Return the target columns, outside the key, that references in the package point to."""
-        names: list[str] = []
-        for child in plans.values():
-            for fk in child.fit.source.foreign_keys:
-                if fk.parent != plan.fit.source.name:
-                    continue
-                for column in fk.parent_columns:
-                    found = plan.fit.by_source(column)
-                    if found and found.target.name not in (*plan.key, *names):
-                        names.append(found.target.name)
-        return names
-
-    # --- what matched rows differ in ----------------------------------------------------------------------------
-
-    def _compare(self, plan: TablePlan, remap: Remap) -> None:
-        """Give every matched row its action, and list the columns in which it differs."""
-        if not plan.mapped or not plan.key:
-            return
-        w = self.writer
-        m, d = w.stage_name("m", plan.number), w.stage_name("d", plan.number)
-        joins: dict[str, str] = {}
-        cases = [f"CASE WHEN {w.same(f't.{w.quote(f.target.name)}', value, f.target)} THEN '' ELSE '{i},' END"
-                 for i, f, value in self._compared(plan, remap, joins)]  # fmt: skip
-        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
-        w.run(
-            f"INSERT INTO {d} (r, d) SELECT r, d FROM (SELECT s.r AS r, {w.concat(cases or [chr(39) * 2])} AS d "
-            f"FROM {w.stage_name('s', plan.number)} s JOIN {m} m ON m.r = s.r AND m.a IS NULL "
-            f"JOIN {w.table(plan.fit.target)} t ON {key} {' '.join(joins.values())}) e WHERE d <> ''"
-        )
-        differs = f"r IN (SELECT r FROM {d})"
-        action = {OnMatch.SKIP: Action.SKIP, OnMatch.UPDATE: Action.UPDATE, OnMatch.ERROR: Action.CONFLICT}
-        chosen = action[self.policies.on_match]
-        if chosen is Action.UPDATE:
-            self._refuse_moved_references(plan)
-        reason = ", x = 'the row differs in the target'" if chosen is Action.CONFLICT else ""
-        w.run(f"UPDATE {m} SET a = '{chosen}'{reason} WHERE a IS NULL AND {differs}")
-        w.run(f"UPDATE {m} SET a = '{Action.REUSE}' WHERE a IS NULL")
-
-    def _refuse_moved_references(self, plan: TablePlan) -> None:
-        """Refuse to update columns that references point to: rows outside of the package may hold the old value."""
-        w = self.writer
-        m, d = w.stage_name("m", plan.number), w.stage_name("d", plan.number)
-        for i, f in enumerate(plan.fit.columns):
-            if f.target.name in plan.referenced:
-                listed = f"r IN (SELECT r FROM {d} WHERE {w.concat([chr(39) + ',' + chr(39), 'd'])} LIKE '%,{i},%')"
-                why = "a column that references point to differs"
-                w.run(f"UPDATE {m} SET a = '{Action.CONFLICT}', x = '{why}' WHERE a IS NULL AND {listed}")
-
-    def _compared(self, plan: TablePlan, remap: Remap, joins: dict[str, str]) -> list[tuple[int, ColumnFit, str]]:
-        skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
-        return [
-            (i, f, remap.value(plan, f, joins)) for i, f in enumerate(plan.fit.columns) if f.target.name not in skipped
-        ]
-
-    def _remember_touched(self, plan: TablePlan) -> None:
-        """Keep the rows that an update will touch as they are now: the plan is bound to them."""
-        if not plan.counts.get(Action.UPDATE):
-            return
-        w = self.writer
-        key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(plan.key))
-        columns = ", ".join(f"t.{w.quote(c.name)} AS b{i}" for i, c in enumerate(plan.fit.target.columns))
-        w.create_as(
-            "b", plan.number,
-            f"SELECT m.r AS r, {columns} FROM {w.stage_name('m', plan.number)} m "
-            f"JOIN {w.table(plan.fit.target)} t ON {key} WHERE m.a = '{Action.UPDATE}'",
-        )  # fmt: skip
-
-    def _count(self, plan: TablePlan) -> None:
-        if not plan.mapped:
-            plan.counts = {Action.INSERT: plan.staged.rows} if plan.staged.rows else {}
-            return
-        found = self.writer.run(f"SELECT a, count(*) FROM {self.writer.stage_name('m', plan.number)} GROUP BY a").all()
-        plan.counts = {Action(a): int(n) for a, n in found}
+_UNMET = " OR ".join(
+    f"e.a = '{decision}' AND m.a NOT IN ({', '.join(f'{chr(39)}{action}{chr(39)}' for action in actions)})"
+    for decision, actions in OUTCOMES.items()
+)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.importing.plan import ImportPlan
+    from datatransfer.schema.tables import Table
 
 _MAP_ROWS = 500_000
 _ASKED_ROWS = 250_000
@@ -31,6 +32,17 @@ def updated_rows(plan: ImportPlan, table: TablePlan) -> pa.Table | None:
     key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(table.key))
     join = f"JOIN {w.stage_name('m', table.number)} m ON {key} AND m.a = '{Action.UPDATE}'"
     return before_image(w, table.fit.target, RowSource(join=join, whole=False), UPDATE, table.key)
+
+
+def touched_rows(plan: ImportPlan, table: TablePlan) -> tuple[Table, Iterator[pa.RecordBatch]]:
+    """Return the target's rows that an update will touch, as they are, and the table with their definite types."""
+    w = plan.writer
+    key = " AND ".join(f"t.{w.quote(c)} = m.k{i}" for i, c in enumerate(table.key))
+    join = f"JOIN {w.stage_name('m', table.number)} m ON {key} AND m.a = '{Action.UPDATE}'"
+    source = RowSource(join=join, whole=False)
+    dialect = plan.target.dialect
+    resolved = dialect.resolve_types(w.conn, table.fit.target, source)
+    return resolved, dialect.read(w.conn, resolved, source)
 
 
 def write_receipt(
@@ -58,7 +70,8 @@ def write_receipt(
         if image is not None:
             ledger.add_before_image(conn, plan.writer.import_id, name, image)
     ledger.add_file(conn, plan.writer.import_id, list(files))
-    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings))
+    ledger.set_state(conn, plan.writer.import_id, "merged", counts=counts_of(plan), warnings=list(warnings),
+                     plan_fingerprint=plan.fingerprint)  # fmt: skip
 
 
 def counts_of(plan: ImportPlan) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datatransfer.importing.actions import Action, OnOrphan
+from datatransfer.importing.actions import Action, Decision, OnOrphan
 from datatransfer.importing.staging import StagedTable
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.schema.tables import ForeignKey
@@ -41,6 +41,12 @@ class TablePlan:
         Package columns whose collation makes different texts equal, and by which references to them are resolved.
     parking : list of (column, SELECT)
         Columns that updated rows give up before they take the values of others: keys ``k0…`` and the value ``n0``.
+    decided : bool
+        Whether single entities were decided: ``e<number>`` holds their rows ``r`` and decisions ``a``.
+    renamed : dict of str to str
+        Target columns in which rows take other texts than the package's: columns of ``n<number>``.
+    bound : str
+        SQL name of the staging table that holds the rows that differ as they were, empty if there are none.
     """
 
     staged: StagedTable
@@ -54,6 +60,9 @@ class TablePlan:
     counts: dict[Action, int] = field(default_factory=dict)
     folding: dict[str, str] = field(default_factory=dict)
     parking: list[tuple[str, str]] = field(default_factory=list)
+    decided: bool = False
+    renamed: dict[str, str] = field(default_factory=dict)
+    bound: str = ""
 
     @property
     def fit(self) -> TableFit:
@@ -111,6 +120,9 @@ class Remap:
     def value(self, plan: TablePlan, fit: ColumnFit, joins: dict[str, str]) -> str:
         """Return the value of a target column for staged row ``s``; needed joins are added to ``joins``."""
         raw = self.raw(plan, fit)
+        if fit.target.name in plan.renamed:
+            joins.setdefault("n", f"LEFT JOIN {self.writer.stage_name('n', plan.number)} n ON n.r = s.r")
+            return f"coalesce(n.{plan.renamed[fit.target.name]}, {raw})"
         fk = self.reference_of(plan, fit)
         if fk is None:
             return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
@@ -200,6 +212,14 @@ class Remap:
         joins.setdefault(f"x{number}", f"LEFT JOIN {plan.resolved[fk]} x{number} ON {pairs}")
         otherwise = raw if self.on_orphan is OnOrphan.KEEP else "NULL"
         return f"CASE WHEN x{number}.r IS NOT NULL THEN x{number}.n{position} ELSE {otherwise} END"
+
+    def not_apart(self, plan: TablePlan) -> str:
+        """Return the condition that leaves out staged rows which are decided to become rows of their own."""
+        if not plan.decided:
+            return ""
+        own = f"('{Decision.INSERT}', '{Decision.RENAME}')"
+        e = self.writer.stage_name("e", plan.number)
+        return f" AND NOT EXISTS (SELECT 1 FROM {e} e WHERE e.r = s.r AND e.a IN {own})"
 
     def select(
         self,

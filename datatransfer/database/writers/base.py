@@ -253,9 +253,9 @@ class Writer(RowHashes):
                 self.run(f"DROP TABLE IF EXISTS {self._stage_sql(name)}")
         self.run(f"DELETE FROM {self.log_name} WHERE name LIKE 'part %'")
 
-    def drop_planned(self) -> None:
-        """Remove what planning made, and leave the staged rows and the log."""
-        kept = re.compile(rf"{re.escape(self._prefix)}(s\d+|{LOG_SUFFIX[1:]})$")
+    def drop_planned(self, keep: str = "s") -> None:
+        """Remove what planning made, and leave the log and tables of these kinds, as a rule the staged rows."""
+        kept = re.compile(rf"{re.escape(self._prefix)}([{keep}]\d+|{LOG_SUFFIX[1:]})$")
         for name in self._staged_tables():
             if not kept.match(name):
                 self.run(f"DROP TABLE IF EXISTS {self._stage_sql(name)}")
@@ -369,6 +369,10 @@ class Writer(RowHashes):
         """Return SQL that is equal for two values only if they are the same to the last bit."""
         return value
 
+    def ordered(self, value: str, kind: LogicalType, column: Column) -> str:
+        """Return SQL for a value of a kind, as its column holds it, that is greater for what is later or more."""
+        return self.held(value, column)
+
     def any_value(self, value: str) -> str:
         """Return SQL for one of a group's values."""
         return f"min({value})"
@@ -409,6 +413,18 @@ class Writer(RowHashes):
             if not self.lost:
                 self._after_merge()
         failpoint("merge.after_commit")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read in one transaction; inside the merge, in that."""
+        if self.in_merge:
+            yield
+            return
+        self.run("BEGIN")
+        try:
+            yield
+        finally:
+            self._rollback()
 
     def end_session(self, session_id: str) -> None:
         """Make sure that a lost session of ours is over, so that what it committed can be seen and nothing follows."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import marshal
 import os
+import re
 import sqlite3
 import tempfile
 import uuid
@@ -438,6 +439,12 @@ class SQLiteWriter(Writer):
 
     def same(self, left: str, right: str, column: Column) -> str:
         return f"({left} COLLATE BINARY IS {right} AND typeof({left}) = typeof({right}))"
+
+    def ordered(self, value: str, kind: LogicalType, column: Column) -> str:
+        if re.search("DATE|TIME", column.declared, re.IGNORECASE):  # one moment is written as text in several ways
+            moment = f"CASE WHEN typeof({value}) = 'text' THEN strftime('%Y-%m-%d %H:%M:%f', {value}) END"
+            return f"coalesce({moment}, {value})"
+        return self.held(value, column)
 
     def uuid_text(self, value: str, column: Column) -> str:
         return f"lower(replace({value}, '-', ''))" if "32" not in column.declared else value

@@ -1,0 +1,226 @@
+"""How a plan is made: stage a package, match it with the target, decide what happens to each entity.
+
+`Planner` knows the order of the steps; the steps are in modules of their own. Nothing visible in the target changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.database import ledger
+from datatransfer.errors import TargetChangedError
+from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.failpoints import failpoint
+from datatransfer.importing import stages
+from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies
+from datatransfer.importing.clashes import Clashes
+from datatransfer.importing.comparing import Comparer, newest_column, still_as_bound
+from datatransfer.importing.copies import copy_warning
+from datatransfer.importing.findings import refuse_values
+from datatransfer.importing.fitting import compare
+from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.losses import Losses
+from datatransfer.importing.matching import Matcher
+from datatransfer.importing.plan import ImportPlan
+from datatransfer.importing.references import References
+from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.revisions import revisions
+from datatransfer.importing.stages import Session
+from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
+from datatransfer.importing.validation import TableFit, refuse
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.database.writers import Writer
+    from datatransfer.package.package import DataPackage
+
+
+#: Findings that forbid nothing, and are worth a warning in the receipt.
+_TOLD = ("other-key", "revision")
+
+
+class Planner:
+    """Makes the plan of one import.
+
+    Steps: 1 compare schemas, 2 stage, 3 resolve references out of the package, 4 match table by table, parents first,
+    5 compare matched rows, 6 hold the result against the target's rules, 7 count. When entities are decided by hand,
+    steps 3 to 7 are made again.
+    """
+
+    def __init__(
+        self,
+        package: DataPackage,
+        target: Database,
+        writer: Writer,
+        policies: Policies,
+        listener: Listener,
+        cancellation: Cancellation,
+        *,
+        resumed: bool = False,
+        checkpoint_rows: int = PART_ROWS,
+        migrations: str | None = None,
+        decisions: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.migrations = migrations
+        self.decisions = decisions
+        self._changes: list[str] = []
+        self.checkpoint_rows = checkpoint_rows
+        self.resumed = resumed
+        self.package = package
+        self.target = target
+        self.writer = writer
+        self.policies = policies
+        self.listener = listener
+        self.cancellation = cancellation
+        self._losses = Losses()
+        self._generation = 0
+
+    def plan(self) -> ImportPlan:
+        """Return the plan; the stage is dropped if that fails."""
+        schema = self.package.schema
+        rows = {name: self.package.entry(name).rows for name in schema.tables}
+        found = compare(schema, rows, self.target.schema, self.writer, self.policies.mapping)
+        found.misfits += revisions(self.package.metadata.source_revision, self.target.revision(), self.migrations)
+        if found.errors:
+            refuse(found.misfits)
+        self._check_names()
+        policies = self._following(found.fits)
+        try:
+            if self.resumed:
+                self.writer.drop_planned()
+            else:
+                stages.begin(
+                    self.writer, Session.of(self.package, self.policies, self.writer.import_id, self.checkpoint_rows)
+                )
+                if self.decisions:  # taken when all is staged; whoever resumes before that is to know them
+                    stages.note_decisions(self.writer, self.decisions)
+            seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
+            stager = Stager(
+                self.package, self.writer, self.policies, self.listener, self.cancellation,
+                part_rows=self.checkpoint_rows,
+            )  # fmt: skip
+            staged = stager.stage(found.fits, found.order, rows)
+            planned = time.monotonic()
+            self.policies = policies
+            told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
+            self._losses, self._changes = stager.losses, told + stager.changes.warnings()
+            plans = {name: TablePlan(table) for name, table in staged.items()}
+            plan = ImportPlan(self.package, self.target, self.policies, self.writer, Remap(
+                self.writer, plans, self.policies.on_orphan), plans, replan=self.replan)  # fmt: skip
+            plan.seen = seen
+            self._decide(plan)
+            plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
+            return plan
+        except BaseException as error:
+            stages.leave(self.writer, error)
+            raise
+
+    def _check_names(self) -> None:
+        for name in {*self.policies.on_match, *self.policies.on_clash} - {DEFAULT}:
+            self.package.schema.table(name)
+
+    def _following(self, fits: Mapping[str, TableFit]) -> Policies:
+        """Return the policies with ``match_on`` in the package's tables and the target's columns."""
+        match_on: dict[str, tuple[str, ...]] = {}
+        for name, columns in self.policies.match_on.items():
+            found = fits.get(name) or next((f for f in fits.values() if f.target.name == name), None)
+            if found is None:
+                self.target.schema.table(name)
+                match_on[name] = columns
+                continue
+            there = {c.source.name: c.target.name for c in found.columns if not c.given}
+            taken = {c.target.name for c in found.columns}
+            match_on[found.source.name] = tuple(c if c in taken else there.get(c, c) for c in columns)
+        return replace(self.policies, match_on=match_on)
+
+    def replan(self, plan: ImportPlan, staged: Mapping[str, StagedTable], decided: set[str]) -> None:
+        """Make a plan anew from what is staged, with what was decided for single entities.
+
+        Raises
+        ------
+        TargetChangedError
+            Rows are no longer what they were when the decision was made.
+        """
+        before = dict(plan.plans)
+        self._generation += 1
+        self.writer.drop_planned(keep="sebyz")
+        plans = {name: TablePlan(table, decided=name in decided) for name, table in staged.items()}
+        plan.renew(plans, Remap(self.writer, plans, self.policies.on_orphan))
+        self._decide(plan)
+        # Looked at when the new plan stands, so that no moment lies between what was seen and what it is bound to.
+        changed = [name for name, table in before.items() if not still_as_bound(table, self.writer)]
+        if changed:
+            raise TargetChangedError(
+                "rows changed since the plan was made", where=", ".join(changed), hint="nothing was changed; plan again"
+            )
+        for table in before.values():
+            if table.bound:
+                self.writer.run(f"DROP TABLE {table.bound}")
+
+    def _decide(self, plan: ImportPlan) -> None:
+        plans, remap = plan.plans, plan.remap
+        if self._losses.found:
+            refuse_values(self._losses, plans, remap)
+        origin = self.package.metadata.origin
+        known = KnownKeys(self.writer, origin, self.target.origin)
+        same = origin == self.target.origin
+        matcher = Matcher(self.writer, remap, self.policies, known, same_origin=same)
+        warnings = list(self._changes)
+        references = References(remap, self.target.schema, self.policies)
+        self._look_at_tables(plans)
+        for name, table in plans.items():
+            self.cancellation.check()
+            references.index_parents(table, plans, mapped=matcher.needs_map(table))
+            warnings += references.resolve(table, plans, known, same)
+            matcher.plan_table(table)
+            failpoint("plan.table")
+            self.listener(Progress("plan", name))
+        comparer = Comparer(remap, self.policies, self._generation)
+        for table in plans.values():
+            comparer.compare(table)
+        clashes = Clashes(matcher.uniques, self.policies, self.target.schema, matcher.map_rows)
+        for table in plans.values():
+            clashes.settle(table)
+            self._count(table)
+            comparer.remember(table)
+        refuse_values(self._losses, plans, remap)
+        if not same and self.policies.identity is Identity.KEEP:
+            warnings += copy_warning(plans.values(), remap)
+        plan.warnings[:] = warnings
+
+    def _look_at_tables(self, plans: Mapping[str, TablePlan]) -> None:
+        for name, plan in plans.items():
+            plan.was_empty = self._is_empty(plan)
+            plan.referenced = self._referenced(plan, plans)
+            if isinstance(rule := self.policies.match_rule(name), Newest):
+                newest_column(plan, rule)
+        if any(not plan.was_empty or any(plan.staged.outside.values()) for plan in plans.values()):
+            for plan in plans.values():  # whose stage will be joined with something
+                self.writer.analyze("s", plan.number)
+
+    def _is_empty(self, plan: TablePlan) -> bool:
+        return self.writer.run(f"SELECT 1 FROM {self.writer.table(plan.fit.target)} LIMIT 1").first() is None
+
+    @staticmethod
+    def _referenced(plan: TablePlan, plans: Mapping[str, TablePlan]) -> list[str]:
+        """Return the target columns, outside the key, that references in the package point to."""
+        names: list[str] = []
+        for child in plans.values():
+            for fk in child.fit.source.foreign_keys:
+                if fk.parent != plan.fit.source.name:
+                    continue
+                for column in fk.parent_columns:
+                    found = plan.fit.by_source(column)
+                    if found and found.target.name not in (*plan.key, *names):
+                        names.append(found.target.name)
+        return names
+
+    def _count(self, plan: TablePlan) -> None:
+        if not plan.mapped:
+            plan.counts = {Action.INSERT: plan.staged.rows} if plan.staged.rows else {}
+            return
+        found = self.writer.run(f"SELECT a, count(*) FROM {self.writer.stage_name('m', plan.number)} GROUP BY a").all()
+        plan.counts = {Action(a): int(n) for a, n in found}

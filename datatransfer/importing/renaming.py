@@ -1,0 +1,165 @@
+"""Other texts for rows whose unique values somebody holds already: ``"name (2)"``, the first that is free.
+
+Only texts that are free to change are: not the keys, references and UUIDs that say what a row is. The texts are laid
+out in a table ``n<number>`` beside the map and taken by every expression over the staged rows
+(`datatransfer.importing.remap`); what the package holds stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from datatransfer.importing.actions import Decision, OnClash, Policies
+from datatransfer.importing.remap import TablePlan
+from datatransfer.importing.uniques import Uniques
+from datatransfer.importing.validation import ColumnFit
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
+
+if TYPE_CHECKING:
+    from datatransfer.database.writers import Writer
+
+_PASSES = 1000
+
+
+class Renames:
+    """Finds free texts for one table after another.
+
+    Parameters
+    ----------
+    uniques : Uniques
+    policies : Policies
+    """
+
+    def __init__(self, uniques: Uniques, policies: Policies) -> None:
+        self.uniques = uniques
+        self.writer: Writer = uniques.writer
+        self.policies = policies
+
+    def may_rename(self, plan: TablePlan) -> bool:
+        """Whether rows of a table are to be renamed, and can be."""
+        return self._by_policy(plan) and bool(self._rules(plan))
+
+    def _by_policy(self, plan: TablePlan) -> bool:
+        return self.policies.clash_rule(plan.fit.source.name) is OnClash.RENAME
+
+    def _rules(self, plan: TablePlan) -> list[tuple[UniqueRule, ColumnFit]]:
+        """Return the rules that another text can satisfy, and the column that it goes into."""
+        rules = [rule for rule in self.uniques.rules(plan) if self.uniques.is_early(plan, rule)]
+        return [(rule, fit) for rule in rules if (fit := self._column(plan, rule)) is not None]
+
+    @staticmethod
+    def _column(plan: TablePlan, rule: UniqueRule) -> ColumnFit | None:
+        refers = {c for fk in plan.fit.source.foreign_keys for c in fk.columns}
+        for fit in plan.fit.columns:
+            own = fit.target.name in (ENTITY_UUID, IMPORTED_FROM_UUID) or fit.source.name in refers
+            if fit.target.name in rule.columns and not own and fit.kind.kind == "text":
+                return fit
+        return None
+
+    def settle(self, plan: TablePlan) -> None:
+        """Give every row that is to be renamed, and that the map does not have, texts that nobody holds."""
+        if not plan.decided and not self._by_policy(plan):
+            return
+        rules = self._rules(plan)
+        columns = list(dict.fromkeys(fit.target.name for _, fit in rules))
+        if not columns:
+            return
+        w = self.writer
+        types = [w.key_type(plan.fit.target.by_name[name]) for name in columns]
+        names = [f"c{i}" for i in range(len(columns))]
+        w.create("n", plan.number, [("r", "BIGINT"), *zip(names, types, strict=True)])
+        plan.renamed = dict(zip(columns, names, strict=True))
+        for number, (rule, fit) in enumerate(rules):
+            self._rename(plan, rule, fit, plan.number * 1000 + number)
+        if not int(w.scalar(f"SELECT count(*) FROM {w.stage_name('n', plan.number)}")):
+            plan.renamed = {}
+
+    def _wanted(self, plan: TablePlan) -> str:
+        """Return a join that leaves the staged rows which are new and may take another text."""
+        w = self.writer
+        m, e = w.stage_name("m", plan.number), w.stage_name("e", plan.number)
+        join = f"LEFT JOIN {m} m0 ON m0.r = s.r"
+        if not plan.decided:
+            return f"{join} WHERE m0.r IS NULL"
+        chosen = f"e.a = '{Decision.RENAME}'"
+        if self._by_policy(plan):
+            chosen = f"({chosen} OR e.a IS NULL)"
+        return f"{join} LEFT JOIN {e} e ON e.r = s.r WHERE m0.r IS NULL AND {chosen}"
+
+    def _rename(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, number: int) -> None:
+        """Rename the rows that clash by one rule, those with the first free number first."""
+        w, u = self.writer, self.uniques
+        s = w.stage_name("s", plan.number)
+        ours, theirs = u.ours(plan, rule), u.theirs(plan, rule)
+        # Of rows that are the same to the target, the one that stays is one that is matched, else the first.
+        taken = f"SELECT h.r FROM ({ours}) h JOIN ({theirs}) t ON {u.equal(rule, 't', 'h')}"
+        clashing = f"SELECT z.r FROM ({taken} UNION {u.twice(rule, ours)}) z"
+        wanted = f"SELECT s.r FROM {s} s {self._wanted(plan)}"
+        waiting = w.create_as("q", number, f"SELECT a.r AS r FROM ({wanted}) a JOIN ({clashing}) b ON b.r = a.r")
+        w.analyze("q", number)
+        left = int(w.scalar(f"SELECT count(*) FROM {waiting}"))
+        for suffix in range(2, 2 + _PASSES):
+            if not left:
+                break
+            left -= self._take(plan, rule, fit, waiting, suffix)
+        w.run(f"DROP TABLE {waiting}")
+
+    def _take(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, waiting: str, suffix: int) -> int:
+        """Give the waiting rows texts with one suffix where these are free; return how many got one."""
+        w, u = self.writer, self.uniques
+        n, column = w.stage_name("n", plan.number), plan.renamed[fit.target.name]
+        text = self._text(plan, fit, suffix)
+        free = w.create_as("f", plan.number * 1000, self._free(plan, rule, fit, waiting, text))
+        count = int(w.scalar(f"SELECT count(*) FROM {free}"))
+        if count:
+            joins: dict[str, str] = {}
+            base = u.remap.value(plan, fit, joins)
+            w.run(f"INSERT INTO {n} (r) SELECT f.r FROM {free} f WHERE f.r NOT IN (SELECT o.r FROM {n} o)")
+            taken = w.create_as(
+                "h", plan.number * 1000,
+                f"SELECT s.r AS r, {self._suffixed(base, fit, suffix)} AS v FROM {w.stage_name('s', plan.number)} s "
+                f"JOIN {free} f ON f.r = s.r {' '.join(joins.values())}",
+            )  # fmt: skip
+            w.run(
+                f"UPDATE {n} SET {column} = (SELECT h.v FROM {taken} h WHERE h.r = {n}.r) "
+                f"WHERE r IN (SELECT f.r FROM {free} f)"
+            )
+            w.run(f"DROP TABLE {taken}")
+            w.run(f"DELETE FROM {waiting} WHERE r IN (SELECT f.r FROM {free} f)")
+        w.run(f"DROP TABLE {free}")
+        return count
+
+    def _text(self, plan: TablePlan, fit: ColumnFit, suffix: int) -> str:
+        renamed = f"n0.{plan.renamed[fit.target.name]}"
+        return self._suffixed(f"coalesce({renamed}, {self.uniques.remap.raw(plan, fit)})", fit, suffix)
+
+    def _suffixed(self, value: str, fit: ColumnFit, suffix: int) -> str:
+        """Return SQL for a text with a suffix, cut to the length of its column."""
+        ending, length = f" ({suffix})", fit.target.type.length or _declared_length(fit.target.declared)
+        if length:
+            value = f"rtrim(substr({value}, 1, {max(length - len(ending), 0)}))"
+        return self.writer.concat([value, f"'{ending}'"])
+
+    def _free(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, waiting: str, text: str) -> str:
+        """Return SQL for the waiting rows whose new text is in nobody's way, by any rule that reads the column."""
+        w, u = self.writer, self.uniques
+        n = w.stage_name("n", plan.number)
+        join = f"JOIN {waiting} q ON q.r = s.r LEFT JOIN {n} n0 ON n0.r = s.r"
+        conditions = []
+        for other in u.rules(plan):
+            if fit.target.name not in other.columns or not u.is_early(plan, other):
+                continue
+            new = u.ours(plan, other, join=join, put={fit.target.name: text})
+            there = [u.theirs(plan, other), u.ours(plan, other)]
+            same = u.equal(other, "t", "h")
+            conditions += [f"SELECT h.r FROM ({new}) h JOIN ({held}) t ON {same}" for held in there]
+            conditions.append(u.twice(other, new))
+        taken = " UNION ".join(conditions)
+        return f"SELECT q.r AS r FROM {waiting} q WHERE q.r NOT IN (SELECT z.r FROM ({taken}) z)"
+
+
+def _declared_length(declared: str) -> int:
+    """Return the length that SQLite keeps no text to, but that others may."""
+    found = re.search(r"char\w*\s*\(\s*(\d+)\s*\)", declared, re.IGNORECASE)
+    return int(found.group(1)) if found else 0
