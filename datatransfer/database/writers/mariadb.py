@@ -32,6 +32,7 @@ _BYTES = {
 }
 _ROWS_AT_ONCE = 10_000
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
+_COUNTER_LOCK = "concat('dtcounter_', md5(DATABASE()))"
 
 
 class MariaDBWriter(Writer):
@@ -218,13 +219,28 @@ class MariaDBWriter(Writer):
         if int(next_one) <= top:
             name, key = self.table(table), self.quote(column.name)
             try:
-                # Changes nothing but a number; waits for transactions that are at work on the table, but not for long.
-                self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {top + 1}")
+                if not self._move_counter(name, top + 1):
+                    return None
             except (DatabaseError, MergeError):
                 return None  # it is busy, or the role may not: whether the keys are still free is seen in the merge
             # Whoever was given a key before has ended, or the statement would have waited.
             return int(self.scalar(f"SELECT max({key}) FROM {name} WHERE {key} <= {top}") or 0)
         return int(next_one) - 1
+
+    def _move_counter(self, name: str, number: int) -> bool:
+        """Let a table give keys from a number on; changes nothing else. False if others do the same for too long.
+
+        Two such statements on tables that refer to each other were seen to wait for each other inside the server, for
+        ever and whatever they were told about waiting (10.11), so there is only one at a time in a database.
+        """
+        if self.scalar(f"SELECT GET_LOCK({_COUNTER_LOCK}, 5)") != 1:
+            return False
+        try:
+            self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {number}")
+        finally:
+            if not self.lost:
+                self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
+        return True
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
