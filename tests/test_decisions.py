@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -327,6 +328,35 @@ def test_who_resumes_decides_the_same(
     assert opened.resume().counts == said
     assert asked(target, "SELECT title FROM posts ORDER BY title") == [("one",), ("one (2)",), ("three",), ("two",)]
     assert dt.stages(opened.target).empty
+
+
+@on_sqlite
+def test_a_plan_that_failed_does_not_end_its_stage_a_second_time(
+    opened: dt.PackageImporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_planner: object, _plan: object) -> None:
+        raise dt.DatabaseError("the connection to the database was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datatransfer.importing.planner.Planner._decide", lost)
+        with pytest.raises(dt.DatabaseError):
+            opened.plan(on_clash="reuse")
+    gc.collect()
+    assert list(dt.stages(opened.target)["state"]) == ["left"]  # it can be resumed
+    assert opened.resume().total("insert") == 4
+    assert dt.stages(opened.target).empty
+
+
+@on_sqlite
+def test_damaged_decisions_leave_those_that_were_made(opened: dt.PackageImporter) -> None:
+    with opened.plan() as plan:
+        plan.decide("users", 1, "reuse")
+        document, before = plan.decisions(), plan.to_frame()
+        document["decisions"] = {"users": {"update": ["[1]"], "skip": ["[99]"]}}
+        with pytest.raises(dt.UsageError, match="not in the package"):
+            plan.load(document)
+        assert plan.to_frame().equals(before)
+        assert plan.decide("users", 2, "reuse").to_frame("users")["decision"].tolist() == ["reuse", "reuse", ""]
 
 
 # --- many --------------------------------------------------------------------------------------------------------

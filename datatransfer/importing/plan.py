@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display.plain import counted
-from datatransfer.errors import ConflictError, TargetChangedError, UnknownTableError, UsageError
+from datatransfer.errors import ConflictError, UnknownTableError, UsageError
 from datatransfer.importing import stages
-from datatransfer.importing.actions import OUTCOMES, Action, Decision, Policies
-from datatransfer.importing.decisions import Chooser, document_of, read_document
+from datatransfer.importing.actions import Action, Decision, Policies
+from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
 from datatransfer.importing.fingerprint import fingerprint
 from datatransfer.importing.frames import Frames
 from datatransfer.importing.remap import Remap, TablePlan
@@ -198,7 +198,7 @@ class ImportPlan:
         UsageError
             A chosen entity is not in the package, or cannot be treated so, with the reason. Nothing was decided then.
         TargetChangedError
-            Rows of the target changed since the plan was made; it is discarded.
+            Rows of the target changed since the plan was made; it is discarded, as after every other error.
         """
         self._refuse_done()
         plan = self._table(table)
@@ -217,7 +217,6 @@ class ImportPlan:
 
     def _settle(self, tables: Iterable[str], before: set[str]) -> None:
         """Make the plan with what was decided; if that cannot be, return to what was decided before."""
-        chooser = Chooser(self.writer)
         try:
             self._make({*before, *tables})
             if unmet := self._unmet():
@@ -225,15 +224,18 @@ class ImportPlan:
                     f"{unmet[0][2]} cannot be {_past(unmet[0][1])}: {unmet[0][3]}", where=unmet[0][0],
                     hint="nothing was decided; look at plan.to_frame()",
                 )  # fmt: skip
-        except TargetChangedError as error:
-            self.discard(error)
-            raise
         except UsageError:
-            for name in tables:
-                chooser.put_back(self.plans[name], had_any=name in before)
+            self._put_back(tables, before)
             self._make(before)
             raise
+        except BaseException as error:  # it is half made, and what it was bound to is lost
+            self.discard(error)
+            raise
         self._note()
+
+    def _put_back(self, tables: Iterable[str], before: set[str]) -> None:
+        for name in tables:
+            Chooser(self.writer).put_back(self.plans[name], had_any=name in before)
 
     def _note(self) -> None:
         """Log what was decided, so that resuming the import decides the same."""
@@ -259,7 +261,7 @@ class ImportPlan:
         w = self.writer
         found = w.run(
             f"SELECT e.a, m.a, m.x, count(*) FROM {w.stage_name('e', plan.number)} e "
-            f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {_UNMET} GROUP BY e.a, m.a, m.x "
+            f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {UNMET} GROUP BY e.a, m.a, m.x "
             "ORDER BY e.a, m.a, m.x"
         ).all()
         nothing = "no row of the target matches it"
@@ -308,23 +310,39 @@ class ImportPlan:
             They cannot be read, or were made for another package.
         """
         self._refuse_done()
-        chooser, before = Chooser(self.writer), self.decided
+        before = self.decided
         named = {name: words for name, words in read_document(decisions, self.package).items() if words}
-        for name, words in named.items():
-            plan = self._table(name)
-            chooser.keep(plan, has_any=name in before)
-            has_any = name in before
-            for decision, names in words.items():
-                found = chooser.choose_named(plan, names)
-                if found < len(set(names)):
-                    raise UsageError(f"{counted(len(names) - found, 'entity', 'entities')} are not in the package",
-                                     where=name, hint="the list of decisions is damaged")  # fmt: skip
-                chooser.decide(plan, decision, has_any=has_any)
-                has_any = True
-        self._make({*before, *named})
-        self._leave_unmet()
+        touched: list[str] = []
+        try:
+            for name, words in named.items():
+                self._table(name)
+                self._take(name, words, touched, has_any=name in before)
+        except UsageError:
+            self._put_back(touched, before)
+            raise
+        try:
+            self._make({*before, *named})
+            self._leave_unmet()
+        except BaseException as error:
+            self.discard(error)
+            raise
         self._note()
         return self
+
+    def _take(self, name: str, words: Mapping[Decision, list[str]], touched: list[str], *, has_any: bool) -> None:
+        plan, chooser = self.plans[name], Chooser(self.writer)
+        chooser.keep(plan, has_any=has_any)
+        for decision, names in words.items():
+            found = chooser.choose_named(plan, names)
+            if found < len(set(names)):
+                raise UsageError(
+                    f"{counted(len(set(names)) - found, 'entity', 'entities')} are not in the package",
+                    where=name, hint="the list of decisions is damaged",
+                )  # fmt: skip
+            chooser.decide(plan, decision, has_any=has_any)
+            has_any = True
+            if name not in touched:
+                touched.append(name)
 
     def _leave_unmet(self) -> None:
         """Take back the decisions that this target does not allow, and warn of each kind."""
@@ -338,7 +356,7 @@ class ImportPlan:
             e, m = (w.stage_name(kind, self.plans[name].number) for kind in "em")
             w.run(
                 f"DELETE FROM {e} WHERE r IN (SELECT y.r FROM (SELECT e.r AS r FROM {e} e JOIN {m} m ON m.r = e.r "
-                f"WHERE {_UNMET}) y)"
+                f"WHERE {UNMET}) y)"
             )
         self._make(self.decided)
         self._leave_unmet()
@@ -354,9 +372,13 @@ class ImportPlan:
             Why; after one that resuming may get past, the stage stays.
         """
         if not self.done:
-            self.done = True
-            self._let_go.detach()
+            self.let_go()
             stages.leave(self.writer, error)
+
+    def let_go(self) -> None:
+        """Give the stage into other hands: nothing can be done with this plan any more."""
+        self.done = True
+        self._let_go.detach()
 
     def __enter__(self) -> ImportPlan:
         return self
@@ -375,9 +397,3 @@ class ImportPlan:
 
 def _past(decision: Decision) -> str:
     return {Decision.SKIP: "skipped"}.get(decision, f"{decision}{'d' if decision.endswith('e') else 'ed'}")
-
-
-_UNMET = " OR ".join(
-    f"e.a = '{decision}' AND m.a NOT IN ({', '.join(f'{chr(39)}{action}{chr(39)}' for action in actions)})"
-    for decision, actions in OUTCOMES.items()
-)

@@ -107,16 +107,24 @@ class Planner:
             self.policies = policies
             told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
             self._losses, self._changes = stager.losses, told + stager.changes.warnings()
-            plans = {name: TablePlan(table) for name, table in staged.items()}
-            plan = ImportPlan(self.package, self.target, self.policies, self.writer, Remap(
-                self.writer, plans, self.policies.on_orphan), plans, replan=self.replan)  # fmt: skip
+            plan = self._first(staged)
             plan.seen = seen
-            self._decide(plan)
             plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
             return plan
         except BaseException as error:
             stages.leave(self.writer, error)
             raise
+
+    def _first(self, staged: Mapping[str, StagedTable]) -> ImportPlan:
+        plans = {name: TablePlan(table) for name, table in staged.items()}
+        remap = Remap(self.writer, plans, self.policies.on_orphan)
+        plan = ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, replan=self.replan)
+        try:
+            self._decide(plan)
+        except BaseException:
+            plan.let_go()  # else it would end the stage once more, whenever its last reference goes
+            raise
+        return plan
 
     def _check_names(self) -> None:
         for name in {*self.policies.on_match, *self.policies.on_clash} - {DEFAULT}:
