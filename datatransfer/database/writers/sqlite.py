@@ -320,11 +320,11 @@ class SQLiteWriter(Writer):
         import filelock
 
         lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600)
-        try:
-            with _beside("claiming the stage beside the database"):
+        with _beside("claiming the stage beside the database"):
+            try:
                 lock.acquire()
-        except filelock.Timeout:
-            return False
+            except filelock.Timeout:  # an OSError too, but not a failure
+                return False
         self._lock = lock
         return True
 
