@@ -129,7 +129,7 @@ def test_a_receipt_that_wrote_nothing_knows_the_keys_of_all_rows(
     from datatransfer.importing import recording
 
     monkeypatch.setattr(recording, "_MAP_ROWS", 2)
-    monkeypatch.setattr(receipts, "_ASKED_ROWS", 2)
+    monkeypatch.setattr(recording, "_ASKED_ROWS", 2)
     schema = "CREATE TABLE things (id INTEGER PRIMARY KEY, code VARCHAR(9) UNIQUE)"
     urls = [databases.create("sqlite") for _ in range(2)]
     for url, first in zip(urls, (1, 4), strict=True):

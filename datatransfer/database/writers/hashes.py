@@ -71,7 +71,7 @@ class RowHashes:
         if [column.type.kind for column in keys] == ["integer"] and not keys[0].type.unsigned:
             yield from (([INTEGER], rows) for rows in self._integer_hashes(table, keys[0], columns, join))
             return
-        part = replace(table, columns=keys, key=tuple(key), key_kind="unique")
+        part = replace(table, columns=keys, key=tuple(key))
         source = RowSource(join=join, whole=False, extra=((self.row_hash("t", columns), "h", INTEGER),))
         part = self.db.dialect.resolve_types(self.conn, part, source)
         types = [column.type for column in part.columns]
