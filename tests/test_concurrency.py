@@ -27,6 +27,9 @@ from tests.support.reading import driver_dsn, mariadb_connection
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, export_all, import_into
 
+# Long, and not all of it holds yet on every database: `python -m tests.campaign tests`.
+pytestmark = pytest.mark.campaign
+
 SERVERS = ("postgresql", "mariadb")
 PROCESSES, ROUNDS = 8, 20
 SHOP = sa.MetaData()
