@@ -324,16 +324,18 @@ def test_a_cancelled_build_leaves_nothing(make: Callable[..., dt.Database], tmp_
 
 def test_an_existing_file_is_replaced_only_on_request(make: Callable[..., dt.Database], tmp_path: Path) -> None:
     path = tmp_path / "p.zip"
-    path.write_bytes(b"mine")
     builder = dt.PackageBuilder(make()).add_all()
+    builder.build(path, description="mine")
+    mine = path.read_bytes()
     with pytest.raises(dt.PackageExistsError):
         builder.build(path)
-    assert path.read_bytes() == b"mine"
+    assert path.read_bytes() == mine
     broken = dt.PackageBuilder(builder.db).add("orders", where="nope")
     with pytest.raises(dt.ConditionError):
         broken.build(path, overwrite=True)
-    assert path.read_bytes() == b"mine"
+    assert path.read_bytes() == mine
     assert builder.build(path, overwrite=True).verify().ok
+    assert path.read_bytes() != mine
 
 
 @pytest.mark.parametrize("options", [{"encoding": "xml"}, {"on_orphan": "drop"}, {"on_missing_file": "maybe"}], ids=str)

@@ -387,3 +387,38 @@ def test_a_large_package_beside_one_row_takes_no_time_that_grows_with_its_square
     limited = make_url(target).update_query_dict({"options": "-c statement_timeout=6000"})
     receipt = import_into(export_all(source, tmp_path / "package.zip"), limited.render_as_string(hide_password=False))
     assert written(receipt) == 60000
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_key_that_is_null_in_part_keeps_its_other_parts(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    schema = """
+    CREATE TABLE tenants (id INTEGER PRIMARY KEY);
+    CREATE TABLE units (tenant_id INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (tenant_id, number),
+        FOREIGN KEY (tenant_id) REFERENCES tenants (id));
+    CREATE TABLE tools (id INTEGER PRIMARY KEY, unit_tenant INTEGER, unit_number INTEGER,
+        FOREIGN KEY (unit_tenant, unit_number) REFERENCES units (tenant_id, number));
+    CREATE TABLE jobs (id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL, unit_number INTEGER,
+        FOREIGN KEY (tenant_id) REFERENCES tenants (id),
+        FOREIGN KEY (tenant_id, unit_number) REFERENCES units (tenant_id, number))
+    """
+    rows = """
+    INSERT INTO tenants VALUES (1); INSERT INTO units VALUES (1, 2);
+    INSERT INTO tools VALUES (1, 1, 2), (2, 77, NULL), (3, NULL, 2);
+    INSERT INTO jobs VALUES (1, 1, 2), (2, 1, NULL)
+    """
+    source, target = databases.create(dialect), databases.create(dialect)
+    for url, statements in ((source, schema + ";" + rows), (target, schema + "; INSERT INTO tenants VALUES (1)")):
+        with _connected(url) as connection:
+            for statement in statements.split(";"):
+                connection.exec_driver_sql(statement)
+    package = export_all(source, tmp_path / "package.zip")
+    import_into(package, target)
+    with _connected(target) as connection:
+        tenant = connection.exec_driver_sql("SELECT max(id) FROM tenants").scalar_one()
+        tools = connection.exec_driver_sql("SELECT unit_tenant, unit_number FROM tools ORDER BY id").fetchall()
+        jobs = connection.exec_driver_sql("SELECT tenant_id, unit_number FROM jobs ORDER BY id").fetchall()
+    assert tenant == 2
+    assert list(map(tuple, tools)) == [(2, 2), (77, None), (None, 2)]
+    assert list(map(tuple, jobs)) == [(2, 2), (2, None)]
+    again = import_into(package, target, on_match="update")
+    assert written(again) == 0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import datatransfer as dt
 from datatransfer.errors import PackageError, PackageExistsError, ValueLossError
 from datatransfer.events import Progress
 from datatransfer.package.archive import create_archive
@@ -191,3 +194,30 @@ def test_members_are_the_same_bytes_written_whole_or_piecewise(tmp_path: Path) -
         assert (size, sha256) == (member.size, member.sha256)
         assert piecewise.reader().read(name, 1 << 20) == whole.reader().read(name, 1 << 20) == content
     assert whole.finish().read_bytes() == piecewise.finish().read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["database", "folder", "empty folder", "link", "text"])
+def test_only_a_package_is_ever_replaced(tmp_path: Path, kind: str) -> None:
+    path, source = tmp_path / "there", tmp_path / "source.db"
+    with closing(sqlite3.connect(source)) as connection:
+        connection.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)")
+    if kind.endswith("folder"):
+        path.mkdir()
+        if kind == "folder":
+            (path / "precious.txt").write_text("x")
+    elif kind == "link":
+        path.symlink_to(source)
+    elif kind == "database":
+        path = source
+    else:
+        path.write_text("x")
+    before = sorted((p.name, p.is_dir() or p.read_bytes()) for p in tmp_path.rglob("*"))
+    with dt.Database(f"sqlite:///{source}") as db:
+        for overwrite in (False, True):
+            with pytest.raises(dt.PackageExistsError) as refused:
+                dt.PackageBuilder(db).add_all().build(path, progress=False, overwrite=overwrite)
+            assert "overwrite" not in refused.value.hint
+        assert sorted((p.name, p.is_dir() or p.read_bytes()) for p in tmp_path.rglob("*")) == before
+        for name in ("package.zip", "package"):
+            for _ in range(2):
+                dt.PackageBuilder(db).add_all().build(tmp_path / name, progress=False, overwrite=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from datatransfer.errors import PackageExistsError, UsageError
+from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
 from datatransfer.exporting.closure import closed
@@ -262,9 +262,10 @@ def _word(name: str, value: Any, known: tuple[str, ...]) -> Any:
 
 def _check_destination(options: Options) -> None:
     """Refuse before any work what the writer would refuse after it."""
-    if options.path.exists() and not options.overwrite:
-        raise PackageExistsError(
-            "there is a file already", where=str(options.path), hint="choose another name or pass overwrite=True"
-        )
+    from datatransfer.package.placing import refuse_existing
+
+    if not options.path.name:
+        raise UsageError("a package needs a name of its own", where=str(options.path), hint='such as "part.zip"')
+    refuse_existing(options.path, overwrite=options.overwrite)
     if not options.path.absolute().parent.is_dir():
         raise UsageError("the folder does not exist", where=str(options.path.parent), hint="make it first")

@@ -59,7 +59,7 @@ class Matcher:
 
     def needs_map(self, plan: TablePlan) -> bool:
         """Whether rows of the target could match or clash, so that each staged row is looked up."""
-        if plan.key and (plan.decided or self.renames.may_rename(plan)):
+        if plan.key and (plan.decided or self.renames.may_rename(plan) or self.remap.passes_on(plan)):
             return True
         if plan.was_empty:
             return False

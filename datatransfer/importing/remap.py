@@ -106,9 +106,10 @@ class Remap:
         """Return a staged value in the target's type, as it came."""
         return self.writer.expression(f"{alias}.{plan.staged.stage_column(fit.target.name)}", fit.kind, fit.target)
 
-    def reference_of(self, plan: TablePlan, fit: ColumnFit) -> ForeignKey | None:
-        """Return the foreign key whose parent decides the value of a column."""
-        keys = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns and not fit.given]
+    def reference_of(self, plan: TablePlan, fit: ColumnFit, *, but: ForeignKey | None = None) -> ForeignKey | None:
+        """Return the foreign key whose parent decides the value of a column; ``but`` does not count."""
+        found = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns and not fit.given]
+        keys = [fk for fk in found if fk != but]
         inside = [fk for fk in keys if fk.parent in self.plans]
         moved = [fk for fk in inside if self._moves(fk)]
         return next(iter(moved or [fk for fk in keys if fk in plan.resolved] or inside or keys), None)
@@ -116,6 +117,22 @@ class Remap:
     def _moves(self, fk: ForeignKey) -> bool:
         parent = self.plans[fk.parent]
         return parent.mapped or bool(parent.offset)
+
+    def passes_on(self, plan: TablePlan) -> bool:
+        """Whether references point at columns of a table that are themselves references to rows which move."""
+        name = plan.fit.source.name
+        asked = {
+            column
+            for child in self.plans.values()
+            for fk in child.fit.source.foreign_keys
+            if fk.parent == name
+            for column in fk.parent_columns
+        }
+        return any(
+            asked & set(fk.columns) and (fk in plan.resolved or (fk.parent in self.plans and self._moves(fk)))
+            for fk in plan.fit.source.foreign_keys
+            if fk.parent != name
+        )
 
     def value(self, plan: TablePlan, fit: ColumnFit, joins: dict[str, str]) -> str:
         """Return the value of a target column for staged row ``s``; needed joins are added to ``joins``."""
@@ -125,7 +142,22 @@ class Remap:
             return f"coalesce(n.{plan.renamed[fit.target.name]}, {raw})"
         fk = self.reference_of(plan, fit)
         if fk is None:
-            return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
+            return self._moved(plan, fit, raw)
+        found = self._followed(plan, fit, fk, raw, joins)
+        others = [plan.staged.stage_of_source(c) for c in fk.columns if c != fit.source.name]
+        if found == raw or not others:
+            return found
+        # A key that is NULL in part refers to nothing (MATCH SIMPLE), so its other parts are values like any other.
+        another = self.reference_of(plan, fit, but=fk)
+        loose = self._followed(plan, fit, another, raw, joins) if another else self._moved(plan, fit, raw)
+        return f"CASE WHEN {' OR '.join(f's.{c} IS NULL' for c in others if c)} THEN {loose} ELSE {found} END"
+
+    @staticmethod
+    def _moved(plan: TablePlan, fit: ColumnFit, raw: str) -> str:
+        return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
+
+    def _followed(self, plan: TablePlan, fit: ColumnFit, fk: ForeignKey, raw: str, joins: dict[str, str]) -> str:
+        """Return the value that a reference takes where its parent went."""
         position = fk.columns.index(fit.source.name)
         outside = self._outside(plan, fk, position, raw, joins)
         if fk.parent not in self.plans:

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,14 +49,36 @@ def is_there(path: str | Path) -> bool:
     return os.path.lexists(path)
 
 
+def is_package(path: Path) -> bool:
+    """Say whether what is there looks like a package: only that is ever replaced."""
+    names = {"metadata.json", "manifest.json"}
+    if path.is_symlink():
+        return False
+    if path.is_dir():
+        return all((path / name).is_file() for name in names)
+    if not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as found:
+            return names <= set(found.namelist())
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return False
+
+
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise if a destination is taken and may not be overwritten.
+    """Raise if a destination is taken and may not be overwritten; what is no package may never be.
 
     Raises
     ------
     PackageExistsError
     """
-    if is_there(path) and not overwrite:
+    if not is_there(path):
+        return
+    if not is_package(path):
+        raise PackageExistsError(
+            "is already there, and is no package: it is never replaced", where=str(path), hint="choose another name"
+        )
+    if not overwrite:
         raise PackageExistsError("is already there", where=str(path), hint="pass overwrite=True to replace it")
 
 
@@ -97,6 +120,7 @@ def _is_abandoned(beside: Path) -> bool:
 def place_file(beside: str, path: Path, *, overwrite: bool) -> None:
     """Move a finished file into place; without ``overwrite`` never onto another, even one that came meanwhile."""
     if overwrite:
+        refuse_existing(path, overwrite=True)
         Path(beside).replace(path)
         return
     try:
