@@ -399,3 +399,14 @@ def test_columns_with_our_own_prefix_are_refused(make: Callable[..., dt.Database
     with pytest.raises(dt.UsageError, match="may not start"):
         dt.PackageBuilder(db).add_all().build(tmp_path / "t.zip")
     assert nothing_left(tmp_path)
+
+
+def test_keys_are_taken_when_they_are_given(make: Callable[..., dt.Database]) -> None:
+    db = make()
+    wanted = dt.PackageBuilder(db).add("orders", keys=[1]).preview().total
+    assert 0 < wanted < dt.PackageBuilder(db).add("orders").preview().total
+    listed = [1]
+    builder = dt.PackageBuilder(db).add("orders", keys=listed)
+    listed.append(2)
+    lazy = dt.PackageBuilder(db).add("orders", keys=(number for number in [1]))
+    assert builder.preview().total == lazy.preview().total == wanted

@@ -422,3 +422,22 @@ def test_a_key_that_is_null_in_part_keeps_its_other_parts(databases: Databases, 
     assert list(map(tuple, jobs)) == [(2, 2), (2, None)]
     again = import_into(package, target, on_match="update")
     assert written(again) == 0
+
+
+def test_a_database_in_the_memory_of_an_engine_stays(databases: Databases, tmp_path: Path) -> None:
+    source = _shop(databases, "sqlite", "left", count=3)
+    package = export_all(source, tmp_path / "package.zip")
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        for statement in SHOP.split(";"):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("INSERT INTO customers VALUES (77, 'mine', 'mine')")
+    with dt.Database(engine) as target:
+        importer = dt.PackageImporter(package, target)
+        importer.plan().discard()
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT id FROM customers").fetchall() == [(77,)]
+        assert written(importer.run()) > 0
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM customers").scalar_one() == 4
+    engine.dispose()

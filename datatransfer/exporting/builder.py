@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -100,6 +100,8 @@ class PackageBuilder:
             raise UsageError(f"{' and '.join(given)} exclude each other", where=table, hint="call add() once for each")
         if params and where is None:
             raise UsageError("params= goes with where=", where=table)
+        if isinstance(keys, list | Iterator):  # what the caller does with them later is no business of ours
+            keys = list(keys)
         if where is not None:
             root = Root(table, "where", where=where, params=dict(params or {}))
         elif keys is not None:

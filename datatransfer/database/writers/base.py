@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers.hashes import RowHashes
@@ -85,7 +85,7 @@ class Writer(RowHashes):
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
             conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if not isinstance(self.db.engine.pool, StaticPool):
+            if not isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool):
                 conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
             self._conn = conn
             self._prepare()
