@@ -403,10 +403,10 @@ def test_columns_with_our_own_prefix_are_refused(make: Callable[..., dt.Database
 
 def test_keys_are_taken_when_they_are_given(make: Callable[..., dt.Database]) -> None:
     db = make()
-    wanted = dt.PackageBuilder(db).add("orders", keys=[1]).preview().total
+    wanted = dt.PackageBuilder(db).add("orders", keys=[10]).preview().total
     assert 0 < wanted < dt.PackageBuilder(db).add("orders").preview().total
-    listed = [1]
+    listed = [10]
     builder = dt.PackageBuilder(db).add("orders", keys=listed)
-    listed.append(2)
-    lazy = dt.PackageBuilder(db).add("orders", keys=(number for number in [1]))
+    listed.append(11)
+    lazy = dt.PackageBuilder(db).add("orders", keys=(number for number in [10]))
     assert builder.preview().total == lazy.preview().total == wanted
