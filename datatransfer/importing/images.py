@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 INSERT, UPDATE, DELETE = "insert", "update", "delete"
 _META = b"datatransfer"
 _PIECE_ROWS = 500_000
+_AHEAD_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,35 @@ class AfterImages:
         self.plan = plan
         self.writer: Writer = plan.writer
         self._before: dict[str, Any] = {}
+
+    def begin(self, *, suspended: bool) -> None:
+        """Begin to hash what will be inserted as it lies in the stage, where nothing can change it on the way.
+
+        Parameters
+        ----------
+        suspended : bool
+            Triggers rest.
+        """
+        coming = {}
+        for table in self.plan.plans.values():
+            target, columns = table.fit.target, hashed_columns(table.fit.target)
+            fits = {fit.target.name: fit for fit in table.fit.columns}
+            if (
+                table.was_empty
+                and not table.mapped
+                and table.staged.rows >= _AHEAD_ROWS
+                and table.fit.surrogate
+                and all(column.name in fits for column in columns)
+                and (suspended or not self.writer.fires_triggers(target))
+            ):
+                named = [(f"n{i}", fits[column.name]) for i, column in enumerate(columns)]
+                key = target.by_name[table.fit.surrogate]
+                coming[target.name] = key, columns, self.plan.remap.select(table, named)
+        self.writer.hash_ahead(coming)
+
+    def end(self) -> None:
+        """Stop what was begun."""
+        self.writer.end_ahead()
 
     def before_insert(self, table: TablePlan) -> None:
         """Remember what a table without a key holds, before rows are inserted."""

@@ -90,6 +90,7 @@ class Merge:
         with ExitStack() as stack:
             placer = FilePlacer(self.plan.package, self.plan.target, plans)
             stack.callback(placer.undo_unless_kept)
+            stack.callback(self._after.end)
             ours = self._note_files(placer)
             failpoint("merge.begin")
             try:
@@ -230,6 +231,7 @@ class Merge:
             cyclic=self._cyclic(touched),
             closed=all(p.was_empty and not p.outside and _is_verified(p) for p in touched),
         )
+        self._after.begin(suspended=suspend)
 
     def _cyclic(self, touched: list[TablePlan]) -> list[Table]:
         graph = DependencyGraph(Schema({name: p.fit.source for name, p in self.plan.plans.items()}))

@@ -6,7 +6,7 @@ protection against somebody who wants two rows to have the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,25 @@ class RowHashes:
             """Return the SQL name of a target table."""
             ...
 
+        def held(self, value: str, column: Column) -> str:
+            """Return SQL for a value as a column holds it."""
+            ...
+
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
         """Return SQL for the hash of a row; empty where the database has no function for it."""
         return ""
+
+    def hash_ahead(self, coming: Mapping[str, tuple[Column, Sequence[Column], str]]) -> None:
+        """Begin to hash rows that will be inserted, where that saves time; `key_hashes` then has them at once.
+
+        Parameters
+        ----------
+        coming : mapping of table name to (key column, hashed columns, SELECT)
+            The SELECT, over committed rows of the stage, gives the hashed columns as ``n0``, ``n1``, …
+        """
+
+    def end_ahead(self) -> None:
+        """Stop what `hash_ahead` began, and forget it."""
 
     def key_hashes(
         self, table: Table, key: Sequence[str], columns: Sequence[Column], join: str = ""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from datatransfer.database.dialects.postgresql import OUTSIDE
 from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQLHashes
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
 from datatransfer.errors import DatabaseError, ValueLossError
 from datatransfer.failpoints import failpoint
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MERGE_LOCK = int.from_bytes(b"dtxmerge")
-#: Kinds of which PostgreSQL hashes two values alike only if they are the same.
-_HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
 _CAST = ("decimal", "uuid", "json", "enum", "native")
 
 
-class PostgreSQLWriter(Writer):
+class PostgreSQLWriter(PostgreSQLHashes, Writer):
     """Write access to a PostgreSQL database."""
 
     name = "postgresql"
@@ -41,15 +40,11 @@ class PostgreSQLWriter(Writer):
     def _prepare(self) -> None:
         self._second: Any = None
         self._rebuild = Rebuild(self.run, self.table, self.quote)
-        self.run("SET timezone = 'UTC'")
+        for setting in SETTINGS:
+            self.run(setting)
         self.run("SET work_mem = '64MB'")
         self.run("SET maintenance_work_mem = '64MB'")  # sorting in more was measured to be slower
         self.run(f"SET lock_timeout = {max(1, round(self.lock_seconds * 1000))}")
-        self.run("SET datestyle = 'ISO, YMD'")  # rows are compared and hashed by their texts
-        self.run("SET intervalstyle = 'postgres'")
-        self.run("SET extra_float_digits = 3")
-        self.run("SET bytea_output = 'hex'")
-        self.run("SET lc_monetary = 'C'")
         self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
 
@@ -144,6 +139,7 @@ class PostgreSQLWriter(Writer):
             self._second = None
 
     def close(self) -> None:
+        self.end_ahead()
         if self._conn is not None:
             self._close_adbc()
         super().close()
@@ -309,34 +305,6 @@ class PostgreSQLWriter(Writer):
         return int(
             self.run(f"UPDATE {self.table(table)} AS t SET {assigns} FROM ({select}) AS x WHERE {where}").rowcount
         )
-
-    def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
-        parts = []
-        for column in columns:
-            name = f"{alias}.{self.quote(column.name)}"
-            if column.type.kind not in _HASHED_AS_THEY_ARE:  # equal values need not be the same there: 1.0 and 1.00
-                name = f"{name}::text"
-            elif column.collation:
-                name = f'({name} COLLATE "C")'
-            parts.append(name)
-        row = f"ROW({', '.join(parts)})"
-        return f"hash_record_extended({row}, 0)" if self._hashes_records else f"hashtextextended({row}::text, 0)"
-
-    def _integer_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
-        """Let the server put keys and hashes together in blocks: a row each would cost more than the hash."""
-        import numpy as np
-        import pyarrow as pa
-
-        rows = f"FROM {self.db.dialect.from_sql(table)} t {join}"
-        inner = f"SELECT t.{self.quote(key.name)}::int8 AS k, {self.row_hash('t', columns)} AS h {rows}"
-        blocks = (
-            "SELECT string_agg(int8send(i.k), ''::bytea), string_agg(int8send(i.h), ''::bytea) "
-            f"FROM ({inner}) i GROUP BY i.k >> 18"
-        )
-        for keys, hashes in self.run(blocks).all():
-            pair = [np.frombuffer(bytes(block), dtype=">i8").astype(np.int64) for block in (keys, hashes)]
-            order = np.argsort(pair[0])
-            yield pa.table({"k0": pair[0][order], "h": pair[1][order]})
 
     def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
         on = self._on(table, keys, "t")

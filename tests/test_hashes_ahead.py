@@ -1,0 +1,138 @@
+"""Rows that go into empty PostgreSQL tables are hashed from the stage meanwhile: the same hashes, for undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import datatransfer as dt
+from datatransfer.database import ledger
+from datatransfer.database.writers.postgresql_hashes import PostgreSQLHashes
+from datatransfer.errors import DatabaseError
+from datatransfer.importing import images
+from tests.support.digest import assert_equal, exact_digest
+from tests.support.reading import driver_dsn
+from tests.support.servers import Databases
+from tests.support.transfer import export_all
+
+ROWS = images._AHEAD_ROWS
+SCHEMA = """
+CREATE DOMAIN label AS varchar(12) COLLATE "C" CHECK (value <> '');
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE things (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, small smallint, name varchar(20),
+    padded char(8), label label, money numeric(12, 4), share real, made timestamp(0), seen timestamptz,
+    feeling mood, tags text[], facts jsonb, raw bytea, span interval,
+    twice integer GENERATED ALWAYS AS (small * 2) STORED);
+CREATE TABLE others (id bigint PRIMARY KEY, thing_id integer REFERENCES things (id), extra integer DEFAULT 7)
+"""
+FILL = f"""
+INSERT INTO things (small, name, padded, label, money, share, made, seen, feeling, tags, facts, raw, span)
+SELECT g % 100, 'n' || g, 'p' || g % 7, 'l' || g, g / 7.0, g / 3.0, timestamp '2026-01-01' + g * interval '1 minute',
+    timestamptz '2026-01-01' + g * interval '1 second', CASE g % 2 WHEN 0 THEN 'good' ELSE 'bad' END::mood,
+    ARRAY['a', 'b' || g], jsonb_build_object('g', g), int8send(g), g * interval '1 hour'
+    FROM generate_series(1, {ROWS}) g;
+INSERT INTO others (id, thing_id) SELECT g, g FROM generate_series(1, {ROWS}) g
+"""
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(driver_dsn(url), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def pair(databases: Databases, tmp_path: Path) -> tuple[dt.DataPackage, str]:
+    """A package of two large tables, and a target without rows."""
+    source, target = databases.create("postgresql"), databases.create("postgresql")
+    for url in (source, target):
+        with _connected(url) as connection:
+            connection.execute(SCHEMA)
+    with _connected(source) as connection:
+        connection.execute(FILL)
+    return export_all(source, tmp_path / "all.zip"), target
+
+
+def _imported(package: dt.DataPackage, url: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:
+    """Import, and return the receipt's id and the hashes that the ledger keeps."""
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run()
+        with target.engine.connect() as connection:
+            kept: dict[str, list[tuple[int, int]]] = {}
+            for name, rows in ledger.after_images(connection, str(receipt.import_id)):
+                kept.setdefault(name, []).extend(
+                    zip(rows["k0"].to_pylist(), rows["h"].to_pylist(), strict=True)  # type: ignore[arg-type]
+                )
+        return str(receipt.import_id), {name: sorted(rows) for name, rows in kept.items()}
+
+
+def test_hashes_from_the_stage_are_those_of_the_rows_as_the_table_holds_them(
+    pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, url = pair
+    taken: list[str] = []
+    begin = PostgreSQLHashes.hash_ahead
+    monkeypatch.setattr(
+        PostgreSQLHashes, "hash_ahead", lambda self, coming: (taken.extend(coming), begin(self, coming))[1]
+    )
+    change, ahead = _imported(package, url)
+    assert sorted(taken) == ["others", "things"]
+    with dt.Database(url) as target:
+        dt.receipt(target, change).undo()
+    monkeypatch.setattr(PostgreSQLHashes, "hash_ahead", lambda _self, _coming: None)
+    _, afterwards = _imported(package, url)
+    assert ahead == afterwards
+    assert {name: len(rows) for name, rows in ahead.items()} == {"things": ROWS, "others": ROWS}
+
+
+def test_undo_after_a_large_import_names_the_one_row_that_was_edited(pair: tuple[dt.DataPackage, str]) -> None:
+    package, url = pair
+    before = exact_digest(url)
+    change, _ = _imported(package, url)
+    with _connected(url) as connection:
+        connection.execute("UPDATE others SET extra = 8 WHERE id = 77")
+    with dt.Database(url) as target:
+        check = dt.receipt(target, change).check_undo()
+        found = check.to_frame().set_index("table")["state"].to_dict()
+        assert found == {"others": "edited", "things": "referenced"}
+        assert len(check.to_frame()) == 2
+        with _connected(url) as connection:
+            connection.execute("UPDATE others SET extra = 7 WHERE id = 77")
+        dt.receipt(target, change).undo()
+    assert_equal(before, exact_digest(url))
+
+
+def test_a_trigger_that_fires_is_not_foreseen(pair: tuple[dt.DataPackage, str]) -> None:
+    package, url = pair
+    with _connected(url) as connection:
+        connection.execute(
+            "CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.name := upper(NEW.name); RETURN NEW; END $$;"
+            "CREATE TRIGGER louder BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION louder()"
+        )
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run(triggers="fire")
+        assert receipt.check_undo().ok
+        receipt.undo()
+        assert target.count("things") == 0
+
+
+def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(
+    pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, url = pair
+    before = exact_digest(url)
+    monkeypatch.setattr(PostgreSQLHashes, "_blocks", lambda *_: "SELECT 1 / 0, 2")
+    with dt.Database(url) as target:
+        with pytest.raises(DatabaseError, match="could not be hashed"):
+            dt.PackageImporter(package, target).run()
+        assert_equal(before, exact_digest(url))
+        monkeypatch.undo()
+        assert dt.PackageImporter(package, target).run().import_id
+    with _connected(url) as connection:
+        left = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone()
+    assert left == (1,)
