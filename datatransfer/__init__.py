@@ -16,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datatransfer.background.job import Job
+    from datatransfer.background.journal import jobs
     from datatransfer.database.connection import Database
     from datatransfer.database.filestores import FileStore, FolderStore, MemoryStore
     from datatransfer.database.models import EntityMixin
@@ -71,6 +73,7 @@ __all__ = [
     "FileStore",
     "FileStoreError",
     "FolderStore",
+    "Job",
     "KeyValueError",
     "Mapping",
     "MemoryStore",
@@ -95,6 +98,7 @@ __all__ = [
     "add_entity_uuids",
     "drop_entity_uuids",
     "drop_stage",
+    "jobs",
     "receipt",
     "receipts",
     "stages",
@@ -114,6 +118,8 @@ _ROOMS = {
     "datatransfer.importing.mapping": ("Mapping",),
     "datatransfer.importing.receipts": ("receipt", "receipts"),
     "datatransfer.importing.stages": ("drop_stage", "stages"),
+    "datatransfer.background.job": ("Job",),
+    "datatransfer.background.journal": ("jobs",),
     "datatransfer.package.package": ("DataPackage",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
@@ -103,6 +103,20 @@ class Database:
     def url_shown(self) -> str:
         """The URL with ``***`` in place of every password."""
         return shown_url(self.engine.url)
+
+    def check_threads(self) -> None:
+        """Refuse work in another thread where that would not see this database.
+
+        Raises
+        ------
+        UsageError
+            It is an SQLite database in memory, which belongs to one connection.
+        """
+        if isinstance(self.engine.pool, StaticPool | SingletonThreadPool):
+            raise UsageError(
+                "a database in memory cannot be used from another thread", where=self.url_shown,
+                hint="use the call that waits, or keep the database in a file",
+            )  # fmt: skip
 
     # --- schema -------------------------------------------------------------------------------------------------
 
