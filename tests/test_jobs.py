@@ -301,3 +301,18 @@ def test_a_long_history_stays_short() -> None:
     assert len(meter.history) <= _MOST_SAMPLES + 1
     assert meter.history[0].seconds == 0
     assert meter.history[-1].seconds > 9_900
+
+
+def test_a_plan_that_was_made_in_a_thread_can_be_dropped_in_another(
+    databases: Databases, source: str, tmp_path: Path
+) -> None:
+    target_url = empty_copy(source, databases)
+    with dt.Database(source) as db, dt.Database(target_url) as target:
+        package = dt.PackageBuilder(db).add_all().build(tmp_path / "all.zip", progress=False)
+        importer = dt.PackageImporter(package, target, listener=lambda _event: None)
+        plan = start("plan", "a plan", lambda *_: importer.plan()).result(30)
+        assert list(dt.stages(target)["state"]) == ["running"]
+        plan.discard()
+        assert dt.stages(target).empty
+        assert importer.start(start("plan", "a plan", lambda *_: importer.plan()).result(30)).result(30).recorded
+        assert dt.stages(target).empty

@@ -87,7 +87,7 @@ class Journal:
         path = folder() / f"{record.started[:19].replace(':', '')}-{record.id}.jsonl"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = filelock.FileLock(f"{path}.lock", timeout=0, mode=0o600)
+            lock = filelock.FileLock(f"{path}.lock", timeout=0, mode=0o600, thread_local=False)
             lock.acquire()
             journal = cls(path, lock)
             journal._append(
@@ -199,7 +199,7 @@ def _claimed(path: Path) -> Iterator[bool]:
     if not beside.exists():
         yield True
         return
-    lock = filelock.FileLock(beside, timeout=0, mode=0o600)
+    lock = filelock.FileLock(beside, timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except filelock.Timeout:
