@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.receipts import receipt, receipts
     from datatransfer.importing.stages import drop_stage, stages
+    from datatransfer.notebook.export_form import ExportForm
+    from datatransfer.notebook.import_form import ImportForm
     from datatransfer.package.package import DataPackage
     from datatransfer.schema.graph import DependencyGraph
 
@@ -70,9 +72,11 @@ __all__ = [
     "DatabaseError",
     "DependencyGraph",
     "EntityMixin",
+    "ExportForm",
     "FileStore",
     "FileStoreError",
     "FolderStore",
+    "ImportForm",
     "Job",
     "KeyValueError",
     "Mapping",
@@ -120,6 +124,8 @@ _ROOMS = {
     "datatransfer.importing.stages": ("drop_stage", "stages"),
     "datatransfer.background.job": ("Job",),
     "datatransfer.background.journal": ("jobs",),
+    "datatransfer.notebook.export_form": ("ExportForm",),
+    "datatransfer.notebook.import_form": ("ImportForm",),
     "datatransfer.package.package": ("DataPackage",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }

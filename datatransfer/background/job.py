@@ -47,7 +47,9 @@ class Job(Generic[T]):
     >>> package = await job                  # doctest: +SKIP
     """
 
-    def __init__(self, record: journals.Record, work: Work[T], listener: Listener | None) -> None:
+    def __init__(
+        self, record: journals.Record, work: Work[T], listener: Listener | None, *, recorded: bool = True
+    ) -> None:
         self.id, self.kind, self.what = record.id, record.kind, record.what
         self._cancellation = Cancellation()
         self._future: Future[T] = Future()
@@ -57,7 +59,7 @@ class Job(Generic[T]):
         self._begun = time.monotonic()
         self._ended = 0.0
         self._told = self._noted = float("-inf")
-        self._journal = Journal.begin(record)
+        self._journal = Journal.begin(record) if recorded else None
         self._future.set_running_or_notify_cancel()
         self._thread = threading.Thread(target=self._run, args=(work,), name=f"datatransfer-{self.id}", daemon=True)
 
@@ -155,7 +157,8 @@ class Job(Generic[T]):
             outcome = lambda: self._future.set_exception(kept)  # noqa: E731
         self._ended = time.monotonic()
         try:
-            self._journal.end(state, self.seconds, message)
+            if self._journal is not None:
+                self._journal.end(state, self.seconds, message)
         except OSError as error:
             self._warn("journal", f"the journal could not be ended ({type(error).__name__})")
         outcome()
@@ -175,6 +178,8 @@ class Job(Generic[T]):
             self._tell()
 
     def _note(self, progress: JobProgress) -> None:
+        if self._journal is None:
+            return
         try:
             self._journal.note(progress.seconds, progress.phase, progress.rows_done)
         except OSError as error:  # the transfer matters more; whoever looks at the job is told
@@ -230,6 +235,7 @@ def start(
     code: str = "",
     facts: Mapping[str, str] | None = None,
     listener: Listener | None = None,
+    recorded: bool = True,
 ) -> Job[T]:
     """Run work in a thread of its own and return at once.
 
@@ -245,6 +251,8 @@ def start(
         What else the journal should know, e.g. the path of a package; never a password.
     listener : callable, optional
         Told of every event, in the worker's thread.
+    recorded : bool
+        Whether it stands in the journal; small things that only look need not.
 
     Returns
     -------
@@ -259,4 +267,4 @@ def start(
     3
     >>> del os.environ["DATATRANSFER_JOBS"]
     """
-    return Job(new_record(kind, what, code, facts or {}), work, listener)._start()
+    return Job(new_record(kind, what, code, facts or {}), work, listener, recorded=recorded)._start()
