@@ -141,5 +141,10 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Give a notebook the magic ``%datatransfer``; called by ``%load_ext datatransfer``."""
+    import_module("datatransfer.notebook.magics").load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
