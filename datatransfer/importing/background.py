@@ -39,6 +39,6 @@ def start(
         return own.resume(None if resume is True else resume, **options)
 
     path, url = Path(importer.package.path).absolute(), importer.target.url_shown
-    code = f"dt.PackageImporter(dt.DataPackage.open({str(path)!r}), dt.Database({url!r})).resume()"
+    code = f"dt.PackageImporter(dt.DataPackage.open({str(path)!r}), {importer.target.code}).resume()"
     facts = {"database": url, "package": str(path)}
     return background.start("import", f"{path} to {url}", work, code=code, facts=facts, listener=progress)

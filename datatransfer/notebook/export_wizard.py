@@ -218,7 +218,7 @@ class ExportWizard:
 
     def code(self) -> str:
         """Return the calls that repeat what was chosen."""
-        lines = ["import datatransfer as dt", "", f"db = dt.Database({self.db.url_shown!r})", ""]
+        lines = ["import datatransfer as dt", "", f"db = {self.db.code}", ""]
         lines.append("builder = dt.PackageBuilder(db)")
         if self._everything:
             lines.append("builder.add_all()")

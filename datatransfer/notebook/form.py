@@ -57,6 +57,10 @@ class Form(w.VBox):
     def _entered(self, step: str) -> None:
         """Do what a step begins with."""
 
+    def __repr__(self) -> str:
+        step = self.wizard.step
+        return f"{type(self).__name__}(step {list(self.pages).index(step) + 1} of {len(self.pages)}: {step})"
+
     # --- pages --------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:

@@ -266,7 +266,7 @@ class ImportWizard:
         """Return the calls that repeat what was chosen."""
         path = str(self.package.path) if self.package else "package.zip"
         lines = [
-            "import datatransfer as dt", "", f"target = dt.Database({self.target.url_shown!r})",
+            "import datatransfer as dt", "", f"target = {self.target.code}",
             f"package = dt.DataPackage.open({path!r})", "assert package.verify().ok", "",
             "importer = dt.PackageImporter(package, target)",
         ]  # fmt: skip

@@ -113,7 +113,7 @@ def _spelled(word: str, names: Mapping[str, Any], opened: Any) -> str:
     if names.get(word) is opened:
         return word
     if isinstance(opened, dt.Database):
-        return f"dt.Database({opened.url_shown!r})"
+        return str(opened.code)
     return f"dt.DataPackage.open({word!r})"
 
 
