@@ -107,7 +107,7 @@ class Database:
 
     @property
     def code(self) -> str:
-        """The call that opens this database again, without passwords; stores that say no code for themselves show as is.
+        """The call that opens this database again, without passwords.
 
         Examples
         --------
