@@ -16,6 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datatransfer.background.job import Job
+    from datatransfer.background.journal import jobs
     from datatransfer.database.connection import Database
     from datatransfer.database.filestores import FileStore, FolderStore, MemoryStore
     from datatransfer.database.models import EntityMixin
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.receipts import receipt, receipts
     from datatransfer.importing.stages import drop_stage, stages
+    from datatransfer.notebook.export_form import ExportForm
+    from datatransfer.notebook.import_form import ImportForm
     from datatransfer.package.package import DataPackage
     from datatransfer.schema.graph import DependencyGraph
 
@@ -68,9 +72,12 @@ __all__ = [
     "DatabaseError",
     "DependencyGraph",
     "EntityMixin",
+    "ExportForm",
     "FileStore",
     "FileStoreError",
     "FolderStore",
+    "ImportForm",
+    "Job",
     "KeyValueError",
     "Mapping",
     "MemoryStore",
@@ -95,6 +102,7 @@ __all__ = [
     "add_entity_uuids",
     "drop_entity_uuids",
     "drop_stage",
+    "jobs",
     "receipt",
     "receipts",
     "stages",
@@ -114,6 +122,10 @@ _ROOMS = {
     "datatransfer.importing.mapping": ("Mapping",),
     "datatransfer.importing.receipts": ("receipt", "receipts"),
     "datatransfer.importing.stages": ("drop_stage", "stages"),
+    "datatransfer.background.job": ("Job",),
+    "datatransfer.background.journal": ("jobs",),
+    "datatransfer.notebook.export_form": ("ExportForm",),
+    "datatransfer.notebook.import_form": ("ImportForm",),
     "datatransfer.package.package": ("DataPackage",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }
@@ -127,6 +139,11 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOME.get(name, "datatransfer.errors")), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give a notebook the magic ``%datatransfer``; called by ``%load_ext datatransfer``."""
+    import_module("datatransfer.notebook.magics").load(shell)
 
 
 def __dir__() -> list[str]:

@@ -32,6 +32,14 @@ def servers() -> Iterator[Callable[[str], Server]]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def journals_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Jobs of tests and notebooks leave their journal in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATATRANSFER_JOBS", str(tmp_path_factory.mktemp("jobs")))
+        yield
+
+
 @pytest.fixture
 def databases(tmp_path: Path, servers: Callable[[str], Server]) -> Iterator[Databases]:
     """Make fresh databases of any dialect: ``databases.create("mariadb")``; dropped after the test."""

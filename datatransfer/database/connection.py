@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
@@ -77,6 +77,7 @@ class Database:
         self._owns_engine = not isinstance(url_or_engine, sa.Engine)
         self.engine = url_or_engine if isinstance(url_or_engine, sa.Engine) else make_engine(url_or_engine)
         self.dialect: Dialect = dialect_for(self.engine, schema)
+        self._asked = {"schema": schema, "origin": origin}
         self._given_origin = _as_uuid(origin)
         self._random_origin = uuid.uuid4()
         self._schema: Schema | None = None
@@ -103,6 +104,36 @@ class Database:
     def url_shown(self) -> str:
         """The URL with ``***`` in place of every password."""
         return shown_url(self.engine.url)
+
+    @property
+    def code(self) -> str:
+        """The call that opens this database again, without passwords.
+
+        Examples
+        --------
+        >>> Database("sqlite://", origin="00000000-0000-4000-8000-000000000001").code
+        "dt.Database('sqlite://', origin='00000000-0000-4000-8000-000000000001')"
+        """
+        parts = [repr(self.url_shown)]
+        parts += [f"{name}={str(value)!r}" for name, value in self._asked.items() if value is not None]
+        if self.files:
+            stores = ", ".join(f"'{table}.{column}': dt.{store!r}" for (table, column), store in self.files.items())
+            parts.append(f"files={{{stores}}}")
+        return f"dt.Database({', '.join(parts)})"
+
+    def check_threads(self) -> None:
+        """Refuse work in another thread where that would not see this database.
+
+        Raises
+        ------
+        UsageError
+            It is an SQLite database in memory, which belongs to one connection.
+        """
+        if isinstance(self.engine.pool, StaticPool | SingletonThreadPool):
+            raise UsageError(
+                "a database in memory cannot be used from another thread", where=self.url_shown,
+                hint="use the call that waits, or keep the database in a file",
+            )  # fmt: skip
 
     # --- schema -------------------------------------------------------------------------------------------------
 

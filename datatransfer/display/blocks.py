@@ -40,6 +40,24 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else (nouns or noun + 's')}"
 
 
+def split_outside(text: str, separator: str = ",") -> list[str]:
+    """Split at separators that stand outside parentheses.
+
+    Examples
+    --------
+    >>> split_outside("users.email, orders.(shop, number)")
+    ['users.email', 'orders.(shop, number)']
+    """
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == separator and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
 def size(count: int) -> str:
     """Return a number of bytes for people.
 

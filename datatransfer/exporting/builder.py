@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
@@ -21,6 +22,7 @@ from datatransfer.exporting.preview import Selection, preview
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
+    from datatransfer.background import Job
     from datatransfer.database.connection import Database
     from datatransfer.package.package import DataPackage
 
@@ -215,16 +217,54 @@ class PackageBuilder:
         PackageExistsError, SelectionError, OrphanError, FileStoreError, ValueLossError, DatabaseError, Cancelled
             No file is left behind.
         """
-        options = Options(
-            path=Path(path),
-            overwrite=overwrite,
-            encoding=_word("encoding", encoding, get_args(Encoding)),
-            on_orphan=_word("on_orphan", on_orphan, get_args(OnOrphan)),
-            on_missing_file=_word("on_missing_file", on_missing_file, get_args(OnMissingFile)),
-            package_id=uuid.uuid4() if package_id is None else uuid.UUID(str(package_id)),
-            created=created or dt.datetime.now(dt.UTC),
-            description=description,
-        )
+        options = _options(
+            path, overwrite=overwrite, encoding=encoding, package_id=package_id, created=created, on_orphan=on_orphan,
+            on_missing_file=on_missing_file, description=description,
+        )  # fmt: skip
+        return self._build(options, progress)
+
+    def start(
+        self, path: str | Path, *, progress: Listener | None = None, **options: Unpack[BuildOptions]
+    ) -> Job[DataPackage]:
+        """Write the package in a worker thread, and return at once.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of the new file.
+        progress : callable, optional
+            A listener, called in that thread; `Job.progress` tells the same.
+        **options
+            As for `build`.
+
+        Returns
+        -------
+        Job
+            Its result is the package. Roots and rules that are added here later do not matter to it.
+
+        Raises
+        ------
+        UsageError
+            The database is in memory, or an option is wrong. All else comes from `Job.result`.
+        PackageExistsError
+        """
+        from datatransfer.background import start
+
+        self.db.check_threads()
+        checked = _options(path, **options)
+        self._plan()
+        own = copy.copy(self)
+        own._roots, own._rules = list(self._roots), self._rules.copy()
+
+        def work(listener: Listener, cancellation: Cancellation) -> DataPackage:
+            own.cancellation = cancellation
+            return own._build(checked, listener)
+
+        what = f"{self.db.url_shown} to {checked.path}"
+        facts = {"database": self.db.url_shown, "package": str(checked.path.absolute())}
+        return start("export", what, work, facts=facts, listener=progress)
+
+    def _build(self, options: Options, progress: Listener | bool | None) -> DataPackage:
         _check_destination(options)
         listener = self._listener_for(progress)
         plan = self._plan()
@@ -254,6 +294,32 @@ class PackageBuilder:
         if progress is None or progress is True:
             return self._listener or default_listener()
         return progress
+
+
+class BuildOptions(TypedDict, total=False):
+    """The keyword arguments of `PackageBuilder.build` that say how the package is written."""
+
+    overwrite: bool
+    encoding: Encoding
+    package_id: uuid.UUID | str | None
+    created: dt.datetime | None
+    on_orphan: OnOrphan
+    on_missing_file: OnMissingFile
+    description: str
+
+
+def _options(path: str | Path, **given: Unpack[BuildOptions]) -> Options:
+    package_id = given.get("package_id")
+    return Options(
+        path=Path(path),
+        overwrite=given.get("overwrite", False),
+        encoding=_word("encoding", given.get("encoding", "auto"), get_args(Encoding)),
+        on_orphan=_word("on_orphan", given.get("on_orphan", "error"), get_args(OnOrphan)),
+        on_missing_file=_word("on_missing_file", given.get("on_missing_file", "error"), get_args(OnMissingFile)),
+        package_id=uuid.uuid4() if package_id is None else uuid.UUID(str(package_id)),
+        created=given.get("created") or dt.datetime.now(dt.UTC),
+        description=given.get("description", ""),
+    )
 
 
 def _word(name: str, value: Any, known: tuple[str, ...]) -> Any:

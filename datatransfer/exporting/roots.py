@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.errors import KeyValueError, UsageError
-from datatransfer.exporting.conditions import condition_sql, refused
+from datatransfer.exporting.conditions import Condition, condition_sql, refused
 from datatransfer.exporting.identities import keys_of_recorded
 from datatransfer.exporting.keys import Key, check_keys
 from datatransfer.exporting.plan import Root
@@ -19,6 +19,7 @@ from datatransfer.schema.tables import ENTITY_UUID, Table
 from datatransfer.schema.values import untag
 
 if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
     from datatransfer.exporting.closure import Closure
 
 
@@ -42,6 +43,26 @@ def find(closure: Closure, root: Root, number: int) -> None:
         _by_keys(closure, table, keys, number)
     else:
         _by_uuids(closure, root, number)
+
+
+def count(db: Database, table: str, where: Condition | None = None, params: Mapping[str, Any] | None = None) -> int:
+    """Return how many rows a root would ask for, without what belongs to them.
+
+    Raises
+    ------
+    ConditionError
+        The database does not accept the condition.
+    """
+    found = db.schema.table(table)
+    if where is None:
+        return db.count(table)
+    condition = condition_sql(db.dialect, found, where, params)
+    sql = f"SELECT count(*) FROM {db.dialect.from_sql(found)} WHERE ({condition}\n)"
+    with db.dialect.snapshot() as conn:
+        try:
+            return int(db.dialect.execute(conn, sql).scalar_one())
+        except sa.exc.DBAPIError as error:
+            raise refused(error, found, where, params) from None
 
 
 def typed_key(closure: Closure, table: Table) -> Table:

@@ -21,7 +21,7 @@ from datatransfer.database import ledger
 from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
-from datatransfer.importing import stages
+from datatransfer.importing import background, stages
 from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.checking import SchemaReport, check
@@ -38,6 +38,7 @@ from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import default_listener
 
 if TYPE_CHECKING:
+    from datatransfer.background import Job
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
     from datatransfer.package.package import DataPackage
@@ -263,6 +264,38 @@ class PackageImporter:
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
         return self._carry_out(plan, Backup(backup, self.target) if backup else None)
+
+    def start(
+        self,
+        plan: ImportPlan | None = None,
+        *,
+        progress: Listener | None = None,
+        resume: bool | str | uuid.UUID = False,
+        **options: Any,
+    ) -> Job[Receipt]:
+        """Do what `run` or `resume` does in a worker thread, and return at once.
+
+        Parameters
+        ----------
+        plan : ImportPlan, optional
+        progress : callable, optional
+            A listener, called in that thread; `Job.progress` tells the same.
+        resume : bool, str or UUID
+            Go on with an import that was interrupted: True for the latest of this package, or its id.
+        **options
+            As for `run`, or `resume`.
+
+        Returns
+        -------
+        Job
+            Its result is the receipt.
+
+        Raises
+        ------
+        UsageError
+            The target is in memory. All else comes from `Job.result`.
+        """
+        return background.start(self, plan, progress, resume, options)
 
     def _carry_out(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
         try:

@@ -319,7 +319,7 @@ class SQLiteWriter(Writer):
     def hold(self) -> bool:
         import filelock
 
-        lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600)
+        lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600, thread_local=False)
         with _beside("claiming the stage beside the database"):
             try:
                 lock.acquire()

@@ -1,0 +1,285 @@
+"""ExportForm: a part of a database into a package, without a line of code, and with the code that repeats it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.notebook import parts
+from datatransfer.notebook.export_wizard import EdgeChoice, ExportWizard
+from datatransfer.notebook.form import Form
+from datatransfer.notebook.picker import PathPicker
+
+if TYPE_CHECKING:
+    from datatransfer.background import Job
+    from datatransfer.database.connection import Database
+    from datatransfer.exporting.preview import Selection
+    from datatransfer.package.package import DataPackage
+
+_LABELS = {"choose": "Choose", "closure": "What belongs to it", "destination": "Where to", "run": "Run",
+           "done": "Package"}  # fmt: skip
+_COUNT_DELAY = 0.4
+_MOST_EDGES = 60
+
+
+class ExportForm(Form):
+    """A wizard that exports a part of a database.
+
+    Parameters
+    ----------
+    db : Database
+
+    Attributes
+    ----------
+    wizard : ExportWizard
+        What was chosen so far.
+    package : DataPackage or None
+        The result.
+
+    Raises
+    ------
+    UsageError
+        The database is in memory: the export runs in another thread.
+
+    Examples
+    --------
+    >>> form = dt.ExportForm(db)      # doctest: +SKIP
+    >>> form                          # doctest: +SKIP
+    >>> form.package.tables           # doctest: +SKIP
+    """
+
+    def __init__(self, db: Database) -> None:
+        db.check_threads()
+        self._wizard = ExportWizard(db)
+        self._shown_edges: tuple[EdgeChoice, ...] = ()
+        pages = {
+            "choose": self._choose_page(),
+            "closure": self._closure_page(),
+            "destination": self._destination_page(),
+            "run": self._run_page(),
+            "done": self._done_page(),
+        }
+        super().__init__(f"Export from {db.url_shown}", pages, _LABELS)
+        self.refresh()
+
+    @property
+    def wizard(self) -> ExportWizard:
+        return self._wizard
+
+    @property
+    def package(self) -> DataPackage | None:
+        """The package that was written, None before the end."""
+        job = self.wizard.job
+        return job.result() if job is not None and job.state == "done" else None
+
+    def _error_actions(self) -> list[tuple[str, object]]:
+        return [("Try again", self._again)]
+
+    def _entered(self, step: str) -> None:
+        if step == "closure" and self.wizard.selection is None:
+            self._preview()
+        elif step == "run":
+            self._run()
+
+    def _failed(self, error: BaseException) -> None:
+        self.error.tell(error, offer=["Try again"] if self.wizard.step == "run" else [])
+        self.refresh()
+
+    # --- 1 choose -----------------------------------------------------------------------------------------------
+
+    def _choose_page(self) -> w.Widget:
+        tables = [table.name for table in self.wizard.db.schema]
+        self.tables = w.SelectMultiple(
+            options=tables, description="Tables", rows=min(12, max(4, len(tables))),
+            style={"description_width": "initial"}, layout=w.Layout(width="100%"),
+        )  # fmt: skip
+        self.tables.observe(self._tables_chosen, names="value")
+        everything = parts.button("Whole database", self._choose_all, tip="every row of every table")
+        self.where_table = parts.choice("Only some rows of", [""], "", on_change=self._where_asked)
+        self.where = parts.text("where", hint="a condition in SQL, e.g. id = 42", on_change=self._where_written)
+        self.count = parts.html()
+        return parts.column(
+            parts.html(parts.words("Choose what to take. What the rows need to exist comes with them.")),
+            self.tables, parts.row(everything), parts.row(self.where_table), self.where, self.count,
+        )  # fmt: skip
+
+    def _choose_all(self) -> None:
+        self.tables.value = tuple(self.tables.options)
+
+    def _tables_chosen(self, change: dict[str, tuple[str, ...]]) -> None:
+        chosen = change["new"]
+        for table in [table for table in self.wizard.roots if table not in chosen]:
+            self.wizard.unchoose(table)
+        for table in chosen:
+            if table not in self.wizard.roots:
+                self.wizard.choose(table)
+        keep = self.where_table.value
+        self.where_table.options = ["", *chosen]
+        self.where_table.value = keep if keep in chosen else (chosen[0] if len(chosen) == 1 else "")
+        self._count()
+        self.refresh()
+
+    def _where_asked(self, table: str) -> None:
+        self.where.value = self.wizard.roots.get(table, "")
+        self.where.disabled = not table
+
+    def _where_written(self, where: str) -> None:
+        table = self.where_table.value
+        if not table or table not in self.wizard.roots or self.wizard.roots[table] == where.strip():
+            return
+        self.error.clear()
+        self.wizard.choose(table, where)
+        self._count()
+        self.refresh()
+
+    def _count(self) -> None:
+        """Count what was asked for itself; what belongs to it is counted in the next step."""
+        roots = dict(self.wizard.roots)
+        if not roots:
+            self.count.value = ""
+            return
+        self.count.value = parts.mark("busy", "counting")
+        self.later.run("count", lambda: _counted(self.wizard, roots), self._tell_count, delay=_COUNT_DELAY)
+
+    def _tell_count(self, counts: dict[str, int]) -> None:
+        rows = [(table, self.wizard.roots.get(table, "") or "all rows", count) for table, count in counts.items()]
+        self.count.value = blocks.table(("table", "which", "rows asked for"), rows, limit=20)
+
+    # --- 2 closure ----------------------------------------------------------------------------------------------
+
+    def _closure_page(self) -> w.Widget:
+        self.selection = parts.html()
+        self.graph = parts.html()
+        self.edges = parts.column()
+        self.left_out = w.SelectMultiple(
+            options=[], description="Columns to leave out", rows=6, style={"description_width": "initial"},
+            layout=w.Layout(width="100%"),
+        )  # fmt: skip
+        self.left_out.observe(self._left_out_chosen, names="value")
+        again = parts.button("Count again", self._preview)
+        folds = w.Accordion(
+            children=(self.graph, self.edges, self.left_out),
+            titles=("Graph", "Rules at foreign keys", "Columns to leave out"), layout=w.Layout(width="100%"),
+        )  # fmt: skip
+        return parts.column(self.selection, folds, parts.row(again))
+
+    def _preview(self) -> None:
+        self.error.clear()
+        self.selection.value = parts.mark("busy", "finding what belongs to it")
+        self.later.run("preview", lambda: self.wizard.builder().preview(), self._tell_selection)
+
+    def _tell_selection(self, selection: Selection) -> None:
+        self.wizard.selection = selection
+        self.selection.value = selection._repr_html_()
+        self.graph.value = f"<div style='overflow:auto;max-height:30em'>{selection.graph.to_svg()}</div>"
+        self._offer_edges()
+        self._offer_columns(selection)
+        self.refresh()
+
+    def _offer_edges(self) -> None:
+        edges = tuple(self.wizard.edges)
+        if edges == self._shown_edges:
+            return
+        self._shown_edges = edges
+        lines: list[w.Widget] = [self._edge(edge) for edge in edges[:_MOST_EDGES]]
+        if len(edges) > _MOST_EDGES:
+            lines.append(parts.html(parts.words(f"and {len(edges) - _MOST_EDGES:,} more, which code can set")))
+        self.edges.children = tuple(lines)
+
+    def _edge(self, edge: EdgeChoice) -> w.Widget:
+        def chosen(action: str) -> None:
+            self.wizard.set_rule(edge.label, edge.direction, action)
+            self._preview()
+            self.refresh()
+
+        return parts.choice(edge.words, edge.choices, edge.chosen, on_change=chosen)
+
+    def _offer_columns(self, selection: Selection) -> None:
+        schema = self.wizard.db.schema
+        secrets = {warning.where for warning in selection.warnings if warning.code == "secret"}
+        options = []
+        for count in selection.table_counts:
+            table = schema.table(count.table)
+            for column in table.columns:
+                if column.name not in table.key and column.name != "entity_uuid":
+                    name = f"{table.name}.{column.name}"
+                    options.append((f"{name} (looks like a secret)" if name in secrets else name, name))
+        kept = tuple(name for name in self.wizard.left_out if name in {value for _, value in options})
+        if list(self.left_out.options) != options:
+            with self.left_out.hold_trait_notifications():
+                self.left_out.unobserve(self._left_out_chosen, names="value")
+                self.left_out.options = options
+                self.left_out.value = kept
+            self.left_out.observe(self._left_out_chosen, names="value")
+
+    def _left_out_chosen(self, change: dict[str, tuple[str, ...]]) -> None:
+        self.wizard.leave_out(list(change["new"]))
+        self._preview()
+        self.refresh()
+
+    # --- 3 destination ------------------------------------------------------------------------------------------
+
+    def _destination_page(self) -> w.Widget:
+        self.picker = PathPicker("New file", self._named)
+        overwrite = parts.tick("Replace a package of that name", on_change=self._set("overwrite"))
+        encoding = parts.choice("Rows are stored as", ["auto", "documents", "columns"], on_change=self._set("encoding"))
+        orphans = parts.choice(
+            "References to rows that do not exist", ["error", "keep", "null"], on_change=self._set("on_orphan")
+        )
+        missing = parts.choice("Files that are missing", ["error", "skip"], on_change=self._set("on_missing_file"))
+        return parts.column(self.picker, overwrite, parts.row(encoding, orphans, missing))
+
+    def _named(self, path: str) -> None:
+        self.wizard.path = path
+        self.refresh()
+
+    def _set(self, name: str):  # type: ignore[no-untyped-def]
+        def chosen(value: object) -> None:
+            setattr(self.wizard, name, value)
+            self.refresh()
+
+        return chosen
+
+    # --- 4 run, 5 done ------------------------------------------------------------------------------------------
+
+    def _run_page(self) -> w.Widget:
+        self.progress = parts.ProgressBox()
+        return parts.column(self.progress)
+
+    def _done_page(self) -> w.Widget:
+        self.result = parts.html()
+        return parts.column(self.result)
+
+    def _run(self) -> None:
+        job = self.wizard.start()
+        self.refresh()
+        self.progress.follow(job)
+        job.watch(self._ended)
+
+    def _again(self) -> None:
+        self.error.clear()
+        self._enter(lambda: self.wizard.step)
+
+    def _ended(self, job: Job[DataPackage]) -> None:
+        if job.state == "running" or job is not self.wizard.job:
+            return
+        error = job.exception()
+        if error is not None:
+            self._failed(error)
+            return
+        package = job.result()
+        self.result.value = parts.mark("ok", f"written: {package.path}") + package._repr_html_()
+        self.wizard.next()
+        self.refresh()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until nothing runs in the background any more; for scripts."""
+        self.later.wait(timeout)
+        if self.wizard.job is not None:
+            self.wizard.job.wait(timeout)
+
+
+def _counted(wizard: ExportWizard, roots: dict[str, str]) -> dict[str, int]:
+    return {table: wizard.count(table, where) for table, where in roots.items()}

@@ -1,0 +1,246 @@
+"""The state of an export that is put together step by step; knows no widgets, and no thread of its own.
+
+Steps: ``choose`` roots, look at the ``closure``, name the ``destination``, ``run``, ``done``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from datatransfer.display.blocks import plural
+from datatransfer.errors import UsageError
+from datatransfer.exporting.builder import PackageBuilder
+from datatransfer.exporting.roots import count
+
+if TYPE_CHECKING:
+    from datatransfer.background import Job
+    from datatransfer.database.connection import Database
+    from datatransfer.exporting.preview import Selection
+    from datatransfer.package.package import DataPackage
+
+Step = Literal["choose", "closure", "destination", "run", "done"]
+STEPS: tuple[Step, ...] = ("choose", "closure", "destination", "run", "done")
+FOLLOW, STOP, NULL = "follow", "stop", "null"
+
+
+@dataclass(frozen=True)
+class EdgeChoice:
+    """One foreign key in one direction, and what may happen there."""
+
+    label: str
+    direction: Literal["up", "down"]
+    words: str
+    choices: tuple[str, ...]
+    chosen: str
+
+
+@dataclass
+class ExportWizard:
+    """An export as far as it is put together.
+
+    Parameters
+    ----------
+    db : Database
+
+    Examples
+    --------
+    >>> wizard = ExportWizard(db)                       # doctest: +SKIP
+    >>> wizard.choose("orders", "placed >= '2026-01-01'")   # doctest: +SKIP
+    >>> wizard.blocked                                  # doctest: +SKIP
+    ''
+    """
+
+    db: Database
+    step: Step = "choose"
+    roots: dict[str, str] = field(default_factory=dict)
+    rules: dict[tuple[str, str], str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    path: str = ""
+    overwrite: bool = False
+    encoding: str = "auto"
+    on_orphan: str = "error"
+    on_missing_file: str = "error"
+    selection: Selection | None = None
+    job: Job[DataPackage] | None = None
+
+    # --- choosing -----------------------------------------------------------------------------------------------
+
+    def choose(self, table: str, where: str = "") -> None:
+        """Ask for rows of a table: those where a condition holds, or all."""
+        self.db.schema.table(table)
+        self.roots[table] = where.strip()
+        self.selection = None
+
+    def unchoose(self, table: str) -> None:
+        """Ask for nothing of a table."""
+        self.roots.pop(table, None)
+        self.selection = None
+
+    def choose_all(self) -> None:
+        """Ask for the whole database."""
+        self.roots = dict.fromkeys(self.db.schema.tables, "")
+        self.selection = None
+
+    def set_rule(self, label: str, direction: str, action: str) -> None:
+        """Say what happens at a foreign key in a direction."""
+        if action == FOLLOW:
+            self.rules.pop((label, direction), None)
+        else:
+            self.rules[label, direction] = action
+        self.selection = None
+
+    def leave_out(self, columns: list[str]) -> None:
+        """Say which columns, ``"table.column"``, are not carried."""
+        self.left_out = list(columns)
+        self.selection = None
+
+    def count(self, table: str, where: str = "") -> int:
+        """Count the rows of a table for which a condition holds, now.
+
+        Raises
+        ------
+        ConditionError
+            The database does not accept the condition.
+        """
+        return count(self.db, table, where or None)
+
+    @property
+    def edges(self) -> list[EdgeChoice]:
+        """The foreign keys that matter to what is selected, each with what may happen there."""
+        tables = {count.table for count in self.selection.table_counts} if self.selection else set(self.roots)
+        tables |= {fk.table for fk in self.db.schema.foreign_keys() if (fk.label, "down") in self.rules}
+        found = []
+        graph = self.db.graph
+        for fk in self.db.schema.foreign_keys():
+            if fk.table in tables:
+                choices = (FOLLOW, STOP, NULL) if graph.nullable(fk) else (FOLLOW, STOP)
+                words = f"{fk.label}: take the {fk.parent} that it refers to"
+                found.append(self._edge(fk.label, "up", words, choices))
+            if fk.parent in tables:
+                words = f"{fk.label}: take the {fk.table} that refer to {fk.parent}"
+                found.append(self._edge(fk.label, "down", words, (FOLLOW, STOP)))
+        return found
+
+    def _edge(self, label: str, direction: Literal["up", "down"], words: str, choices: tuple[str, ...]) -> EdgeChoice:
+        return EdgeChoice(label, direction, words, choices, self.rules.get((label, direction), FOLLOW))
+
+    @property
+    def secrets(self) -> list[str]:
+        """The columns of the selection that look like secrets and are not left out."""
+        found = [w.where for w in self.selection.warnings if w.code == "secret"] if self.selection else []
+        return [where for where in found if where not in self.left_out]
+
+    # --- going on -----------------------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> str:
+        """Why the next step cannot be taken yet; empty if it can."""
+        if self.step == "choose" and not self.roots:
+            return "choose at least one table"
+        if self.step == "closure" and self.selection is None:
+            return "the selection is being counted"
+        if self.step == "closure" and self.selection is not None and not self.selection.total:
+            return "nothing is selected"
+        if self.step == "destination":
+            return self._destination_blocked()
+        if self.step == "run" and (self.job is None or self.job.state != "done"):
+            return "the export is not done"
+        return "there is nothing after the last step" if self.step == "done" else ""
+
+    def _destination_blocked(self) -> str:
+        if not self.path.strip():
+            return "name the new file"
+        path = Path(self.path).expanduser()
+        if path.is_dir():
+            return "that is a folder: add a name"
+        if not path.absolute().parent.is_dir():
+            return "there is no such folder"
+        if path.exists() and not self.overwrite:
+            return "there is a file of that name already"
+        return ""
+
+    def next(self) -> Step:
+        """Take the next step.
+
+        Raises
+        ------
+        UsageError
+            It cannot be taken, with the reason.
+        """
+        if self.blocked:
+            raise UsageError(self.blocked, where=self.step)
+        self.step = STEPS[STEPS.index(self.step) + 1]
+        return self.step
+
+    def back(self) -> Step:
+        """Take a step back; not while the export runs."""
+        if self.job is not None and self.job.state == "running":
+            raise UsageError("the export is running", hint="cancel it first")
+        self.job = None
+        before = {"destination": "closure", "run": "destination", "done": "choose"}
+        self.step = before.get(self.step, "choose")  # type: ignore[assignment]
+        return self.step
+
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def builder(self) -> PackageBuilder:
+        """Return the builder of what was chosen."""
+        builder = PackageBuilder(self.db)
+        if self._everything:
+            builder.add_all()
+        else:
+            for table, where in self.roots.items():
+                builder.add(table, where=where or None)
+        for (label, direction), action in self.rules.items():
+            getattr(builder, action)(label, direction=direction)
+        if self.left_out:
+            builder.leave_out(*self.left_out)
+        return builder
+
+    @property
+    def _everything(self) -> bool:
+        return not any(self.roots.values()) and set(self.roots) == set(self.db.schema.tables)
+
+    def start(self) -> Job[DataPackage]:
+        """Start the export that was put together."""
+        self.job = self.builder().start(Path(self.path).expanduser(), **self._options())  # type: ignore[arg-type]
+        return self.job
+
+    def _options(self) -> dict[str, object]:
+        given = {
+            "overwrite": self.overwrite, "encoding": self.encoding, "on_orphan": self.on_orphan,
+            "on_missing_file": self.on_missing_file,
+        }  # fmt: skip
+        usual = {"overwrite": False, "encoding": "auto", "on_orphan": "error", "on_missing_file": "error"}
+        return {name: value for name, value in given.items() if value != usual[name]}
+
+    def code(self) -> str:
+        """Return the calls that repeat what was chosen."""
+        lines = ["import datatransfer as dt", "", f"db = {self.db.code}", ""]
+        lines.append("builder = dt.PackageBuilder(db)")
+        if self._everything:
+            lines.append("builder.add_all()")
+        else:
+            lines += [
+                f"builder.add({table!r}, where={where!r})" if where else f"builder.add({table!r})"
+                for table, where in self.roots.items()
+            ]
+        for (label, direction), action in self.rules.items():
+            lines.append(f"builder.{action}({label!r}, direction={direction!r})")
+        if self.left_out:
+            lines.append(f"builder.leave_out({', '.join(map(repr, self.left_out))})")
+        lines += ["selection = builder.preview()"]
+        options = "".join(f", {name}={value!r}" for name, value in self._options().items())
+        if self.path:
+            lines.append(f"package = builder.build({self.path!r}{options})")
+        return "\n".join(lines)
+
+    def told(self) -> str:
+        """Return what was chosen, in a few words."""
+        if not self.roots:
+            return "nothing chosen"
+        if self.selection is None:
+            return f"{plural(len(self.roots), 'table')} chosen"
+        return repr(self.selection).removeprefix("Selection(").removesuffix(")")

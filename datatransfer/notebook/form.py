@@ -1,0 +1,113 @@
+"""What both forms share: pages of which one is shown, a line of steps, Back and Next, and the code that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.notebook import parts
+from datatransfer.notebook.parts import Later
+
+
+class Form(w.VBox):
+    """A wizard as widgets.
+
+    Parameters
+    ----------
+    title : str
+    pages : mapping of step to widget
+        In order.
+    labels : mapping of step to str
+        What a step is called.
+    """
+
+    def __init__(self, title: str, pages: Mapping[str, w.Widget], labels: Mapping[str, str]) -> None:
+        self._labels = dict(labels)
+        self.pages = dict(pages)
+        self.steps_line = parts.html()
+        self.state_line = parts.html()
+        self.back = parts.button("Back", self._go_back)
+        self.next = parts.button("Next", self._go_on, style="primary")
+        self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
+        self.code = w.Textarea(description="Code", rows=10, layout=w.Layout(width="100%", display="none"))
+        self.error = parts.ErrorBox(*self._error_actions())
+        self.title = parts.heading(title)
+        super().__init__(
+            (
+                self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
+                parts.row(self.back, self.next, self.show_code), self.code,
+            ),
+            layout=w.Layout(width="100%", padding="4px"),
+        )  # fmt: skip
+        self.later = Later(self._failed)
+
+    # --- what a form says of itself -----------------------------------------------------------------------------
+
+    @property
+    def wizard(self) -> Any:
+        """The state."""
+        raise NotImplementedError
+
+    def _error_actions(self) -> Sequence[tuple[str, Any]]:
+        return ()
+
+    def _entered(self, step: str) -> None:
+        """Do what a step begins with."""
+
+    def __repr__(self) -> str:
+        step = self.wizard.step
+        return f"{type(self).__name__}(step {list(self.pages).index(step) + 1} of {len(self.pages)}: {step})"
+
+    # --- pages --------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Show the page of the step, and what may be done now."""
+        step = self.wizard.step
+        for name, page in self.pages.items():
+            parts.show(page, name == step)
+        self.steps_line.value = _steps(list(self.pages), self._labels, step)
+        running = self.wizard.job is not None and self.wizard.job.state == "running"
+        self.back.disabled = step == next(iter(self.pages)) or running
+        self.next.disabled = bool(self.wizard.blocked)
+        last = list(self.pages)[-1]
+        parts.show(self.next, step != last)
+        blocked = self.wizard.blocked if step != last else ""
+        self.state_line.value = parts.mark("warning", f"Next: {blocked}") if blocked and not running else ""
+        if self.code.layout.display is None:
+            self.code.value = self.wizard.code()
+
+    def _go_on(self) -> None:
+        self.error.clear()
+        self._enter(self.wizard.next)
+
+    def _go_back(self) -> None:
+        self.error.clear()
+        self._enter(self.wizard.back)
+
+    def _enter(self, move: Any) -> None:
+        try:
+            step = move()
+            self.refresh()
+            self._entered(step)
+        except Exception as error:  # shown in the form: a button has nobody to raise it to
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self.error.tell(error)
+        self.refresh()
+
+    def _toggle_code(self) -> None:
+        parts.show(self.code, self.code.layout.display is not None)
+        self.refresh()
+
+
+def _steps(names: Sequence[str], labels: Mapping[str, str], current: str) -> str:
+    """Return the steps in one line; where one is, is said by a word and bold type."""
+    shown = []
+    for number, name in enumerate(names, start=1):
+        label = blocks.escape(f"{number} {labels[name]}")
+        shown.append(f"<b aria-current='step'>▸ {label}</b>" if name == current else f"<span>{label}</span>")
+    return f"<div style='display:flex;gap:1.2em;flex-wrap:wrap;margin:4px 0'>{''.join(shown)}</div>"

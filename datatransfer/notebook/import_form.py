@@ -1,0 +1,349 @@
+"""ImportForm: a package into a database, without a line of code, and with the code that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.notebook import parts
+from datatransfer.notebook.form import Form
+from datatransfer.notebook.import_wizard import ImportWizard
+from datatransfer.notebook.picker import PathPicker
+from datatransfer.notebook.settling import Conflicts, Findings
+
+if TYPE_CHECKING:
+    from datatransfer.background import Job
+    from datatransfer.database.connection import Database
+    from datatransfer.importing.checking import SchemaReport
+    from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.receipts import Receipt
+    from datatransfer.package.report import Report
+
+_LABELS = {"package": "Package", "inside": "What is inside", "plan": "Plan", "run": "Run", "receipt": "Receipt"}
+_POLICIES = {
+    "on_match": ("An entity is there with other content", ["skip", "update", "error"]),
+    "on_clash": ("Another row holds its unique values", ["error", "reuse", "rename"]),
+    "identity": ("UUIDs", ["keep", "copy"]),
+    "on_orphan": ("References without a parent", ["error", "keep", "null"]),
+    "triggers": ("Triggers of the target", ["suspend", "fire"]),
+}
+
+
+class ImportForm(Form):
+    """A wizard that imports a package.
+
+    Parameters
+    ----------
+    target : Database
+
+    Attributes
+    ----------
+    wizard : ImportWizard
+        What was chosen so far.
+    receipt : Receipt or None
+        The result.
+
+    Raises
+    ------
+    UsageError
+        The target is in memory: the import runs in another thread.
+
+    Examples
+    --------
+    >>> form = dt.ImportForm(target)  # doctest: +SKIP
+    >>> form                          # doctest: +SKIP
+    >>> form.receipt.summary          # doctest: +SKIP
+    """
+
+    def __init__(self, target: Database) -> None:
+        target.check_threads()
+        self._wizard = ImportWizard(target)
+        pages = {
+            "package": self._package_page(),
+            "inside": self._inside_page(),
+            "plan": self._plan_page(),
+            "run": self._run_page(),
+            "receipt": self._receipt_page(),
+        }
+        super().__init__(f"Import into {target.url_shown}", pages, _LABELS)
+        self.refresh()
+        self._offer_left()
+
+    @property
+    def wizard(self) -> ImportWizard:
+        return self._wizard
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The result, None before the end."""
+        return self.wizard.receipt
+
+    def _error_actions(self) -> list[tuple[str, Callable[[], object]]]:
+        return [("Resume", self._resume), ("Roll back", self._roll_back), ("Plan again", self._plan_again)]
+
+    def _entered(self, step: str) -> None:
+        if step == "plan":
+            self._check()
+        elif step == "run":
+            self._follow(self.wizard.start())
+
+    def _failed(self, error: BaseException) -> None:
+        offers = []
+        if self.wizard.step == "run":
+            offers = ["Resume", "Roll back"] if self._is_left() else ["Plan again"]
+        self.error.tell(error, offer=offers)
+        self.refresh()
+
+    # --- 1 package ----------------------------------------------------------------------------------------------
+
+    def _package_page(self) -> w.Widget:
+        self.left = parts.column()
+        self.picker = PathPicker("Package", self._named, upload=True)
+        self.verified = parts.html()
+        return parts.column(self.left, self.picker, self.verified)
+
+    def _named(self, path: str) -> None:
+        self.error.clear()
+        self.verified.value = parts.mark("busy", f"verifying {path}")
+        self.next.disabled = True
+        self.later.run("verify", lambda: self.wizard.open(path), self._tell_verified)
+
+    def _tell_verified(self, report: Report) -> None:
+        self.verified.value = (
+            parts.mark("ok", "the package is complete and valid")
+            if report.ok
+            else parts.mark("error", "the package is damaged") + report._repr_html_()
+        )
+        assert self.wizard.package is not None
+        self.inside.value = self.wizard.package._repr_html_()
+        self.graph.value = f"<div style='overflow:auto;max-height:30em'>{self.wizard.package.graph.to_svg()}</div>"
+        self.refresh()
+
+    # --- what was interrupted -----------------------------------------------------------------------------------
+
+    def _offer_left(self) -> None:
+        """Offer to go on with what was interrupted, or to remove it."""
+        lines: list[w.Widget] = []
+        for stage in self.wizard.left():
+            import_id, package = str(stage["import_id"]), str(stage["package"])
+            told = f"{stage['created']}: {package or 'a package'}, {stage['rows']:,} rows staged"
+            drop = partial(self._drop, import_id)
+            buttons = [parts.button("Roll back", drop, tip=f"remove what was staged: {told}")]
+            if package and Path(package).exists():
+                go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
+                buttons.insert(0, go_on)
+            lines += [parts.html(parts.mark("warning", f"an import was interrupted: {told}")), parts.row(*buttons)]
+        self.left.children = tuple(lines)
+
+    def _drop(self, import_id: str) -> None:
+        self._try(lambda: self.wizard.roll_back(import_id))
+        self._offer_left()
+
+    def _go_on_with(self, import_id: str, package: str) -> None:
+        def verified(report: Report) -> None:
+            self._tell_verified(report)
+            if report.ok:
+                self._follow(self.wizard.resume(import_id))
+
+        self.error.clear()
+        self.later.run("verify", lambda: self.wizard.open(package), verified)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # shown in the form: a button has nobody to raise it to
+            self._failed(error)
+
+    # --- 2 inside -----------------------------------------------------------------------------------------------
+
+    def _inside_page(self) -> w.Widget:
+        self.inside = parts.html()
+        self.graph = parts.html()
+        fold = w.Accordion(children=(self.graph,), titles=("Graph",), layout=w.Layout(width="100%"))
+        return parts.column(self.inside, fold)
+
+    # --- 3 plan -------------------------------------------------------------------------------------------------
+
+    def _plan_page(self) -> w.Widget:
+        policies = [
+            parts.choice(label, options, on_change=self._policy(name)) for name, (label, options) in _POLICIES.items()
+        ]
+        self.policies = dict(zip(_POLICIES, policies, strict=True))
+        self.match_on = parts.text(
+            "Natural keys", hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
+        )
+        self.findings = Findings(self._accepted)
+        self.summary = parts.html()
+        self.conflicts = Conflicts(self._decided)
+        again = parts.button("Plan again", self._plan_again)
+        return parts.column(
+            self.findings, parts.row(*policies), self.match_on, parts.row(again), self.summary, self.conflicts
+        )
+
+    def _check(self) -> None:
+        self.summary.value = parts.mark("busy", "comparing the schemas")
+        self.later.run("check", self.wizard.check, self._tell_check)
+
+    def _tell_check(self, report: SchemaReport) -> None:
+        self.findings.tell(report, self.wizard.accepted)
+        self._make_plan()
+
+    def _make_plan(self) -> None:
+        self.conflicts.clear()
+        if self.wizard.unsettled:
+            self.summary.value = parts.mark("warning", "the plan is made when the findings above are settled")
+            self.refresh()
+            return
+        self.summary.value = parts.mark("busy", "staging the rows and planning")
+        self.next.disabled = True
+        self.later.run("plan", self.wizard.make_plan, self._tell_plan)
+
+    def _tell_plan(self, plan: ImportPlan) -> None:
+        warned = parts.mark("warning", "; ".join(plan.warnings)) if plan.warnings else ""
+        self.summary.value = plan._repr_html_() + warned
+        self.conflicts.tell(plan)
+        self.refresh()
+
+    def _plan_again(self) -> None:
+        self.error.clear()
+        if self.wizard.step == "run":
+            self.wizard.back()
+            self.refresh()
+        self._make_plan()
+
+    def _accepted(self, finding: int, accepted: bool) -> None:
+        self.error.clear()
+        self.wizard.accept(finding, accepted=accepted)
+        self._make_plan()
+
+    def _policy(self, name: str) -> Callable[[str], None]:
+        def chosen(value: str) -> None:
+            self.error.clear()
+            self.wizard.set_policy(name, value)
+            self._make_plan()
+
+        return chosen
+
+    def _match_on_written(self, text: str) -> None:
+        def set_all() -> None:
+            found = natural_keys(self.wizard, text)
+            for table in [*self.wizard.match_on, *found]:
+                self.wizard.set_match_on(table, found.get(table, []))
+            self._make_plan()
+
+        self.error.clear()
+        self._try(set_all)
+
+    def _decided(self, table: str, keys: list[Any], action: str) -> None:
+        self.error.clear()
+        self.summary.value = parts.mark("busy", "planning with what was decided")
+        plan = self.wizard.plan
+
+        def decide() -> ImportPlan:
+            self.wizard.decide(table, keys, action)
+            assert plan is not None
+            return plan
+
+        self.later.run("plan", decide, self._tell_plan)
+
+    # --- 4 run, 5 receipt ---------------------------------------------------------------------------------------
+
+    def _run_page(self) -> w.Widget:
+        self.progress = parts.ProgressBox()
+        return parts.column(self.progress)
+
+    def _receipt_page(self) -> w.Widget:
+        self.told = parts.html()
+        self.undone = parts.html()
+        self.sure = parts.tick("Undo takes back what this import wrote", on_change=self._sure)
+        self.undo = parts.button("Undo", self._undo, tip="take back what this import wrote")
+        self.undo.disabled = True
+        return parts.column(self.told, parts.row(self.sure), parts.row(self.undo), self.undone)
+
+    def _follow(self, job: Job[Receipt]) -> None:
+        self.refresh()
+        self.progress.follow(job)
+        job.watch(self._ended)
+
+    def _ended(self, job: Job[Receipt]) -> None:
+        if job.state == "running" or job is not self.wizard.job:
+            return
+        try:
+            receipt = self.wizard.finish()
+        except BaseException as error:  # what the import raised is shown, with what can be done
+            self._failed(error)
+            return
+        self.told.value = parts.mark("ok", "the import is done") + receipt._repr_html_()
+        parts.show(self.undo, receipt.recorded)
+        parts.show(self.sure, receipt.recorded)
+        self.wizard.next()
+        self.refresh()
+
+    def _is_left(self) -> bool:
+        return any(row["package"] == str(self._path) for row in self.wizard.left())
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.wizard.package.path).absolute() if self.wizard.package else Path()
+
+    def _left_id(self) -> str:
+        return next(str(row["import_id"]) for row in self.wizard.left() if row["package"] == str(self._path))
+
+    def _resume(self) -> None:
+        self.error.clear()
+        self._try(lambda: self._follow(self.wizard.resume(self._left_id())))
+
+    def _roll_back(self) -> None:
+        self.error.clear()
+
+        def back() -> None:
+            self.wizard.roll_back(self._left_id())
+            self.wizard.back()
+            self.refresh()
+            self._check()
+
+        self._try(back)
+
+    def _sure(self, sure: bool) -> None:
+        self.undo.disabled = not sure
+
+    def _undo(self) -> None:
+        receipt = self.wizard.receipt
+        if receipt is None:
+            return
+        self.error.clear()
+        self.undo.disabled = True
+        self.undone.value = parts.mark("busy", "taking back what was written")
+        self.later.run("undo", receipt.undo, self._tell_undone)
+
+    def _tell_undone(self, undone: Receipt) -> None:
+        parts.show(self.sure, False)
+        parts.show(self.undo, False)
+        self.undone.value = parts.mark("ok", "the import was taken back") + undone._repr_html_()
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until nothing runs in the background any more; for scripts."""
+        self.later.wait(timeout)
+        if self.wizard.job is not None:
+            self.wizard.job.wait(timeout)
+
+
+def natural_keys(wizard: ImportWizard, text: str) -> dict[str, list[str]]:
+    """Return what ``users.email, orders.(shop, number)`` says, as ``match_on=`` takes it.
+
+    Raises
+    ------
+    UnknownTableError, UnknownColumnError
+    """
+    found: dict[str, list[str]] = {}
+    if wizard.package is None:
+        return found
+    for dotted in blocks.split_outside(text):
+        table, columns = wizard.package.schema.split(dotted)
+        found[table.name] = list(columns)
+    return found

@@ -1,0 +1,277 @@
+"""The state of an import that is put together step by step; knows no widgets, and no thread of its own.
+
+Steps: name the ``package``, look ``inside``, settle the ``plan``, ``run``, ``receipt``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from datatransfer.display.blocks import plural
+from datatransfer.errors import UsageError
+from datatransfer.events import Cancellation, Listener, silent
+from datatransfer.importing.importer import PackageImporter
+from datatransfer.importing.mapping import Mapping
+from datatransfer.importing.stages import drop_stage, stages
+from datatransfer.package.package import DataPackage
+
+if TYPE_CHECKING:
+    from datatransfer.background import Job
+    from datatransfer.database.connection import Database
+    from datatransfer.importing.checking import SchemaReport
+    from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.receipts import Receipt
+    from datatransfer.importing.validation import Misfit
+    from datatransfer.package.report import Report
+
+Step = Literal["package", "inside", "plan", "run", "receipt"]
+STEPS: tuple[Step, ...] = ("package", "inside", "plan", "run", "receipt")
+_USUAL = {"on_match": "skip", "on_clash": "error", "identity": "keep", "on_orphan": "error", "triggers": "suspend"}
+
+
+@dataclass
+class ImportWizard:
+    """An import as far as it is put together.
+
+    Parameters
+    ----------
+    target : Database
+
+    Examples
+    --------
+    >>> wizard = ImportWizard(target)          # doctest: +SKIP
+    >>> wizard.open("orders.zip").ok           # doctest: +SKIP
+    True
+    >>> wizard.next()                          # doctest: +SKIP
+    'inside'
+    """
+
+    target: Database
+    step: Step = "package"
+    package: DataPackage | None = None
+    report: Report | None = None
+    schemas: SchemaReport | None = None
+    accepted: set[int] = field(default_factory=set)
+    policies: dict[str, str] = field(default_factory=lambda: dict(_USUAL))
+    match_on: dict[str, list[str]] = field(default_factory=dict)
+    decisions: list[tuple[str, Any, str]] = field(default_factory=list)
+    plan: ImportPlan | None = None
+    job: Job[Receipt] | None = None
+    receipt: Receipt | None = None
+
+    # --- the package --------------------------------------------------------------------------------------------
+
+    def open(self, path: str | Path) -> Report:
+        """Open a package and verify it wholly.
+
+        Raises
+        ------
+        PackageError
+            It is none, or cannot be read.
+        """
+        self.close()
+        package = DataPackage.open(Path(path).expanduser())
+        try:
+            report = package.verify()
+        except BaseException:
+            package.close()
+            raise
+        self.package, self.report, self.step = package, report, "package"
+        return report
+
+    def close(self) -> None:
+        """Let go of package and plan."""
+        self.drop_plan()
+        if self.package is not None:
+            self.package.close()
+        self.package = self.report = self.schemas = self.receipt = None
+        self.accepted, self.decisions, self.match_on = set(), [], {}
+        self.policies = dict(_USUAL)
+
+    def importer(self, listener: Listener = silent, cancellation: Cancellation | None = None) -> PackageImporter:
+        """Return the importer of this package into this target."""
+        if self.package is None:
+            raise UsageError("no package is open", hint="choose one first")
+        return PackageImporter(self.package, self.target, listener=listener, cancellation=cancellation)
+
+    # --- findings and policies ----------------------------------------------------------------------------------
+
+    def check(self) -> SchemaReport:
+        """Compare the schemas; cures that were accepted before are forgotten."""
+        self.accepted = set()
+        self.schemas = self.importer().check()
+        return self.schemas
+
+    def accept(self, finding: int, *, accepted: bool = True) -> None:
+        """Use the mapping that cures a finding, or not; the plan has to be made anew."""
+        (self.accepted.add if accepted else self.accepted.discard)(finding)
+        self.drop_plan()
+
+    @property
+    def mapping(self) -> Mapping:
+        """The cures that were accepted, together."""
+        whole = Mapping()
+        for number, finding in self._findings():
+            if number in self.accepted:
+                whole = whole | finding.cure
+        return whole
+
+    @property
+    def unsettled(self) -> list[int]:
+        """The findings that forbid the import and whose cure was not accepted."""
+        return [n for n, finding in self._findings() if finding.severity == "error" and n not in self.accepted]
+
+    def _findings(self) -> list[tuple[int, Misfit]]:
+        return list(enumerate(self.schemas.findings)) if self.schemas is not None else []
+
+    def set_policy(self, name: str, value: str) -> None:
+        """Set one of the policies of `PackageImporter.plan`; the plan has to be made anew."""
+        if name not in _USUAL:
+            raise UsageError(f"there is no policy {name!r}", hint=f"it is one of {', '.join(_USUAL)}")
+        self.policies[name] = value
+        self.drop_plan()
+
+    def set_match_on(self, table: str, columns: list[str]) -> None:
+        """Set the natural key of a table; none if empty."""
+        if columns:
+            self.match_on[table] = columns
+        else:
+            self.match_on.pop(table, None)
+        self.drop_plan()
+
+    # --- the plan -----------------------------------------------------------------------------------------------
+
+    def make_plan(self, listener: Listener = silent, cancellation: Cancellation | None = None) -> ImportPlan:
+        """Plan with what was chosen; decisions that were made before are made again."""
+        self.drop_plan()
+        self._importer = self.importer(listener, cancellation)
+        plan = self._importer.plan(**self._options())
+        try:
+            for table, which, action in self.decisions:
+                plan.decide(table, which, action)
+        except UsageError:
+            self.decisions = []
+            plan.discard()
+            raise
+        self.plan = plan
+        return plan
+
+    def drop_plan(self) -> None:
+        """Forget the plan, and what was staged for it."""
+        if self.plan is not None:
+            self.plan.discard()
+        self.plan = None
+
+    def decide(self, table: str, which: Any, action: str) -> None:
+        """Decide for entities of the plan, by their keys in the package."""
+        if self.plan is None:
+            raise UsageError("there is no plan", hint="plan first")
+        self.plan.decide(table, which, action)
+        self.decisions.append((table, which, action))
+
+    # --- going on -----------------------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> str:
+        """Why the next step cannot be taken yet; empty if it can."""
+        if self.step == "package":
+            return self._package_blocked()
+        if self.step == "plan":
+            return self._plan_blocked()
+        if self.step == "run" and self.receipt is None:
+            return "the import is not done"
+        return "there is nothing after the last step" if self.step == "receipt" else ""
+
+    def _package_blocked(self) -> str:
+        if self.package is None or self.report is None:
+            return "choose a package"
+        return "" if self.report.ok else "the package is damaged"
+
+    def _plan_blocked(self) -> str:
+        if self.unsettled:
+            return f"{plural(len(self.unsettled), 'finding')} about the schemas must be settled"
+        if self.plan is None:
+            return "the plan is not made"
+        if self.plan.conflict_count:
+            return f"{plural(self.plan.conflict_count, 'conflict')} must be decided"
+        return ""
+
+    def next(self) -> Step:
+        """Take the next step.
+
+        Raises
+        ------
+        UsageError
+            It cannot be taken, with the reason.
+        """
+        if self.blocked:
+            raise UsageError(self.blocked, where=self.step)
+        self.step = STEPS[STEPS.index(self.step) + 1]
+        return self.step
+
+    def back(self) -> Step:
+        """Take a step back; not while the import runs."""
+        if self.job is not None and self.job.state == "running":
+            raise UsageError("the import is running", hint="cancel it first")
+        self.job = None
+        self.drop_plan()
+        before = {"plan": "inside", "run": "plan"}
+        self.step = before.get(self.step, "package")  # type: ignore[assignment]
+        return self.step
+
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def start(self) -> Job[Receipt]:
+        """Start the import that was planned."""
+        if self.plan is None:
+            raise UsageError("there is no plan", hint="plan first")
+        plan, self.plan = self.plan, None
+        self.job = self._importer.start(plan)
+        return self.job
+
+    def resume(self, import_id: str) -> Job[Receipt]:
+        """Go on with an import of this package that was interrupted."""
+        self.step = "run"
+        self.job = self.importer().start(resume=import_id)
+        return self.job
+
+    def finish(self) -> Receipt:
+        """Take the receipt of the job that has ended; raises what it raised."""
+        if self.job is None:
+            raise UsageError("nothing was started", where=self.step)
+        self.receipt = self.job.result()
+        return self.receipt
+
+    def left(self) -> list[dict[str, Any]]:
+        """Return the imports into this target that were interrupted, the latest first."""
+        found = stages(self.target)
+        rows = found[found["state"] != "running"].to_dict("records")
+        return [{str(name): value for name, value in row.items()} for row in reversed(rows)]
+
+    def roll_back(self, import_id: str) -> None:
+        """Remove what an interrupted import staged."""
+        drop_stage(self.target, import_id)
+
+    # --- as code ------------------------------------------------------------------------------------------------
+
+    def _options(self) -> dict[str, Any]:
+        given: dict[str, Any] = {n: v for n, v in self.policies.items() if v != _USUAL[n]}
+        if self.match_on:
+            given["match_on"] = {table: list(columns) for table, columns in self.match_on.items()}
+        return given | self.mapping.to_json()
+
+    def code(self) -> str:
+        """Return the calls that repeat what was chosen."""
+        path = str(self.package.path) if self.package else "package.zip"
+        lines = [
+            "import datatransfer as dt", "", f"target = {self.target.code}",
+            f"package = dt.DataPackage.open({path!r})", "assert package.verify().ok", "",
+            "importer = dt.PackageImporter(package, target)",
+        ]  # fmt: skip
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
+        lines.append(f"plan = importer.plan({options})")
+        lines += [f"plan.decide({table!r}, {which!r}, {action!r})" for table, which, action in self.decisions]
+        lines.append("receipt = importer.run(plan)")
+        return "\n".join(lines)

@@ -1,0 +1,297 @@
+"""What both forms are made of: labelled controls, pages, boxes for progress and for errors.
+
+Widgets are made in the kernel's own thread; a worker only sets their traits, at most ten times a second.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import ipywidgets as w
+
+from datatransfer.background import Job, start
+from datatransfer.display import blocks
+from datatransfer.errors import Cancelled, DataTransferError, PackageError
+from datatransfer.progress import WORDS
+
+T = TypeVar("T")
+_WIDE = {"description_width": "initial"}
+_STATE = "padding:2px 0;min-height:1.4em"
+
+
+def full(**more: str) -> w.Layout:
+    """Return a layout that fills the width; each widget needs one of its own, or they are hidden together."""
+    return w.Layout(width="100%", **more)
+
+
+def html(text: str = "") -> w.HTML:
+    """Return a place for HTML; what goes in is escaped by who made it."""
+    return w.HTML(text, layout=full())
+
+
+def heading(text: str, level: int = 3) -> w.HTML:
+    """Return a heading."""
+    return html(f"<h{level} style='margin:0.4em 0'>{blocks.escape(text)}</h{level}>")
+
+
+def words(text: str) -> str:
+    """Return a line of text as HTML."""
+    return f"<div style='{_STATE}'>{blocks.escape(text)}</div>"
+
+
+def mark(kind: str, text: str) -> str:
+    """Return a line that says by a word, a sign and a border how good or bad it is, never by colour alone."""
+    signs = {"ok": "✓", "error": "✗ Error:", "warning": "! Note:", "busy": "…"}
+    colours = {"ok": "success", "error": "error", "warning": "warn", "busy": "brand"}
+    border = f"var(--jp-{colours[kind]}-color1,#767676)"
+    return (
+        f"<div role='status' style='border-left:4px solid {border};padding:2px 8px;margin:4px 0'>"
+        f"{signs[kind]} {blocks.escape(text)}</div>"
+    )
+
+
+def button(label: str, on_click: Callable[[], object], *, tip: str = "", style: str = "") -> w.Button:
+    """Return a button with a text; keys reach it like any button of a page."""
+    made = w.Button(description=label, tooltip=tip or label, button_style=style, layout=w.Layout(width="auto"))
+    made.on_click(lambda _button: on_click())
+    return made
+
+
+def text(label: str, value: str = "", *, hint: str = "", on_change: Callable[[str], object] | None = None) -> w.Text:
+    """Return a labelled line to write in; who listens is told when it is finished."""
+    made = w.Text(value=value, description=label, placeholder=hint, style=_WIDE, layout=full(), continuous_update=False)
+    if on_change is not None:
+        made.observe(lambda change: on_change(change["new"]), names="value")
+    return made
+
+
+def choice(
+    label: str, options: Sequence[Any], value: Any = None, *, on_change: Callable[[Any], object] | None = None
+) -> w.Dropdown:
+    """Return a labelled list of which one is chosen."""
+    made = w.Dropdown(options=options, description=label, style=_WIDE, layout=w.Layout(width="auto", max_width="100%"))
+    if value is not None:
+        made.value = value
+    if on_change is not None:
+        made.observe(lambda change: on_change(change["new"]), names="value")
+    return made
+
+
+def tick(label: str, value: bool = False, *, on_change: Callable[[bool], object] | None = None) -> w.Checkbox:
+    """Return a labelled check box."""
+    made = w.Checkbox(value=value, description=label, indent=False, layout=full(), style=_WIDE)
+    if on_change is not None:
+        made.observe(lambda change: on_change(change["new"]), names="value")
+    return made
+
+
+def row(*children: w.Widget) -> w.HBox:
+    """Return widgets beside each other, in more lines where there is no room."""
+    return w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center", width="100%"))
+
+
+def column(*children: w.Widget) -> w.VBox:
+    """Return widgets below each other."""
+    return w.VBox(children, layout=full())
+
+
+def show(widget: w.Widget, shown: bool) -> None:
+    """Show or hide a widget; a hidden one cannot be reached by keys either."""
+    widget.layout.display = None if shown else "none"
+
+
+class ProgressBox(w.VBox):
+    """How far a job is, with a button that cancels it."""
+
+    def __init__(self) -> None:
+        self.bar = w.FloatProgress(min=0, max=1, layout=full(), description="Progress", style=_WIDE)
+        self.line = html()
+        self.cancel = button("Cancel", self._cancel, tip="stop at the next batch; nothing is left behind")
+        self.job: Job[Any] | None = None
+        super().__init__((self.bar, self.line, row(self.cancel)), layout=full())
+        show(self, False)
+
+    def follow(self, job: Job[Any]) -> None:
+        """Show a job until it has ended."""
+        self.job = job
+        self.cancel.disabled = False
+        self.bar.value = 0
+        self.line.value = words("starting")
+        show(self, True)
+        job.watch(self._update)
+
+    def _cancel(self) -> None:
+        if self.job is not None:
+            self.job.cancel()
+            self.cancel.disabled = True
+            self.line.value = words("stopping at the next batch …")
+
+    def _update(self, job: Job[Any]) -> None:
+        if job is not self.job:
+            return
+        if job.state != "running":
+            self.cancel.disabled = True
+            self.bar.value = 1.0 if job.state == "done" else self.bar.value
+            self.line.value = words(f"{job.state} after {job.seconds:.1f} s")
+            return
+        if self.cancel.disabled:
+            return
+        progress = job.progress
+        self.bar.value = progress.fraction or 0.0
+        self.line.value = words(told(progress))
+
+
+def told(progress: Any) -> str:
+    """Return how far a job is: phase, table, rows, speed, what is left of the phase."""
+    if not progress.phase:
+        return "starting"
+    parts = [" ".join(part for part in (WORDS.get(progress.phase, progress.phase), progress.table) if part)]
+    if progress.rows_total or progress.rows_done:
+        of = f" of {progress.rows_total:,}" if progress.rows_total else ""
+        parts.append(f"{progress.rows_done:,}{of} rows")
+    if progress.bytes_done:
+        parts.append(blocks.size(progress.bytes_done))
+    if progress.rows_per_second >= 1:
+        parts.append(f"{progress.rows_per_second:,.0f} rows/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left of this phase")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for people.
+
+    Examples
+    --------
+    >>> duration(0.4), duration(75), duration(7300)
+    ('1 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class ErrorBox(w.VBox):
+    """What went wrong, where, why, and what to do; with buttons for it and a report to copy.
+
+    Parameters
+    ----------
+    actions : (label, function) pairs
+        Buttons, e.g. Resume.
+    """
+
+    def __init__(self, *actions: tuple[str, Callable[[], object]]) -> None:
+        self.said = html()
+        self.buttons = {label: button(label, function) for label, function in actions}
+        self.copy = button("Copy report", self._report, tip="show the report as text that can be copied")
+        self.report = w.Textarea(description="Report", rows=8, layout=full(), style=_WIDE)
+        super().__init__((self.said, row(*self.buttons.values(), self.copy), self.report), layout=full())
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.error: BaseException | None = None
+        show(self, False)
+        show(self.report, False)
+
+    def tell(self, error: BaseException, *, offer: Sequence[str] = ()) -> None:
+        """Show an error, and those of the buttons that help."""
+        self.error = error
+        self.said.value = error_html(error)
+        for label, each in self.buttons.items():
+            show(each, label in offer)
+        show(self.report, False)
+        show(self, True)
+
+    def _report(self) -> None:
+        assert self.error is not None
+        self.report.value = report_of(self.error)
+        show(self.report, True)
+
+
+def error_html(error: BaseException) -> str:
+    """Return an error as a box: what, where, what to do; the kind and the evidence folded away."""
+    if isinstance(error, DataTransferError):
+        rows = [("What", error.message), ("Where", error.where), ("What to do", error.hint or _advice(error))]
+        kind = f"{type(error).__name__} ({error.code})"
+    else:
+        rows = [("What", "something went wrong that this library did not foresee"), ("What to do", "copy the report")]
+        kind = type(error).__name__
+    lines = "".join(f"<div><b>{name}:</b> {blocks.escape(value)}</div>" for name, value in rows if value)
+    title = "Cancelled" if isinstance(error, Cancelled) else "This did not work"
+    box = "border:1px solid var(--jp-error-color1,#b00020);border-left-width:6px;padding:6px 10px;margin:4px 0"
+    details = blocks.fold("Details", f"<pre>{blocks.escape(report_of(error))}</pre>")
+    return f"<div role='alert' style='{box}'><b>✗ {title}</b>{lines}<div>{blocks.escape(kind)}</div>{details}</div>"
+
+
+def _advice(error: DataTransferError) -> str:
+    if isinstance(error, Cancelled):
+        return "begin again when you like"
+    if isinstance(error, PackageError):
+        return "choose another file, or ask whoever made the package to send it again"
+    return "look at the details"
+
+
+def report_of(error: BaseException) -> str:
+    """Return an error as text for a bug report: no row, no password, and of foreign errors only their class."""
+    if isinstance(error, DataTransferError):
+        return json.dumps({"class": type(error).__name__, **error.to_dict()}, indent=1, default=str)
+    return json.dumps({"class": type(error).__name__, "error": "unexpected"}, indent=1)
+
+
+class Later:
+    """Runs small things in a worker thread, so that a button returns at once; the latest of each name counts.
+
+    Parameters
+    ----------
+    failed : callable
+        Takes what was raised.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], object]) -> None:
+        self._failed = failed
+        self._turn: dict[str, int] = {}
+        self._jobs: dict[str, Job[Any]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, name: str, work: Callable[[], T], done: Callable[[T], object], *, delay: float = 0.0) -> Job[T]:
+        """Run work, after a delay in which a later call of the same name replaces it; then tell its result."""
+        with self._lock:
+            turn = self._turn[name] = self._turn.get(name, 0) + 1
+
+        def whole(_listener: object, _cancellation: object) -> T | None:
+            time.sleep(delay)
+            return work() if self._turn[name] == turn else None
+
+        def ended(job: Job[Any]) -> None:
+            if job.state == "running" or self._turn[name] != turn:
+                return
+            error = job.exception()
+            if error is not None:
+                self._failed(error)
+            else:
+                try:
+                    done(job.result())
+                except Exception as failure:  # what is shown next depends on it
+                    self._failed(failure)
+
+        job: Job[Any] = start(name, name, whole, recorded=False)
+        self._jobs[name] = job
+        job.watch(ended)
+        return job
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until nothing runs any more, nor what that has begun in turn; for tests and scripts."""
+        until = time.monotonic() + timeout
+        waited: list[Job[Any]] = []
+        while waited != (waiting := list(self._jobs.values())):
+            waited = waiting
+            if not all(job.wait(max(0.0, until - time.monotonic())) for job in waiting):
+                raise TimeoutError("work in the background has not ended")

@@ -1,0 +1,133 @@
+"""PathPicker: a file or a new name chosen in the folders of the machine that the kernel runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.notebook import parts
+
+_UP = ".. (folder above)"
+_MOST = 500
+UPLOAD_BYTES = 8_000_000
+"""`FileUpload` loses larger files without a word, so they are refused; JupyterLab's own file browser takes them."""
+
+
+class PathPicker(w.VBox):
+    """A line for the path, and a list of the folder that it leads to.
+
+    Parameters
+    ----------
+    label : str
+    on_pick : callable
+        Told of every path that is picked or written.
+    folder : path
+        Where to begin.
+    upload : bool
+        Whether small files may be sent from the browser.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        on_pick: Callable[[str], object],
+        *,
+        folder: str | Path = ".",
+        upload: bool = False,
+    ) -> None:
+        self._on_pick = on_pick
+        self._entries: dict[str, Path] = {}
+        self.folder = Path(folder).expanduser().absolute()
+        self.path = parts.text(label, hint="a path on the machine of the kernel", on_change=self._written)
+        self.list = w.Select(
+            description="In this folder", rows=8, style={"description_width": "initial"}, layout=w.Layout(width="100%")
+        )
+        self.said = parts.html()
+        self.list.observe(self._listed, names="value")
+        children: list[w.Widget] = [self.path, self.said, self.list]
+        if upload:
+            children.append(self._upload_row())
+        super().__init__(tuple(children), layout=w.Layout(width="100%"))
+        self.look()
+
+    @property
+    def value(self) -> str:
+        """The path that is picked."""
+        return str(self.path.value)
+
+    def look(self, folder: Path | None = None) -> None:
+        """List a folder, sub-folders first."""
+        self.folder = (folder or self.folder).absolute()
+        try:
+            found = [entry for entry in self.folder.iterdir() if not entry.name.startswith(".")]
+            folders = sorted((e for e in found if e.is_dir()), key=lambda e: e.name.lower())
+            files = sorted((e for e in found if e.is_file() and e.suffix == ".zip"), key=lambda e: e.name.lower())
+            self.said.value = parts.words(f"Folder: {self.folder}")
+        except OSError as error:
+            folders, files = [], []
+            self.said.value = parts.mark("error", f"{self.folder}: it cannot be read ({type(error).__name__})")
+        self._entries = {_UP: self.folder.parent}
+        self._entries |= {f"{blocks.visible(entry.name)}/": entry for entry in folders[:_MOST]}
+        self._entries |= {f"{blocks.visible(e.name)}  ({blocks.size(_bytes(e))})": e for e in files[:_MOST]}
+        more = len(folders) + len(files) - (len(self._entries) - 1)
+        if more > 0:
+            self.said.value += parts.words(f"and {more:,} more, which can be written above")
+        with self.list.hold_trait_notifications():
+            self.list.options = list(self._entries)
+            self.list.value = None
+
+    def _listed(self, change: dict[str, object]) -> None:
+        entry = self._entries.get(str(change["new"]))
+        if entry is None:
+            return
+        if entry.is_dir() and not _is_package(entry):
+            self.look(entry)
+        else:
+            self.path.value = str(entry)
+
+    def _written(self, path: str) -> None:
+        where = Path(path).expanduser() if path else None
+        if where is not None and where.is_dir() and not _is_package(where):
+            self.look(where)
+        elif where is not None:
+            self._on_pick(str(where))
+
+    def _upload_row(self) -> w.Widget:
+        self.upload = w.FileUpload(description="Send a small file", accept=".zip", multiple=False)
+        self.upload.layout.width = "auto"
+        self.upload.observe(self._uploaded, names="value")
+        limit = parts.html(
+            parts.words(f"up to {blocks.size(UPLOAD_BYTES)}; larger ones with JupyterLab's own file browser")
+        )
+        return parts.row(self.upload, limit)
+
+    def _uploaded(self, change: dict[str, object]) -> None:
+        sent = change["new"]
+        if not isinstance(sent, tuple) or not sent:
+            return
+        content, name = bytes(sent[0]["content"]), Path(str(sent[0]["name"])).name
+        if len(content) > UPLOAD_BYTES or len(content) != sent[0]["size"]:
+            self.said.value = parts.mark("error", f"{name}: too large to send this way")
+            return
+        path = self.folder / name
+        if path.exists():
+            self.said.value = parts.mark("error", f"{path}: there is a file of that name already")
+            return
+        path.write_bytes(content)
+        self.look()
+        self.path.value = str(path)
+
+
+def _is_package(folder: Path) -> bool:
+    """Whether a folder is a package, which may be one too."""
+    return (folder / "metadata.json").is_file() and (folder / "manifest.json").is_file()
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,110 @@
+"""What has to be settled before an import: findings with their mappings, and conflicts with a decision each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.notebook import parts
+
+if TYPE_CHECKING:
+    from datatransfer.importing.checking import SchemaReport
+    from datatransfer.importing.plan import ImportPlan
+
+MOST = 30
+_DECISIONS = ("skip", "update", "reuse", "rename", "insert")
+_NOT_YET = "decide …"
+
+
+class Findings(w.VBox):
+    """The findings about the schemas; those with a cure have a box to tick.
+
+    Parameters
+    ----------
+    accepted : callable
+        Takes the number of a finding, and whether its mapping is to be used.
+    """
+
+    def __init__(self, accepted: Callable[[int, bool], object]) -> None:
+        self._accepted = accepted
+        super().__init__((), layout=w.Layout(width="100%"))
+
+    def tell(self, report: SchemaReport, accepted: Collection[int]) -> None:
+        """Show the findings of a report."""
+        if not len(report):
+            self.children = (parts.html(parts.mark("ok", "the schemas fit")),)
+            return
+        lines: list[w.Widget] = [parts.heading("Findings about the schemas", 4)]
+        for number, finding in enumerate(report):
+            kind = {"error": "error", "warning": "warning"}.get(finding.severity, "ok")
+            lines.append(parts.html(parts.mark(kind, str(finding))))
+            if finding.cure:
+                lines.append(self._box(number, finding.cure.code, number in accepted))
+        self.children = tuple(lines)
+
+    def _box(self, number: int, code: str, ticked: bool) -> w.Widget:
+        label = f"use {blocks.visible(code)}"
+        return parts.tick(label, ticked, on_change=lambda value: self._accepted(number, value))
+
+
+class Conflicts(w.VBox):
+    """The entities in conflict, each with a list of decisions, and one decision for all of a table.
+
+    Parameters
+    ----------
+    decided : callable
+        Takes a table, keys of the package, and a decision.
+    """
+
+    def __init__(self, decided: Callable[[str, list[Any], str], object]) -> None:
+        self._decided = decided
+        super().__init__((), layout=w.Layout(width="100%"))
+
+    def clear(self) -> None:
+        """Show none."""
+        self.children = ()
+
+    def tell(self, plan: ImportPlan) -> None:
+        """Show the conflicts of a plan."""
+        if not plan.conflict_count:
+            self.clear()
+            return
+        frame = plan.conflicts
+        title = f"{blocks.plural(plan.conflict_count, 'conflict')} to decide"
+        lines: list[w.Widget] = [parts.heading(title, 4)]
+        for table, group in frame.groupby("table", sort=False):
+            keys = list(group["source_key"])
+            label = f"all {len(keys):,} of {table}"
+            lines.append(self._choice(label, str(table), keys))
+        for entity in frame.head(MOST).itertuples():
+            lines.append(parts.html(_told(entity)))
+            lines.append(
+                self._choice(f"{entity.table} {_key(entity.source_key)}", str(entity.table), [entity.source_key])
+            )
+        if len(frame) > MOST:
+            lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or use plan.decide")))
+        self.children = tuple(lines)
+
+    def _choice(self, label: str, table: str, keys: list[Any]) -> w.Widget:
+        def chosen(decision: str) -> None:
+            if decision != _NOT_YET:
+                self._decided(table, keys, decision)
+
+        return parts.choice(label, [_NOT_YET, *_DECISIONS], on_change=chosen)
+
+
+def _key(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _told(entity: Any) -> str:
+    """Return why an entity is in conflict, and what differs, field by field."""
+    reason = parts.mark("warning", f"{entity.table} {_key(entity.source_key)}: {entity.reason}")
+    before, after = entity.before or {}, entity.after or {}
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return reason
+    rows = [(name, before.get(name, ""), after.get(name, "")) for name in dict.fromkeys([*before, *after])]
+    return reason + (blocks.table(("field", "in the target", "in the package"), rows, limit=10) if rows else "")
