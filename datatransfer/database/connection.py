@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
-from datatransfer.errors import DatabaseError, UsageError
+from datatransfer.database.sqlitefiles import is_missing, refuse_missing, sqlite_path
+from datatransfer.errors import UsageError
 from datatransfer.schema.tables import ForeignKey, Schema
 
 if TYPE_CHECKING:
@@ -104,6 +104,18 @@ class Database:
         """The URL with ``***`` in place of every password."""
         return shown_url(self.engine.url)
 
+    def connect(self) -> sa.Connection:
+        """Return a new connection to a database that is there; one that is not is never made by looking at it.
+
+        Raises
+        ------
+        DatabaseError
+            There is no such file, or the database does not answer.
+        """
+        refuse_missing(self.engine.url)
+        with database_errors(self.engine, "connecting"):
+            return self.engine.connect()
+
     # --- schema -------------------------------------------------------------------------------------------------
 
     @property
@@ -119,10 +131,7 @@ class Database:
         return self.schema
 
     def _reflect(self) -> Schema:
-        missing = _missing_file(self.engine.url)
-        if missing is not None:
-            raise DatabaseError("there is no such database file", where=str(missing), hint="check the path")
-        with database_errors(self.engine, "reading the schema"), self.engine.connect() as conn:
+        with database_errors(self.engine, "reading the schema"), self.connect() as conn:
             return self.dialect.reflect(conn)
 
     def _with_relations(self, schema: Schema) -> Schema:
@@ -194,7 +203,7 @@ class Database:
     def count(self, table: str) -> int:
         """Return how many rows a table has, counted now."""
         found = self.schema.table(table)
-        with database_errors(self.engine, "counting rows", where=table), self.engine.connect() as conn:
+        with database_errors(self.engine, "counting rows", where=table), self.connect() as conn:
             sql = f"SELECT count(*) FROM {self.dialect.from_sql(found)} t"
             return int(self.dialect.execute(conn, sql).scalar_one())
 
@@ -255,7 +264,7 @@ class Database:
 
     def _read_if_there(self, table: str, column: str) -> list[str]:
         """Return a column of a table that may not exist, without an error that would end a transaction."""
-        if _missing_file(self.engine.url) is not None:
+        if is_missing(self.engine.url):
             return []
         with database_errors(self.engine, "reading", where=table), self.engine.connect() as conn:
             space = self.dialect.schema
@@ -287,23 +296,6 @@ def _as_uuid(origin: uuid.UUID | str | None) -> uuid.UUID | None:
         return uuid.UUID(origin)
     except ValueError:
         raise UsageError("origin is not a UUID", hint="give a uuid.UUID, or nothing to derive one") from None
-
-
-def sqlite_path(url: sa.URL) -> Path | None:
-    """Return the file of a SQLite URL, None for a database in memory or of another kind."""
-    if url.get_backend_name() != "sqlite":
-        return None
-    name = url.database or ""
-    if name.startswith("file:"):
-        if "memory" in (url.query.get("mode"), name.split("?")[0][5:].strip(":")) or "mode=memory" in name:
-            return None
-        name = name[5:].split("?")[0]
-    return None if name in ("", ":memory:") else Path(name)
-
-
-def _missing_file(url: sa.URL) -> Path | None:
-    path = sqlite_path(url)
-    return path if path is not None and not path.exists() else None
 
 
 def make_engine(url: str | sa.URL) -> sa.Engine:

@@ -275,7 +275,7 @@ class PackageImporter:
         return done
 
     def _last_seq(self) -> int:
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             return ledger.last_seq(conn)
 
     @contextmanager
@@ -287,7 +287,7 @@ class PackageImporter:
             raise
         except DataTransferError:
             digest, tables = self.package.metadata.manifest_sha256, list(self.package.schema.tables)
-            with self.target.engine.connect() as conn:
+            with self.target.connect() as conn:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
@@ -338,7 +338,7 @@ class PackageImporter:
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that ended completely before anybody could say so."""
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
         mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
         if not mine:

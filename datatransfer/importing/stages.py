@@ -208,7 +208,7 @@ def _state(db: Database, import_id: uuid.UUID) -> str:
 
 def is_merged(db: Database, import_id: uuid.UUID) -> bool:
     """Whether the receipt of an import stands in the database."""
-    with db.engine.connect() as conn:
+    with db.connect() as conn:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 
