@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,71 @@ def test_a_file_that_went_after_its_schema_was_read_is_not_made_again(target: dt
         with pytest.raises(dt.DatabaseError, match="there is no such database file"):
             look()
     assert not path.exists()
+
+
+# --- files that are none, destinations that are taken ---------------------------------------------------------------
+
+
+def test_an_empty_path_is_no_file(source: dt.Database, tmp_path: Path) -> None:
+    with source.engine.begin() as conn:
+        changed = conn.exec_driver_sql("UPDATE attachments SET path = '' WHERE id IN (SELECT min(id) FROM attachments)")
+        assert changed.rowcount == 1
+        others = conn.exec_driver_sql("SELECT count(DISTINCT path) FROM attachments WHERE path <> ''").scalar_one()
+    builder = dt.PackageBuilder(source).add_all()
+    selection = builder.preview()
+    assert len(selection.files) == others
+    assert "file_missing" not in {warning.code for warning in selection.warnings}
+    package = builder.build(tmp_path / "all.zip", progress=False)
+    assert set(package.files["missing"]) == {""}
+    assert "" in set(package["attachments"].to_frame()["path"])
+    assert package.verify().ok
+
+
+def test_only_what_the_reader_takes_for_a_package_is_replaced(source: dt.Database, tmp_path: Path) -> None:
+    builder = dt.PackageBuilder(source).add("users", where="id = 1")
+    folder, zipped = tmp_path / "part", tmp_path / "part.zip"
+    for path in (folder, zipped):
+        builder.build(path, progress=False)
+        builder.build(path, progress=False, overwrite=True)
+    (folder / "my notes.txt").write_text("mine")
+    named = tmp_path / "named.zip"
+    with zipfile.ZipFile(named, "w") as made:  # somebody else's, with the same names in it
+        made.writestr("metadata.json", '{"version": 3}')
+        made.writestr("manifest.json", "{}")
+    zipped.write_bytes(zipped.read_bytes()[:-1])
+    for path in (folder, zipped, named):
+        before = path.stat().st_mtime_ns
+        with pytest.raises(dt.PackageExistsError, match="no package"):
+            builder.build(path, progress=False, overwrite=True)
+        assert path.stat().st_mtime_ns == before
+    assert (folder / "my notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "name", ["catalogue.db", "catalogue.db-wal", "catalogue.db-journal", "catalogue.db-shm", "files", "."]
+)
+def test_a_package_never_takes_a_place_of_its_source(name: str, overwrite: bool, tmp_path: Path) -> None:
+    # even where a package lies there
+    source = sample_database(tmp_path / "source")
+    folder, place = tmp_path / "source", tmp_path / "source" / name
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(dt.PackageExistsError, match="never replaced"):
+        dt.PackageBuilder(source).add("users").build(place, progress=False, overwrite=overwrite)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_folder_that_is_a_package_is_kept_if_a_store_lies_in_it(source: dt.Database, tmp_path: Path) -> None:
+    dt.PackageBuilder(source).add("users", where="id = 1").build(tmp_path / "part", progress=False)
+    url = str(source.engine.url)
+    stored = dt.Database(url, files={"attachments.path": dt.FolderStore(tmp_path / "part" / "files")})
+    with pytest.raises(dt.PackageExistsError, match="holds the store of attachments"):
+        dt.PackageBuilder(stored).add("users").build(tmp_path / "part", progress=False, overwrite=True)
+    assert dt.DataPackage.open(tmp_path / "part").verify().ok
+
+
+def test_a_backup_never_takes_a_place_of_its_target(package: dt.DataPackage, target: dt.Database) -> None:
+    place = f"{target.engine.url.database}-wal"
+    with pytest.raises(dt.PackageExistsError, match="never replaced"):
+        dt.PackageImporter(package, target).run(backup=place)
+    assert target.count("users") == 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
@@ -194,7 +195,7 @@ class PackageBuilder:
         progress : callable or bool, optional
             A listener for this build; False for silence; by default the builder's own.
         overwrite : bool
-            Whether a file at `path` may be replaced, when the new one is complete.
+            Whether a package at `path` may be replaced, when the new one is complete; anything else never is.
         encoding : {"auto", "documents", "columns"}
             How rows are stored; ``auto``: documents up to 1,000 rows.
         package_id, created
@@ -225,7 +226,7 @@ class PackageBuilder:
             created=created or dt.datetime.now(dt.UTC),
             description=description,
         )
-        _check_destination(options)
+        _check_destination(self.db, options)
         listener = self._listener_for(progress)
         plan = self._plan()
         try:
@@ -262,12 +263,13 @@ def _word(name: str, value: Any, known: tuple[str, ...]) -> Any:
     return value
 
 
-def _check_destination(options: Options) -> None:
-    """Refuse before any work what the writer would refuse after it."""
+def _check_destination(db: Database, options: Options) -> None:
+    """Refuse before any work what the writer would refuse after it, and what it could not know: the source's places."""
     from datatransfer.package.placing import refuse_existing
 
     if not options.path.name:
         raise UsageError("a package needs a name of its own", where=str(options.path), hint='such as "part.zip"')
+    refuse_own_places(db, options.path)
     refuse_existing(options.path, overwrite=options.overwrite)
     if not options.path.absolute().parent.is_dir():
         raise UsageError("the folder does not exist", where=str(options.path.parent), hint="make it first")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datatransfer import __version__
+from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import PackageError
 from datatransfer.importing.images import Facts
 from datatransfer.package.metadata import Encoding, PackageMetadata
@@ -40,6 +41,7 @@ class Backup:
     """
 
     def __init__(self, path: str | Path, db: Database, *, overwrite: bool = False) -> None:
+        refuse_own_places(db, path)
         self.path = path
         self.overwrite = overwrite
         self._schema = db.schema
