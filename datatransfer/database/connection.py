@@ -17,18 +17,20 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
+from datatransfer.database.filestores import FileStore
 from datatransfer.database.sqlitefiles import is_missing, refuse_missing, sqlite_path
 from datatransfer.errors import UsageError
-from datatransfer.schema.tables import ForeignKey, Schema
+from datatransfer.given import instance, kind_of, suggestion, uuid_of
+from datatransfer.schema.tables import ForeignKey, Schema, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from datatransfer.database.filestores import FileStore
     from datatransfer.database.rows import DatabaseRows
     from datatransfer.schema.graph import DependencyGraph
 
 _ORIGIN_TABLE = "datatransfer_origin"
+_SYSTEM_SCHEMAS = {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys"}
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _EXTRAS = {"psycopg": "postgresql", "psycopg2": "postgresql", "pymysql": "mariadb", "MySQLdb": "mariadb"}
 
@@ -76,8 +78,10 @@ class Database:
     ) -> None:
         self._owns_engine = not isinstance(url_or_engine, sa.Engine)
         self.engine = url_or_engine if isinstance(url_or_engine, sa.Engine) else make_engine(url_or_engine)
-        self.dialect: Dialect = dialect_for(self.engine, schema)
-        self._given_origin = _as_uuid(origin)
+        space = schema if schema is None else instance(schema, str, "schema")
+        self.dialect: Dialect = dialect_for(self.engine, space)
+        hint = "give a uuid.UUID, or nothing to derive one"
+        self._given_origin = None if origin is None else uuid_of(origin, "origin", hint=hint)
         self._random_origin = uuid.uuid4()
         self._schema: Schema | None = None
         self._relations: list[ForeignKey] = []
@@ -132,7 +136,19 @@ class Database:
 
     def _reflect(self) -> Schema:
         with database_errors(self.engine, "reading the schema"), self.connect() as conn:
+            self._refuse_unknown_schema(conn)
             return self.dialect.reflect(conn)
+
+    def _refuse_unknown_schema(self, conn: sa.Connection) -> None:
+        wanted = self.dialect.schema
+        if wanted is None:
+            return
+        known = sa.inspect(conn).get_schema_names()
+        # Only PostgreSQL tells names by case wherever it runs.
+        same = str if self.dialect.name == "postgresql" else str.lower
+        if same(wanted) not in map(same, known):
+            hint = suggestion(wanted, [name for name in known if name not in _SYSTEM_SCHEMAS])
+            raise UsageError(f"there is no schema {wanted!r}", where=self.url_shown, hint=hint)
 
     def _with_relations(self, schema: Schema) -> Schema:
         tables = dict(schema.tables)
@@ -153,7 +169,7 @@ class Database:
         Raises
         ------
         UsageError
-            The two sides differ in length, or the relation is there already.
+            The two sides differ in length, the parent is not unique, or the relation is there already.
         UnknownTableError, UnknownColumnError
 
         Examples
@@ -170,6 +186,7 @@ class Database:
         """
         table, columns = self.schema.split(child)
         other, other_columns = self.schema.split(parent)
+        self._refuse_ambiguous(other, other_columns, parent)
         if len(columns) != len(other_columns):
             raise UsageError("the two sides of a relation have different numbers of columns", where=child)
         fk = ForeignKey(table.name, columns, other.name, other_columns, declared=False, enforced=False)
@@ -178,6 +195,21 @@ class Database:
             raise UsageError(f"{child!r} refers to {parent!r} already", where=table.name)
         self._relations.append(fk)
         self._schema = self._with_relations_of(fk)
+
+    def _refuse_ambiguous(self, table: Table, columns: tuple[str, ...], parent: str) -> None:
+        """Raise if several rows could be the parent of one; what no constraint says is looked up."""
+        if any(set(unique) <= set(columns) for unique in (table.key, *table.uniques) if unique):
+            return
+        names = [self.dialect.quote(name) for name in columns]
+        given = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        twice = f"SELECT 1 AS one FROM {self.dialect.from_sql(table)} WHERE {given} GROUP BY {', '.join(names)}"
+        sql = f"SELECT count(*) FROM ({twice} HAVING count(*) > 1) q"
+        with database_errors(self.engine, "looking for parents", where=table.name), self.connect() as conn:
+            if self.dialect.execute(conn, sql).scalar_one():
+                raise UsageError(
+                    f"{parent!r} is not unique: several rows could be the parent of one", where=table.name,
+                    hint="relate to the key, or to columns whose values differ",
+                )  # fmt: skip
 
     def _with_relations_of(self, fk: ForeignKey) -> Schema:
         tables = dict(self.schema.tables)
@@ -277,10 +309,13 @@ class Database:
 
     def _checked_files(self, files: Mapping[str, FileStore]) -> dict[tuple[str, str], FileStore]:
         checked = {}
-        for dotted, store in files.items():
+        hint = 'write files={"table.column": dt.FolderStore("folder")}'
+        for dotted, store in instance(files, Mapping, "files", hint=hint).items():  # type: ignore[type-abstract]
             table, columns = self.schema.split(dotted)
             if len(columns) != 1:
                 raise UsageError("the path of a file stands in one column", where=dotted)
+            if isinstance(store, type) or not isinstance(store, FileStore):
+                raise UsageError(f"a store of files is needed, not {kind_of(store)}", where=dotted, hint=hint)
             checked[table.name, columns[0]] = store
         return checked
 
@@ -289,13 +324,15 @@ def _side(fk: ForeignKey) -> tuple[str, tuple[str, ...]]:
     return fk.parent, fk.parent_columns
 
 
-def _as_uuid(origin: uuid.UUID | str | None) -> uuid.UUID | None:
-    if origin is None or isinstance(origin, uuid.UUID):
-        return origin
-    try:
-        return uuid.UUID(origin)
-    except ValueError:
-        raise UsageError("origin is not a UUID", hint="give a uuid.UUID, or nothing to derive one") from None
+def checked(db: object, name: str = "db") -> Database:
+    """Return a database that was given as one.
+
+    Raises
+    ------
+    UsageError
+        It is something else, as the URL of one.
+    """
+    return instance(db, Database, name, hint="open it first: dt.Database(url)")
 
 
 def make_engine(url: str | sa.URL) -> sa.Engine:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.connection import checked
 from datatransfer.display import blocks
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
+from datatransfer.given import instance, suggestion, uuid_of
 from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
@@ -130,7 +132,8 @@ class Receipt:
 
     def _check(self, table: str) -> None:
         if table not in self.counts:
-            raise UnknownTableError(f"the import has no table {table!r}", hint=f"it has {', '.join(self.counts)}")
+            hint = suggestion(instance(table, str, "table"), self.counts)
+            raise UnknownTableError(f"the import has no table {table!r}", hint=hint)
 
     def _key_maps(self, table: str) -> Iterator[pa.Table]:
         if not self.recorded:
@@ -322,7 +325,7 @@ def receipts(db: Database) -> pd.DataFrame:
     import pandas as pd
 
     numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
-    with db.connect() as conn:
+    with checked(db).connect() as conn:
         records = ledger.list_imports(conn)
     rows = []
     for record in records:
@@ -344,8 +347,9 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     UsageError
         There is none of that id.
     """
-    with db.connect() as conn:
-        record = ledger.read_import(conn, import_id)
+    wanted = uuid_of(import_id, "import_id", hint="see dt.receipts(db)")
+    with checked(db).connect() as conn:
+        record = ledger.read_import(conn, wanted)
     timings = json.loads(record.session or "{}").get("timings", {})
     return Receipt(
         db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings),

@@ -152,6 +152,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from datatransfer.display import blocks
 from datatransfer.errors import PackageError, UsageError
+from datatransfer.given import path_of
 from datatransfer.package.archive import ArchiveReader, open_archive
 from datatransfer.package.contents import BATCH_ROWS, Contents
 from datatransfer.package.manifest import MANIFEST_MEMBER, MAX_MANIFEST_BYTES, Manifest, TableEntry
@@ -213,7 +214,7 @@ class DataPackage:
             It is not a package, is of a version or needs a feature that this library does not know, or its two
             documents are not in order.
         """
-        archive = open_archive(path)
+        archive = open_archive(path_of(path, "path"))
         try:
             where = f"{path}: {METADATA_MEMBER}"
             metadata = PackageMetadata.from_bytes(archive.read(METADATA_MEMBER, MAX_METADATA_BYTES), where)
@@ -388,6 +389,7 @@ class DataPackage:
         """
         from datatransfer.package.verifying import verify
 
+        self._archive.open(METADATA_MEMBER).close()  # a closed package is a wrong call, not a finding
         # what was compared before does not count: the members are read again
         report = verify(Contents(self._archive, self.manifest_data), self.metadata)
         if report.ok and self.metadata.digest is not None and self.metadata.digest != self.computed_digest():
