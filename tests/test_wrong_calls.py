@@ -103,6 +103,26 @@ def test_an_empty_path_is_no_file(source: dt.Database, tmp_path: Path) -> None:
     assert package.verify().ok
 
 
+def test_files_that_were_skipped_are_told_to_the_end(source: dt.Database, target: dt.Database, tmp_path: Path) -> None:
+    (store,) = source.files.values()
+    with source.engine.connect() as conn:
+        lost = str(conn.exec_driver_sql("SELECT min(path) FROM attachments").scalar_one())
+    assert store.delete(lost)
+    builder = dt.PackageBuilder(source).add_all()
+    with pytest.raises(dt.FileStoreError):
+        builder.build(tmp_path / "all.zip", progress=False)
+    package = builder.build(tmp_path / "all.zip", progress=False, on_missing_file="skip")
+    assert package.metadata.selection["on_missing_file"] == "skip"
+    assert package.metadata.selection["missing_files"] == 1
+    importer = dt.PackageImporter(package, target)
+    said = "attachments.path: 1 file was missing when the package was made, and cannot come with it; their rows do"
+    with importer.plan() as plan:
+        assert said in plan.warnings
+    importer.run()
+    story = dt.receipt(target, dt.receipts(target)["import_id"][0]).story()
+    assert f"warning: {said}" in story
+
+
 def test_only_what_the_reader_takes_for_a_package_is_replaced(source: dt.Database, tmp_path: Path) -> None:
     builder = dt.PackageBuilder(source).add("users", where="id = 1")
     folder, zipped = tmp_path / "part", tmp_path / "part.zip"
@@ -378,6 +398,35 @@ def test_a_schema_that_is_not_there_gets_those_there_are(dialect: str, databases
         _ = db.tables
     assert str(there)[:6] in caught.value.hint or " more" in caught.value.hint
     assert "information_schema" not in caught.value.hint
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "rule", ["CONSTRAINT price_is_positive CHECK (price > 0)", "CONSTRAINT price_is_positive UNIQUE (price)"]
+)
+def test_a_refused_merge_names_table_and_constraint_and_no_value(
+    dialect: str, rule: str, databases: Databases, tmp_path: Path
+) -> None:
+    columns = "id INTEGER PRIMARY KEY, price INTEGER NOT NULL"
+    with dt.Database(databases.create(dialect)) as source, source.engine.begin() as conn:
+        conn.exec_driver_sql(f"CREATE TABLE first_of_all ({columns})")
+        conn.exec_driver_sql(f"CREATE TABLE items ({columns})")
+        conn.exec_driver_sql("INSERT INTO items VALUES (1, -987654), (2, -987654)")
+    with dt.Database(source.engine.url) as source:
+        package = dt.PackageBuilder(source).add_all().build(tmp_path / "p.zip", progress=False)
+    with dt.Database(databases.create(dialect)) as target:
+        with target.engine.begin() as conn:
+            conn.exec_driver_sql(f"CREATE TABLE first_of_all ({columns})")
+            conn.exec_driver_sql(f"CREATE TABLE items ({columns}, {rule})")
+        with pytest.raises((dt.MergeError, dt.ConflictError)) as caught:
+            dt.PackageImporter(package, target).run()
+        assert caught.value.where == "items"
+        assert "987654" not in str(caught.value)
+        if isinstance(caught.value, dt.MergeError):
+            assert "price_is_positive" in caught.value.message
+        else:
+            assert "UNIQUE" in rule  # the plan finds those
+        assert target.count("items") == 0
 
 
 # --- short words about long things ----------------------------------------------------------------------------------

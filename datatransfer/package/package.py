@@ -43,7 +43,8 @@ All of these, no others:
 ``source_revision`` Alembic revision of the source, or null
 ``selection``       object, how the rows were chosen. A reader may rely on: ``everything`` (true if all rows were
                     asked for), ``roots`` (array of objects with ``table`` and perhaps ``keys``), ``outside`` (object:
-                    label of a foreign key → rows whose parent was left out on request)
+                    label of a foreign key → rows whose parent was left out on request), and where they are there
+                    ``on_missing_file`` (``error`` or ``skip``) and ``missing_files`` (how many were skipped)
 ``counts``          object ``tables``, ``rows``, ``files``, ``bytes`` (of all members but the two JSON documents)
 ``encoding``        ``documents`` or ``columns``, for all tables
 ``manifest_sha256`` of the bytes of ``manifest.json``, 64 digits in lower case, as every sha256

@@ -127,6 +127,7 @@ class Writer(RowHashes):
         kind = type(error.orig).__name__ if error.orig is not None else type(error).__name__
         return MergeError(
             f"the database refused a statement ({kind}{self.constraint_of(error)})",
+            where=self.at,
             hint="nothing was changed; compare the package with the target's constraints",
             evidence={"driver_error": kind},
         )
