@@ -338,12 +338,13 @@ def test_keys_are_taken_when_they_are_given(form: str, source: dt.Database) -> N
         assert counts.loc["tags", "rows"] == 2
 
 
-def test_relations_need_one_parent(sqlite_url: Callable[[], str]) -> None:
-    with dt.Database(sqlite_url()) as db:
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
+def test_relations_need_one_parent(dialect: str, databases: Databases) -> None:
+    with dt.Database(databases.create(dialect)) as db:
         with db.engine.begin() as conn:
             for sql in (
-                "CREATE TABLE people (id INTEGER PRIMARY KEY, code TEXT, name TEXT, nick TEXT, UNIQUE (code))",
-                "CREATE TABLE notes (id INTEGER PRIMARY KEY, code TEXT, name TEXT, nick TEXT)",
+                "CREATE TABLE people (id INTEGER PRIMARY KEY, code VARCHAR(9), name TEXT, nick TEXT, UNIQUE (code))",
+                "CREATE TABLE notes (id INTEGER PRIMARY KEY, code VARCHAR(9), name TEXT, nick TEXT)",
                 "INSERT INTO people VALUES (1, 'a', 'Ann', NULL), (2, 'b', 'Ann', NULL)",
             ):
                 conn.exec_driver_sql(sql)
