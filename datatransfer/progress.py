@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from datatransfer.display.plain import visible
+from datatransfer.errors import UsageError
 from datatransfer.events import Event, Listener, Progress, Warned, silent
+from datatransfer.given import kind_of
 
 WORDS = {
     "select": "choosing rows",
@@ -71,6 +73,19 @@ def tqdm_listener(*, delay: float = 2.0, stream: TextIO | None = None) -> TqdmLi
     ...     listener(Progress("read", "orders", rows_done=5, rows_total=10))
     """
     return TqdmListener(delay=delay, stream=stream)
+
+
+def checked_listener(listener: Listener | None) -> Listener | None:
+    """Return what was given to listen, if it can be called.
+
+    Raises
+    ------
+    UsageError
+        It cannot.
+    """
+    if listener is not None and not callable(listener):
+        raise UsageError(f"a listener is called with events, {kind_of(listener)} cannot be", where="listener")
+    return listener
 
 
 class TqdmListener:

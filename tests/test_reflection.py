@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from datatransfer.database.connection import Database
 from datatransfer.database.dialects import Dialect, inspector
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.filestores import MemoryStore
 from datatransfer.errors import DatabaseError, UnknownColumnError, UnknownTableError, UsageError
 from datatransfer.schema.tables import Schema
 from datatransfer.schema.values import LogicalType
@@ -128,11 +129,11 @@ def test_a_relation_that_the_database_does_not_declare_can_be_added(common):
 
 
 def test_files_name_columns_that_exist(common):
-    assert set(Database(common.engine, files={"node.u2": object()}).files) == {("node", "u2")}
+    assert set(Database(common.engine, files={"node.u2": MemoryStore()}).files) == {("node", "u2")}
     with pytest.raises(UnknownTableError):
-        Database(common.engine, files={"nodes.u2": object()})
+        Database(common.engine, files={"nodes.u2": MemoryStore()})
     with pytest.raises(UnknownColumnError):
-        Database(common.engine, files={"node.path": object()})
+        Database(common.engine, files={"node.path": MemoryStore()})
 
 
 # --- SQLite ---------------------------------------------------------------------------------------------------------

@@ -24,11 +24,13 @@ address reads it from an environment variable, so that the password is in no lis
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from datatransfer.cli.arguments import make_parser
 from datatransfer.cli.output import Output
-from datatransfer.errors import DataTransferError
+from datatransfer.cli.parser import WrongOptions
+from datatransfer.errors import DataTransferError, UsageError
 
 __all__ = ["main"]
 
@@ -46,7 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["tables", "nowhere"])
     2
     """
-    options = make_parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        options = make_parser().parse_args(typed)
+    except WrongOptions as wrong:
+        if not any(word.startswith("--j") for word in typed):  # as the parser itself would: --json may be shortened
+            wrong.exit()
+        Output(as_json=True).error(UsageError(str(wrong), hint=f"see {wrong.command} --help"))
+        return UsageError.exit_code
     out = Output(as_json=options.json, quiet=options.quiet, arguments=vars(options))
     try:
         with out:

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
-from datatransfer.cli.output import without_passwords
+from datatransfer.cli.parser import Parser
 
 ON_MATCH = ("skip", "update", "newest:COLUMN", "error")
 ON_CLASH = ("error", "reuse", "rename")
@@ -29,14 +29,6 @@ class Root:
     params: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     uuids: list[str] = field(default_factory=list)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints hold no password, also of an address in the wrong place."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with 2."""
-        super().error(without_passwords(message))
 
 
 def make_parser() -> argparse.ArgumentParser:

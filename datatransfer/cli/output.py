@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import visible
-from datatransfer.errors import DataTransferError
+from datatransfer.errors import ConditionError, DataTransferError, UsageError
 from datatransfer.events import Event, Warned
 from datatransfer.progress import TqdmListener, in_terminal
 
@@ -111,7 +111,8 @@ class Output:
     def result(self, document: Mapping[str, Any], text: str) -> None:
         """Show a command's result: the document with ``--json``, else the text."""
         if self.as_json:
-            extra = {"warnings": [vars(warning) for warning in self.warnings]} if self.warnings else {}
+            said = [{**vars(warning), "message": as_typed(warning.message)} for warning in self.warnings]
+            extra = {"warnings": said} if said else {}
             text = json.dumps({**document, **extra}, indent=2, default=str)
         _write(sys.stdout, text)
 
@@ -123,11 +124,14 @@ class Output:
 
     def error(self, error: DataTransferError) -> None:
         """Show an error: what happened, where, and what to do."""
+        # what a database said of a condition is not ours to put in other words
+        ours = isinstance(error, UsageError) and not isinstance(error, ConditionError)
+        message = as_typed(error.message) if ours else error.message
         if self.as_json:
-            document = {**error.to_dict(), "hint": as_typed(error.hint)}
+            document = {**error.to_dict(), "message": message, "hint": as_typed(error.hint)}
             self._to_stderr(json.dumps(document, indent=2, default=str))
             return
-        lines = [f"error: {visible(error.message)}"]
+        lines = [f"error: {visible(message)}"]
         lines += [f"where: {visible(error.where)}"] if error.where else []
         lines += [f"hint:  {visible(as_typed(error.hint))}"] if error.hint else []
         self._to_stderr("\n".join(lines))

@@ -127,6 +127,11 @@ def builder(source: Database, options: argparse.Namespace, out: Output) -> Packa
 
     if not (options.roots or options.all):
         raise UsageError("nothing was asked for", hint="name rows with --table, --key or --uuid, or take --all")
+    if options.all and options.roots:
+        raise UsageError(
+            "--all takes everything, and contradicts --table, --key and --uuid", where=options.roots[0].table,
+            hint="leave one of them out",
+        )  # fmt: skip
     made = PackageBuilder(source, listener=out.listener)
     if options.all:
         made.add_all()

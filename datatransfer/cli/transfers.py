@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.cli.looking import stored_bytes, summary_of, text_of
 from datatransfer.cli.output import Output, records
 from datatransfer.cli.sources import builder, database, key_of, mapping, natural_keys
+from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import counted, size, visible
 from datatransfer.errors import ConflictError, SchemaMismatchError, UsageError
 from datatransfer.events import Warned
@@ -92,7 +93,7 @@ def check(options: argparse.Namespace, out: Output) -> int:
     """Say whether a package fits a database, and what would make it fit."""
     with database(options.target, options) as target:
         report = importer(options, target, out).check(mapping=mapping(options))
-        findings = records(report.to_frame())
+        findings = [{**found, "hint": as_typed(found["hint"])} for found in records(report.to_frame())]
         document = {"package": options.package, "target": target.url_shown, "fits": report.ok, "findings": findings}
     lines = [f"{visible(f['severity'])}: {visible(f['where'])}: {visible(f['message'])}\n    {visible(f['hint'])}"
              + (f"\n    {visible(f['options'])}" if f["options"] else "") for f in findings]  # fmt: skip

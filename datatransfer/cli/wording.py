@@ -1,6 +1,7 @@
 """Advice that speaks Python, said as it is typed: ``overwrite=True`` becomes ``--overwrite``.
 
-Knows the names of parameters and of options; nothing of errors, databases and packages.
+The library's errors speak the words of its callers in Python; this is the one place that knows both languages. Knows
+names of parameters, calls and options; nothing of errors, databases and packages.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import re
 
 #: Parameters whose option takes one of a few words, or is a flag.
-_WORDS = ("on_match", "on_clash", "on_orphan", "on_missing_file", "identity", "triggers", "encoding", "overwrite")
+_WORDS = (
+    "on_match", "on_clash", "on_orphan", "on_missing_file", "identity", "triggers", "encoding", "overwrite",
+    "keep_edited",
+)  # fmt: skip
 #: Parameters whose option is written in another way.
 _OTHERS = {
     "match_on": "--match-on TABLE=COLUMN",
@@ -16,8 +20,27 @@ _OTHERS = {
     "uuids": "--uuid TABLE=UUID",
     "params": "--param NAME=VALUE",
     "where": "--where",
+    "schema": "--schema",
 }
-_CALLS = {"plan.conflicts": "datatransfer plan", "preview()": "--preview"}
+#: Calls and what they give; a longer one stands before one that is a part of it.
+_CALLS = {
+    'call add("table", …) or add_all() first': "name rows with --table, --key or --uuid, or take --all",
+    'use direction="up"': "write TABLE.COLUMN:up",
+    "dt.receipts(target)": "datatransfer receipts",
+    "dt.receipts(db)": "datatransfer receipts",
+    "dt.stages(db)": "datatransfer stages",
+    "datatransfer.receipt": "datatransfer receipts",
+    "Database.tables": "datatransfer tables",
+    "plan.conflicts": "datatransfer plan",
+    "plan.to_frame()": "datatransfer plan",
+    "plan.save(path)": "datatransfer plan --save-decisions",
+    "Mapping.save": "datatransfer check --save-mapping",
+    "dt.Mapping": "datatransfer check --help",
+    "check_undo()": "datatransfer undo --check",
+    "preview()": "--preview",
+    "run()": "datatransfer import",
+}
+_CALL = re.compile("|".join(rf"(?<![\w.]){re.escape(call)}(?!\w)" for call in _CALLS))
 _WORD = r'"[\w-]+"'
 _WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
 _OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")
@@ -30,9 +53,10 @@ def as_typed(text: str) -> str:
     --------
     >>> as_typed('pass overwrite=True, or say on_orphan="keep" or "null"')
     'pass --overwrite, or say --on-orphan keep or null'
+    >>> as_typed("see dt.receipts(db)")
+    'see datatransfer receipts'
     """
-    for call, typed in _CALLS.items():
-        text = text.replace(call, typed)
+    text = _CALL.sub(lambda found: _CALLS[found[0]], text)
     text = _WITH_WORD.sub(_option, text)
     return _OTHER.sub(lambda found: _OTHERS[found[1]], text)
 

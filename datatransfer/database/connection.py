@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +17,20 @@ from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
-from datatransfer.errors import DatabaseError, UsageError
-from datatransfer.schema.tables import ForeignKey, Schema
+from datatransfer.database.filestores import FileStore
+from datatransfer.database.sqlitefiles import is_missing, refuse_missing, sqlite_path
+from datatransfer.errors import UsageError
+from datatransfer.given import instance, kind_of, suggestion, uuid_of
+from datatransfer.schema.tables import ForeignKey, Schema, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from datatransfer.database.filestores import FileStore
     from datatransfer.database.rows import DatabaseRows
     from datatransfer.schema.graph import DependencyGraph
 
 _ORIGIN_TABLE = "datatransfer_origin"
+_SYSTEM_SCHEMAS = {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys"}
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _EXTRAS = {"psycopg": "postgresql", "psycopg2": "postgresql", "pymysql": "mariadb", "MySQLdb": "mariadb"}
 
@@ -76,9 +78,11 @@ class Database:
     ) -> None:
         self._owns_engine = not isinstance(url_or_engine, sa.Engine)
         self.engine = url_or_engine if isinstance(url_or_engine, sa.Engine) else make_engine(url_or_engine)
-        self.dialect: Dialect = dialect_for(self.engine, schema)
+        space = schema if schema is None else instance(schema, str, "schema")
+        self.dialect: Dialect = dialect_for(self.engine, space)
         self._asked = {"schema": schema, "origin": origin}
-        self._given_origin = _as_uuid(origin)
+        hint = "give a uuid.UUID, or nothing to derive one"
+        self._given_origin = None if origin is None else uuid_of(origin, "origin", hint=hint)
         self._random_origin = uuid.uuid4()
         self._schema: Schema | None = None
         self._relations: list[ForeignKey] = []
@@ -135,6 +139,18 @@ class Database:
                 hint="use the call that waits, or keep the database in a file",
             )  # fmt: skip
 
+    def connect(self) -> sa.Connection:
+        """Return a new connection to a database that is there; one that is not is never made by looking at it.
+
+        Raises
+        ------
+        DatabaseError
+            There is no such file, or the database does not answer.
+        """
+        refuse_missing(self.engine.url)
+        with database_errors(self.engine, "connecting"):
+            return self.engine.connect()
+
     # --- schema -------------------------------------------------------------------------------------------------
 
     @property
@@ -150,11 +166,20 @@ class Database:
         return self.schema
 
     def _reflect(self) -> Schema:
-        missing = _missing_file(self.engine.url)
-        if missing is not None:
-            raise DatabaseError("there is no such database file", where=str(missing), hint="check the path")
-        with database_errors(self.engine, "reading the schema"), self.engine.connect() as conn:
+        with database_errors(self.engine, "reading the schema"), self.connect() as conn:
+            self._refuse_unknown_schema(conn)
             return self.dialect.reflect(conn)
+
+    def _refuse_unknown_schema(self, conn: sa.Connection) -> None:
+        wanted = self.dialect.schema
+        if wanted is None:
+            return
+        known = sa.inspect(conn).get_schema_names()
+        # Only PostgreSQL tells names by case wherever it runs.
+        same = str if self.dialect.name == "postgresql" else str.lower
+        if same(wanted) not in map(same, known):
+            hint = suggestion(wanted, [name for name in known if name not in _SYSTEM_SCHEMAS])
+            raise UsageError(f"there is no schema {wanted!r}", where=self.url_shown, hint=hint)
 
     def _with_relations(self, schema: Schema) -> Schema:
         tables = dict(schema.tables)
@@ -175,7 +200,7 @@ class Database:
         Raises
         ------
         UsageError
-            The two sides differ in length, or the relation is there already.
+            The two sides differ in length, the parent is not unique, or the relation is there already.
         UnknownTableError, UnknownColumnError
 
         Examples
@@ -192,6 +217,7 @@ class Database:
         """
         table, columns = self.schema.split(child)
         other, other_columns = self.schema.split(parent)
+        self._refuse_ambiguous(other, other_columns, parent)
         if len(columns) != len(other_columns):
             raise UsageError("the two sides of a relation have different numbers of columns", where=child)
         fk = ForeignKey(table.name, columns, other.name, other_columns, declared=False, enforced=False)
@@ -200,6 +226,21 @@ class Database:
             raise UsageError(f"{child!r} refers to {parent!r} already", where=table.name)
         self._relations.append(fk)
         self._schema = self._with_relations_of(fk)
+
+    def _refuse_ambiguous(self, table: Table, columns: tuple[str, ...], parent: str) -> None:
+        """Raise if several rows could be the parent of one; what no constraint says is looked up."""
+        if any(set(unique) <= set(columns) for unique in (table.key, *table.uniques) if unique):
+            return
+        names = [self.dialect.quote(name) for name in columns]
+        given = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        twice = f"SELECT 1 AS one FROM {self.dialect.from_sql(table)} WHERE {given} GROUP BY {', '.join(names)}"
+        sql = f"SELECT count(*) FROM ({twice} HAVING count(*) > 1) q"
+        with database_errors(self.engine, "looking for parents", where=table.name), self.connect() as conn:
+            if self.dialect.execute(conn, sql).scalar_one():
+                raise UsageError(
+                    f"{parent!r} is not unique: several rows could be the parent of one", where=table.name,
+                    hint="relate to the key, or to columns whose values differ",
+                )  # fmt: skip
 
     def _with_relations_of(self, fk: ForeignKey) -> Schema:
         tables = dict(self.schema.tables)
@@ -225,7 +266,7 @@ class Database:
     def count(self, table: str) -> int:
         """Return how many rows a table has, counted now."""
         found = self.schema.table(table)
-        with database_errors(self.engine, "counting rows", where=table), self.engine.connect() as conn:
+        with database_errors(self.engine, "counting rows", where=table), self.connect() as conn:
             sql = f"SELECT count(*) FROM {self.dialect.from_sql(found)} t"
             return int(self.dialect.execute(conn, sql).scalar_one())
 
@@ -286,7 +327,7 @@ class Database:
 
     def _read_if_there(self, table: str, column: str) -> list[str]:
         """Return a column of a table that may not exist, without an error that would end a transaction."""
-        if _missing_file(self.engine.url) is not None:
+        if is_missing(self.engine.url):
             return []
         with database_errors(self.engine, "reading", where=table), self.engine.connect() as conn:
             space = self.dialect.schema
@@ -299,10 +340,13 @@ class Database:
 
     def _checked_files(self, files: Mapping[str, FileStore]) -> dict[tuple[str, str], FileStore]:
         checked = {}
-        for dotted, store in files.items():
+        hint = 'write files={"table.column": dt.FolderStore("folder")}'
+        for dotted, store in instance(files, Mapping, "files", hint=hint).items():  # type: ignore[type-abstract]
             table, columns = self.schema.split(dotted)
             if len(columns) != 1:
                 raise UsageError("the path of a file stands in one column", where=dotted)
+            if isinstance(store, type) or not isinstance(store, FileStore):
+                raise UsageError(f"a store of files is needed, not {kind_of(store)}", where=dotted, hint=hint)
             checked[table.name, columns[0]] = store
         return checked
 
@@ -311,30 +355,15 @@ def _side(fk: ForeignKey) -> tuple[str, tuple[str, ...]]:
     return fk.parent, fk.parent_columns
 
 
-def _as_uuid(origin: uuid.UUID | str | None) -> uuid.UUID | None:
-    if origin is None or isinstance(origin, uuid.UUID):
-        return origin
-    try:
-        return uuid.UUID(origin)
-    except ValueError:
-        raise UsageError("origin is not a UUID", hint="give a uuid.UUID, or nothing to derive one") from None
+def checked(db: object, name: str = "db") -> Database:
+    """Return a database that was given as one.
 
-
-def sqlite_path(url: sa.URL) -> Path | None:
-    """Return the file of a SQLite URL, None for a database in memory or of another kind."""
-    if url.get_backend_name() != "sqlite":
-        return None
-    name = url.database or ""
-    if name.startswith("file:"):
-        if "memory" in (url.query.get("mode"), name.split("?")[0][5:].strip(":")) or "mode=memory" in name:
-            return None
-        name = name[5:].split("?")[0]
-    return None if name in ("", ":memory:") else Path(name)
-
-
-def _missing_file(url: sa.URL) -> Path | None:
-    path = sqlite_path(url)
-    return path if path is not None and not path.exists() else None
+    Raises
+    ------
+    UsageError
+        It is something else, as the URL of one.
+    """
+    return instance(db, Database, name, hint="open it first: dt.Database(url)")
 
 
 def make_engine(url: str | sa.URL) -> sa.Engine:

@@ -13,11 +13,11 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from datatransfer.errors import FileStoreError
 from datatransfer.failpoints import failpoint
+from datatransfer.given import path_of
 
 CHUNK_BYTES = 2**20
 _LONGEST_PATH = 4096
@@ -126,7 +126,7 @@ class FolderStore:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self.root = path_of(root, "root")
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self.root)!r})"

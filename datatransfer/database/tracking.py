@@ -30,6 +30,7 @@ from datatransfer.database import ledger
 from datatransfer.database.connection import Database
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.errors import DatabaseError, UnknownTableError, UsageError
+from datatransfer.given import names_of
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
 
 if TYPE_CHECKING:
@@ -316,13 +317,13 @@ def _replace_default(target: _Target, old: str, new: str) -> None:
 # --- for a whole database -------------------------------------------------------------------------------------------
 
 
-def track(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str] | None = None) -> list[str]:
+def track(target: Database | str | sa.URL | sa.Engine, tables: str | Iterable[str] | None = None) -> list[str]:
     """Give tables of a database their ``entity_uuid``, by the migration ``add_entity_uuids``.
 
     Parameters
     ----------
     target : Database, str, sqlalchemy.URL or sqlalchemy.Engine
-    tables : iterable of str, optional
+    tables : str or iterable of str, optional
         Every table that has a key if not given.
 
     Returns
@@ -346,7 +347,7 @@ def track(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str] | N
     >>> db.close()
     """
     with _opened(target) as db:
-        wanted = [table.name for table in db.schema if table.key] if tables is None else list(tables)
+        wanted = [table.name for table in db.schema if table.key] if tables is None else names_of(tables, "tables")
         missing = [name for name in wanted if not db.schema.table(name).tracked]
         if missing:
             _run(db, missing, lambda migration: migration.upgrade())
@@ -355,7 +356,7 @@ def track(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str] | N
         return missing
 
 
-def untrack(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str]) -> list[str]:
+def untrack(target: Database | str | sa.URL | sa.Engine, tables: str | Iterable[str]) -> list[str]:
     """Take away what `track` added to these tables; the identities recorded there are lost.
 
     Returns
@@ -369,7 +370,7 @@ def untrack(target: Database | str | sa.URL | sa.Engine, tables: Iterable[str]) 
         A table's ``entity_uuid`` was not added by `track`.
     """
     with _opened(target) as db:
-        present = [name for name in tables if db.schema.table(name).tracked]
+        present = [name for name in names_of(tables, "tables") if db.schema.table(name).tracked]
         if present:
             _run(db, present, lambda migration: migration.downgrade())
         return present

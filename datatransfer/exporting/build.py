@@ -66,6 +66,7 @@ class Build:
         self.rows = Rows(closure, options.on_orphan)
         self.done = 0
         self.bytes = 0
+        self.missing = 0
         self.counts: dict[str, int] = {}
 
     def run(self, revision: str | None) -> None:
@@ -144,6 +145,7 @@ class Build:
                 raise missing_error([replace(one, problem=reason)]) from None
             for reference in references:
                 writer.record_missing(reference, reason)
+            self.missing += 1
             self.tell(Warned("file_missing", f"{one.path!r}: {reason}", f"{one.table}.{one.column}"))
             return 0
         failpoint("export.file")
@@ -179,6 +181,8 @@ class Build:
                 {"child": fk.label, "parent": f"{fk.parent}.({', '.join(fk.parent_columns)})"} for fk in undeclared
             ],
             "on_orphan": self.options.on_orphan,
+            "on_missing_file": self.options.on_missing_file,
+            "missing_files": self.missing,
             "outside": dict(kept),
             "nulled": dict(nulled),
             **({"description": self.options.description} if self.options.description else {}),

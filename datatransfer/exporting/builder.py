@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
+from datatransfer.database.connection import checked
+from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
 from datatransfer.exporting.closure import closed
-from datatransfer.exporting.conditions import Condition
+from datatransfer.exporting.conditions import Condition, check_condition
 from datatransfer.exporting.keys import check_keys, check_uuids
 from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
-from datatransfer.progress import default_listener
+from datatransfer.given import instance, path_of, uuid_of
+from datatransfer.progress import checked_listener, default_listener
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -54,9 +56,9 @@ class PackageBuilder:
     def __init__(
         self, db: Database, *, listener: Listener | None = None, cancellation: Cancellation | None = None
     ) -> None:
-        self.db = db
+        self.db = checked(db)
         self.cancellation = cancellation or Cancellation()
-        self._listener = listener
+        self._listener = checked_listener(listener)
         self._roots: list[Root] = []
         self._rules = Rules()
 
@@ -102,13 +104,12 @@ class PackageBuilder:
             raise UsageError(f"{' and '.join(given)} exclude each other", where=table, hint="call add() once for each")
         if params and where is None:
             raise UsageError("params= goes with where=", where=table)
-        if isinstance(keys, list | Iterator):  # what the caller does with them later is no business of ours
-            keys = list(keys)
         if where is not None:
+            check_condition(found, where, params)
             root = Root(table, "where", where=where, params=dict(params or {}))
         elif keys is not None:
-            check_keys(replace(found), keys)
-            root = Root(table, "keys", keys=keys)
+            # taken now: what the caller does with them later is no business of ours
+            root = Root(table, "keys", keys=tuple(check_keys(found, keys)))
         elif uuids is not None:
             root = Root(table, "uuids", uuids=tuple(check_uuids(uuids)))
         else:
@@ -146,7 +147,10 @@ class PackageBuilder:
         """
         if otherwise not in ("stop", "null"):
             raise UsageError(f"otherwise= takes no {otherwise!r}", hint='use "stop" or "null"')
-        return self._rule(foreign_key, direction, Rule("follow", where, dict(params or {}), otherwise))
+        if where is not None:
+            instance(where, str, "where", hint="write a condition in SQL, with child and parent for the two rows")
+        values = instance(params or {}, Mapping, "params", hint='give {"name": value}')  # type: ignore[type-abstract]
+        return self._rule(foreign_key, direction, Rule("follow", where, dict(values), otherwise))
 
     def stop(self, foreign_key: str, *, direction: Direction = "both") -> PackageBuilder:
         """Do not follow a foreign key; upward its value is kept and refers to a row outside the package."""
@@ -196,7 +200,7 @@ class PackageBuilder:
         progress : callable or bool, optional
             A listener for this build; False for silence; by default the builder's own.
         overwrite : bool
-            Whether a file at `path` may be replaced, when the new one is complete.
+            Whether a package at `path` may be replaced, when the new one is complete; anything else never is.
         encoding : {"auto", "documents", "columns"}
             How rows are stored; ``auto``: documents up to 1,000 rows.
         package_id, created
@@ -252,6 +256,7 @@ class PackageBuilder:
 
         self.db.check_threads()
         checked = _options(path, **options)
+        _check_destination(self.db, checked)
         self._plan()
         own = copy.copy(self)
         own._roots, own._rules = list(self._roots), self._rules.copy()
@@ -265,7 +270,7 @@ class PackageBuilder:
         return start("export", what, work, facts=facts, listener=progress)
 
     def _build(self, options: Options, progress: Listener | bool | None) -> DataPackage:
-        _check_destination(options)
+        _check_destination(self.db, options)
         listener = self._listener_for(progress)
         plan = self._plan()
         try:
@@ -293,7 +298,7 @@ class PackageBuilder:
             return silent
         if progress is None or progress is True:
             return self._listener or default_listener()
-        return progress
+        return checked_listener(progress) or default_listener()
 
 
 class BuildOptions(TypedDict, total=False):
@@ -309,16 +314,16 @@ class BuildOptions(TypedDict, total=False):
 
 
 def _options(path: str | Path, **given: Unpack[BuildOptions]) -> Options:
-    package_id = given.get("package_id")
+    package_id, created = given.get("package_id"), given.get("created")
     return Options(
-        path=Path(path),
+        path=path_of(path, "path"),
         overwrite=given.get("overwrite", False),
         encoding=_word("encoding", given.get("encoding", "auto"), get_args(Encoding)),
         on_orphan=_word("on_orphan", given.get("on_orphan", "error"), get_args(OnOrphan)),
         on_missing_file=_word("on_missing_file", given.get("on_missing_file", "error"), get_args(OnMissingFile)),
-        package_id=uuid.uuid4() if package_id is None else uuid.UUID(str(package_id)),
-        created=given.get("created") or dt.datetime.now(dt.UTC),
-        description=given.get("description", ""),
+        package_id=uuid.uuid4() if package_id is None else uuid_of(package_id, "package_id"),
+        created=dt.datetime.now(dt.UTC) if created is None else instance(created, dt.datetime, "created"),
+        description=instance(given.get("description", ""), str, "description"),
     )
 
 
@@ -328,12 +333,13 @@ def _word(name: str, value: Any, known: tuple[str, ...]) -> Any:
     return value
 
 
-def _check_destination(options: Options) -> None:
-    """Refuse before any work what the writer would refuse after it."""
+def _check_destination(db: Database, options: Options) -> None:
+    """Refuse before any work what the writer would refuse after it, and what it could not know: the source's places."""
     from datatransfer.package.placing import refuse_existing
 
     if not options.path.name:
         raise UsageError("a package needs a name of its own", where=str(options.path), hint='such as "part.zip"')
+    refuse_own_places(db, options.path)
     refuse_existing(options.path, overwrite=options.overwrite)
     if not options.path.absolute().parent.is_dir():
         raise UsageError("the folder does not exist", where=str(options.path.parent), hint="make it first")

@@ -14,6 +14,7 @@ from sqlalchemy.sql import visitors
 
 from datatransfer.database.dialects.failures import driver_message
 from datatransfer.errors import ConditionError, UnknownColumnError
+from datatransfer.given import kind_of
 from datatransfer.schema.tables import Table
 
 if TYPE_CHECKING:
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
     from datatransfer.database.dialects.base import Dialect
 
 Condition = str | sa.ColumnElement[bool]
+
+
+def check_condition(table: Table, where: object, params: object) -> None:
+    """Refuse what can be no condition, before any SQL runs.
+
+    Raises
+    ------
+    ConditionError
+    """
+    if not isinstance(where, str | sa.ClauseElement) and not hasattr(where, "__clause_element__"):
+        raise ConditionError(
+            f"where= takes a text or an expression of SQLAlchemy, not {kind_of(where)}", where=table.name,
+            hint='write where="id = :id", params={"id": 5}',
+        )  # fmt: skip
+    if params is not None and not (isinstance(params, Mapping) and all(isinstance(name, str) for name in params)):
+        raise ConditionError("params= takes names and values", where=table.name, hint='write params={"id": 5}')
 
 
 def condition_sql(

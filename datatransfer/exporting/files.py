@@ -43,7 +43,7 @@ def referenced(closure: Closure, table: str, column: str) -> Iterator[Referenced
         keys = zip(*(values[name] for name in own.key), strict=True) if own.key else None
         for path in values[column]:
             key = canonical_key(next(keys)) if keys is not None else ""
-            if path is not None:
+            if path is not None and path not in ("", b""):  # applications write an empty text for "no file"
                 found.setdefault(path if isinstance(path, str) else repr(path), []).append(key)
     for path in sorted(found):
         yield Referenced(table, column, path, tuple(found[path]))

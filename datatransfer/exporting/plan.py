@@ -32,7 +32,7 @@ class Root:
     where, params
         With kind ``where``.
     keys : object
-        With kind ``keys``, as the caller gave them; ``uuids`` likewise.
+        With kind ``keys``, as tuples; ``uuids`` likewise.
     """
 
     table: str

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from datatransfer.errors import UsageError
+from datatransfer.given import instance, names_of
 from datatransfer.importing.mapping import Mapping as SchemaMapping
 
 
@@ -86,6 +87,10 @@ class Newest:
     """
 
     column: str
+
+    def __post_init__(self) -> None:
+        if not instance(self.column, str, "column"):
+            raise UsageError("a column is needed", where="newest", hint='say "newest:updated_at"')
 
     def __str__(self) -> str:
         return f"{OnMatch.NEWEST}:{self.column}"
@@ -217,7 +222,8 @@ class Policies:
         UsageError
             A word is not known.
         """
-        columns = {t: (c,) if isinstance(c, str) else tuple(c) for t, c in (match_on or {}).items()}
+        natural = instance(match_on or {}, Mapping, "match_on", hint='give {"users": ["email"]}')  # type: ignore[type-abstract]
+        columns = {t: tuple(names_of(c, f"match_on of {t}")) for t, c in natural.items()}
         return cls(
             on_match=_match_rules(on_match),
             on_clash=_clash_rules(on_clash),

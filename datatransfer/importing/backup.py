@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datatransfer import __version__
+from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import PackageError
+from datatransfer.given import path_of
 from datatransfer.importing.images import Facts
 from datatransfer.package.metadata import Encoding, PackageMetadata
 from datatransfer.package.package import DataPackage
@@ -40,7 +42,8 @@ class Backup:
     """
 
     def __init__(self, path: str | Path, db: Database, *, overwrite: bool = False) -> None:
-        self.path = path
+        self.path = path_of(path, "backup")
+        refuse_own_places(db, self.path)
         self.overwrite = overwrite
         self._schema = db.schema
         self._metadata = PackageMetadata(

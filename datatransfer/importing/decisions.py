@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.display.plain import counted
 from datatransfer.errors import UnknownColumnError, UsageError
+from datatransfer.given import path_of
 from datatransfer.importing.actions import OUTCOMES, Decision
 from datatransfer.importing.keymaps import as_staged, lay_keys
 from datatransfer.importing.remap import TablePlan
@@ -308,7 +309,7 @@ def read_document(given: str | Path | Mapping[str, Any], package: DataPackage) -
         It cannot be read, is of another version, or belongs to another package.
     """
     where = "" if isinstance(given, Mapping) else str(given)
-    document = given if isinstance(given, Mapping) else _read(Path(given))
+    document = given if isinstance(given, Mapping) else _read(path_of(given, "decisions"))
     if not isinstance(document, Mapping) or document.get("format") != FORMAT:
         raise UsageError("these are no decisions", where=where, hint="plan.save(path) writes them")
     if document.get("version") != VERSION:

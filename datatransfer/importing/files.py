@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from datatransfer.database.ledger import ImportedFile
+from datatransfer.display.plain import counted
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.remap import TablePlan
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from datatransfer.database.filestores import FileStore
     from datatransfer.package.manifest import FileEntry, FileReference
     from datatransfer.package.package import DataPackage
+
+
+def skipped_files(package: DataPackage) -> list[str]:
+    """Return the warning that files were missing when a package was made, if any were."""
+    lost = {(r.table, r.column, r.name) for e in package.manifest_data.files if e.missing for r in e.references}
+    where = ", ".join(sorted({f"{table}.{column}" for table, column, _ in lost}))
+    if not lost:
+        return []
+    were = f"{counted(len(lost), 'file')} {'was' if len(lost) == 1 else 'were'}"
+    return [f"{where}: {were} missing when the package was made, and cannot come with it; their rows do"]
 
 
 class FilePlacer:

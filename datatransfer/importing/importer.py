@@ -21,6 +21,7 @@ from datatransfer.database import ledger
 from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
+from datatransfer.given import instance, path_of, uuid_of
 from datatransfer.importing import background, stages
 from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies
 from datatransfer.importing.backup import Backup
@@ -34,8 +35,9 @@ from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
 from datatransfer.importing.rivals import refuse_rivals, said
+from datatransfer.importing.sides import check_numbers, check_sides
 from datatransfer.importing.staging import PART_ROWS, Stager
-from datatransfer.progress import default_listener
+from datatransfer.progress import checked_listener, default_listener
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -80,15 +82,18 @@ class PackageImporter:
         migrations: str | Path | None = None,
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
-        self.migrations = None if migrations is None else str(migrations)
-        if not 0 < lock_timeout <= 1e6:
-            raise UsageError("lock_timeout is a positive number of seconds", hint=f"{LOCK_SECONDS:g} is the default")
+        check_sides(package, target)
+        self.migrations = None if migrations is None else str(path_of(migrations, "migrations"))
+        check_numbers(lock_timeout, checkpoint_rows)
         self.lock_timeout = lock_timeout
         self.checkpoint_rows = checkpoint_rows
         self.package = package
         self.target = target
-        self.listener = listener
+        self.listener = checked_listener(listener)
         self.cancellation = cancellation or Cancellation()
+
+    def __repr__(self) -> str:
+        return f"PackageImporter({str(self.package.path)!r} into {self.target.url_shown!r})"
 
     def plan(
         self,
@@ -255,15 +260,17 @@ class PackageImporter:
         MergeError
             The database refused; everything was rolled back.
         """
+        saved = Backup(backup, self.target) if backup else None
         if plan is None:
             with self._told_of_rivals(self._last_seq(), identity):
                 plan = self.plan(
                     on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
                     match_on=match_on, decisions=decisions, **differences,
                 )  # fmt: skip
+        instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
-        return self._carry_out(plan, Backup(backup, self.target) if backup else None)
+        return self._carry_out(plan, saved)
 
     def start(
         self,
@@ -308,7 +315,7 @@ class PackageImporter:
         return done
 
     def _last_seq(self) -> int:
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             return ledger.last_seq(conn)
 
     @contextmanager
@@ -320,7 +327,7 @@ class PackageImporter:
             raise
         except DataTransferError:
             digest, tables = self.package.metadata.manifest_sha256, list(self.package.schema.tables)
-            with self.target.engine.connect() as conn:
+            with self.target.connect() as conn:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
@@ -348,7 +355,8 @@ class PackageImporter:
         ConflictError, TargetChangedError, MergeError
             As from `run`.
         """
-        wanted = None if import_id is None else uuid.UUID(str(import_id))
+        wanted = None if import_id is None else uuid_of(import_id, "import_id", hint="see dt.stages(db)")
+        saved = Backup(backup, self.target, overwrite=True) if backup else None
         found = stages.resumable(self.target, self.package, wanted)
         if not found:
             return self._finished(wanted)
@@ -366,12 +374,11 @@ class PackageImporter:
         policies = Policies.of(**session.policies)
         decided = stages.noted_decisions(writer.noted())
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
-        saved = Backup(backup, self.target, overwrite=True) if backup else None
         return self._carry_out(self._decided(plan, decided), saved)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that ended completely before anybody could say so."""
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
         mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
         if not mine:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from datatransfer.errors import UnknownColumnError, UsageError
+from datatransfer.given import path_of, suggestion
 from datatransfer.schema.tables import Schema, Table
 from datatransfer.schema.values import KINDS
 
@@ -112,7 +113,8 @@ class Mapping:
         base = whole if isinstance(whole, Mapping) else cls.from_json(whole or {})  # type: ignore[arg-type]
         unknown = set(given) - {f.name for f in fields(cls)}
         if unknown:
-            raise TypeError(f"got an unexpected keyword argument {sorted(unknown)[0]!r}")
+            known = [*(f.name for f in fields(cls)), "mapping"]
+            raise UsageError(f"there is no parameter {min(unknown)!r}", hint=suggestion(min(unknown), known))
         return base | cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
     def __or__(self, other: Mapping) -> Mapping:
@@ -160,7 +162,7 @@ class Mapping:
     def save(self, path: str | Path) -> None:
         """Write the mapping into a file, to be used again with `load`."""
         text = json.dumps({"format": FORMAT, "version": VERSION, **self.to_json()}, indent=2, ensure_ascii=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        path_of(path, "path").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Mapping:
@@ -172,7 +174,7 @@ class Mapping:
             The file is missing, no mapping, or of a newer version.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = json.loads(path_of(path, "path").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError("the mapping cannot be read", where=str(path), hint="Mapping.save writes one") from error
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:

@@ -123,6 +123,7 @@ class Merge:
                 failpoint("merge.table")
                 self._done += plan.staged.rows
                 self.listener(Progress("merge", plan.fit.source.name, self._done, total))
+            self.writer.at = ""  # what fails from here on fails for any of them
             self.writer.restore_tables()
             for plan in plans:
                 self.writer.advance_sequences(plan.fit.target)

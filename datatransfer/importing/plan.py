@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.display.plain import counted
 from datatransfer.errors import ConflictError, UnknownTableError, UsageError
+from datatransfer.given import instance, path_of, suggestion
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
@@ -164,8 +165,8 @@ class ImportPlan:
             raise ConflictError("the plan has been carried out or discarded", hint="plan again, or look at the receipt")
 
     def _table(self, name: str) -> TablePlan:
-        if name not in self.plans:
-            raise UnknownTableError(f"the plan has no table {name!r}", hint=f"it has {', '.join(self.plans)}")
+        if instance(name, str, "table") not in self.plans:
+            raise UnknownTableError(f"the plan has no table {name!r}", hint=suggestion(name, self.plans))
         return self.plans[name]
 
     # --- deciding -----------------------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ class ImportPlan:
         Path
         """
         self._refuse_done()
-        file = Path(path)
+        file = path_of(path, "path")
         file.write_text(json.dumps(self.decisions(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return file
 

@@ -19,6 +19,7 @@ from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Po
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.comparing import Comparer, newest_column, still_as_bound
 from datatransfer.importing.copies import copy_warning
+from datatransfer.importing.files import skipped_files
 from datatransfer.importing.findings import refuse_values
 from datatransfer.importing.fitting import compare
 from datatransfer.importing.keymaps import KnownKeys
@@ -106,6 +107,7 @@ class Planner:
             planned = time.monotonic()
             self.policies = policies
             told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
+            told += skipped_files(self.package)
             self._losses, self._changes = stager.losses, told + stager.changes.warnings()
             plan = self._first(staged)
             plan.seen = seen

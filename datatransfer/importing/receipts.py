@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.connection import checked
 from datatransfer.display import blocks
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
+from datatransfer.given import instance, suggestion, uuid_of
 from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class Receipt:
     def _record(self) -> ledger.ImportRecord | None:
         if not self.recorded:
             return None
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             return ledger.read_import(conn, self.import_id)
 
     @property
@@ -130,13 +132,14 @@ class Receipt:
 
     def _check(self, table: str) -> None:
         if table not in self.counts:
-            raise UnknownTableError(f"the import has no table {table!r}", hint=f"it has {', '.join(self.counts)}")
+            hint = suggestion(instance(table, str, "table"), self.counts)
+            raise UnknownTableError(f"the import has no table {table!r}", hint=hint)
 
     def _key_maps(self, table: str) -> Iterator[pa.Table]:
         if not self.recorded:
             yield from self.maps.get(table, ())
             return
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             for _, _, keys in ledger.key_maps(conn, table=table, import_id=self.import_id):
                 yield keys
 
@@ -165,7 +168,7 @@ class Receipt:
         self._check(table)
         if not self.recorded:
             return pd.DataFrame()
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             found = ledger.before_images(conn, self.import_id, table=table)
             frames = [rows.replace_schema_metadata(None).to_pandas() for _, rows in found]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -181,7 +184,7 @@ class Receipt:
     def _files(self) -> list[ledger.ImportedFile]:
         if not self.recorded:
             return []
-        with self.target.engine.connect() as conn:
+        with self.target.connect() as conn:
             return ledger.imported_files(conn, self.import_id)
 
     # --- the way back -------------------------------------------------------------------------------------------
@@ -322,7 +325,7 @@ def receipts(db: Database) -> pd.DataFrame:
     import pandas as pd
 
     numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
-    with db.engine.connect() as conn:
+    with checked(db).connect() as conn:
         records = ledger.list_imports(conn)
     rows = []
     for record in records:
@@ -344,8 +347,9 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     UsageError
         There is none of that id.
     """
-    with db.engine.connect() as conn:
-        record = ledger.read_import(conn, import_id)
+    wanted = uuid_of(import_id, "import_id", hint="see dt.receipts(db)")
+    with checked(db).connect() as conn:
+        record = ledger.read_import(conn, wanted)
     timings = json.loads(record.session or "{}").get("timings", {})
     return Receipt(
         db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings),

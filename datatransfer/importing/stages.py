@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer import __version__
 from datatransfer.database import ledger
+from datatransfer.database.connection import checked
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import DatabaseError, DataTransferError, UsageError
 from datatransfer.failpoints import failpoint
+from datatransfer.given import uuid_of
 from datatransfer.importing.actions import Policies
 from datatransfer.importing.staging import PART_ROWS, checkpoints_of
 
@@ -185,7 +187,7 @@ def stages(db: Database) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for import_id, noted in find(db).items():
+    for import_id, noted in find(checked(db)).items():
         session = Session.read(noted)
         staged = sum(sum(parts.values()) for parts in checkpoints_of(noted).values())
         rows.append(
@@ -208,7 +210,7 @@ def _state(db: Database, import_id: uuid.UUID) -> str:
 
 def is_merged(db: Database, import_id: uuid.UUID) -> bool:
     """Whether the receipt of an import stands in the database."""
-    with db.engine.connect() as conn:
+    with db.connect() as conn:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 
@@ -239,8 +241,8 @@ def drop_stage(db: Database, import_id: str | uuid.UUID) -> None:
     UsageError
         There is no such stage, or a process is at work on it.
     """
-    wanted = uuid.UUID(str(import_id))
-    noted = find(db).get(wanted)
+    wanted = uuid_of(import_id, "import_id", hint="see dt.stages(db)")
+    noted = find(checked(db)).get(wanted)
     if noted is None:
         raise UsageError("there is no such stage", where=str(wanted), hint="dt.stages(db) lists those there are")
     writer = writer_for(db, wanted)

@@ -198,7 +198,7 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
 
 
 def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
-    with db.engine.connect() as conn:
+    with db.connect() as conn:
         record = ledger.read_import(conn, import_id)
         _refuse_state(conn, record)
         if _writes(record) and next(ledger.after_images(conn, import_id), None) is None:

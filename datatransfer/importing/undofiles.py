@@ -94,7 +94,7 @@ def _same(one: FileStore | None, other: FileStore | None) -> bool:
 
 def finish_files(db: Database, import_id: str) -> None:
     """Remove the files that an undo has chosen, and record each as removed."""
-    with db.engine.connect() as conn:
+    with db.connect() as conn:
         files = [file for file in ledger.imported_files(conn, import_id) if file.action == "removing"]
     done: dict[str, list[ImportedFile]] = {"removed": [], "kept": []}
     for file in files:
@@ -107,7 +107,7 @@ def finish_files(db: Database, import_id: str) -> None:
             done["removed"].append(file)
         else:
             done["kept"].append(file)  # somebody has put another content there
-    with db.engine.begin() as conn:
+    with db.connect() as conn, conn.begin():
         for action, moved in done.items():
             ledger.move_files(conn, import_id, moved, action)
 

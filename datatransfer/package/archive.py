@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from datatransfer.errors import PackageError
+from datatransfer.errors import PackageError, UsageError
 from datatransfer.package.names import MEMBER
 
 if TYPE_CHECKING:
@@ -201,6 +201,11 @@ def sha256_of(file: BinaryIO) -> tuple[int, str]:
     return total, digest.hexdigest()
 
 
+def closed(package: str | Path) -> UsageError:
+    """Return the error for a package that is read after it was closed."""
+    return UsageError("the package was closed", where=str(package), hint="open it again: dt.DataPackage.open(path)")
+
+
 class Window(io.RawIOBase):
     """A part of an open file as a file of its own, read by position; many may share the one below.
 
@@ -240,6 +245,8 @@ class Window(io.RawIOBase):
         """Read from the position on, never beyond the window."""
         rest = max(0, self._size - self._position)
         wanted = rest if size is None or size < 0 else min(size, rest)
+        if wanted and self._file.closed:  # while somebody was reading
+            raise closed(self._where)
         pieces = []
         while wanted:
             piece = read_at(self._file, wanted, self._start + self._position)

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from datatransfer.errors import PackageError
 from datatransfer.failpoints import failpoint
-from datatransfer.package.archive import MAX_ENTRIES, Window, check_distinct, read_limited
+from datatransfer.package.archive import MAX_ENTRIES, Window, check_distinct, closed, read_limited
 from datatransfer.package.placing import hold, is_there, put_aside_errors, refuse_existing, sweep, sync_folder
 from datatransfer.package.zipreader import open_plain
 
@@ -36,6 +36,7 @@ class FolderReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._closed = False
         sizes = dict(sorted(_walk(path, path)))
         check_distinct(sizes, str(path))
         self.sizes: Mapping[str, int] = MappingProxyType(sizes)
@@ -43,6 +44,8 @@ class FolderReader:
     def open(self, name: str) -> BinaryIO:
         """Open a member."""
         where = f"{self.path}: {name}"
+        if self._closed:
+            raise closed(self.path)
         if name not in self.sizes:
             raise PackageError("is not in the package", where=where)
         try:
@@ -64,7 +67,8 @@ class FolderReader:
         """Do nothing: nothing is compressed."""
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Read nothing more; no file stays open."""
+        self._closed = True
 
 
 class _OwnWindow(Window):

@@ -158,6 +158,16 @@ def _instant(text: str) -> dt.datetime:
     return value
 
 
+def require_version(data: bytes, where: str) -> None:
+    """Refuse a ``metadata.json`` that states no format version; any version will do.
+
+    Raises
+    ------
+    PackageError
+    """
+    Fields(read_json(data, where=where, limit=MAX_METADATA_BYTES), where).text("format_version", _VERSION)
+
+
 def _known_version(fields: Fields) -> str:
     if "format_version" not in fields and "version" in fields:
         raise PackageError(

@@ -43,7 +43,8 @@ All of these, no others:
 ``source_revision`` Alembic revision of the source, or null
 ``selection``       object, how the rows were chosen. A reader may rely on: ``everything`` (true if all rows were
                     asked for), ``roots`` (array of objects with ``table`` and perhaps ``keys``), ``outside`` (object:
-                    label of a foreign key → rows whose parent was left out on request)
+                    label of a foreign key → rows whose parent was left out on request), and where they are there
+                    ``on_missing_file`` (``error`` or ``skip``) and ``missing_files`` (how many were skipped)
 ``counts``          object ``tables``, ``rows``, ``files``, ``bytes`` (of all members but the two JSON documents)
 ``encoding``        ``documents`` or ``columns``, for all tables
 ``manifest_sha256`` of the bytes of ``manifest.json``, 64 digits in lower case, as every sha256
@@ -152,6 +153,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from datatransfer.display import blocks
 from datatransfer.errors import PackageError, UsageError
+from datatransfer.given import path_of
 from datatransfer.package.archive import ArchiveReader, open_archive
 from datatransfer.package.contents import BATCH_ROWS, Contents
 from datatransfer.package.manifest import MANIFEST_MEMBER, MAX_MANIFEST_BYTES, Manifest, TableEntry
@@ -213,7 +215,7 @@ class DataPackage:
             It is not a package, is of a version or needs a feature that this library does not know, or its two
             documents are not in order.
         """
-        archive = open_archive(path)
+        archive = open_archive(path_of(path, "path"))
         try:
             where = f"{path}: {METADATA_MEMBER}"
             metadata = PackageMetadata.from_bytes(archive.read(METADATA_MEMBER, MAX_METADATA_BYTES), where)
@@ -388,6 +390,7 @@ class DataPackage:
         """
         from datatransfer.package.verifying import verify
 
+        self._archive.open(METADATA_MEMBER).close()  # a closed package is a wrong call, not a finding
         # what was compared before does not count: the members are read again
         report = verify(Contents(self._archive, self.manifest_data), self.metadata)
         if report.ok and self.metadata.digest is not None and self.metadata.digest != self.computed_digest():

@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,18 +49,20 @@ def is_there(path: str | Path) -> bool:
 
 
 def is_package(path: Path) -> bool:
-    """Say whether what is there looks like a package: only that is ever replaced."""
-    names = {"metadata.json", "manifest.json"}
-    if path.is_symlink():
-        return False
-    if path.is_dir():
-        return all((path / name).is_file() for name in names)
-    if not path.is_file():
+    """Say whether what is there is a package, of any format version, as its reader sees it: only that is replaced."""
+    from datatransfer.package.archive import open_archive
+    from datatransfer.package.metadata import MAX_METADATA_BYTES, METADATA_MEMBER, require_version
+
+    if path.is_symlink() or not (path.is_dir() or path.is_file()):
         return False
     try:
-        with zipfile.ZipFile(path) as found:
-            return names <= set(found.namelist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        archive = open_archive(path)
+        try:
+            require_version(archive.read(METADATA_MEMBER, MAX_METADATA_BYTES), str(path))
+            return "manifest.json" in archive.sizes
+        finally:
+            archive.close()
+    except (PackageError, OSError):  # what cannot be read is left alone
         return False
 
 

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, cast
 
 from datatransfer.errors import PackageError
 from datatransfer.package import zipformat as z
-from datatransfer.package.archive import CHUNK, MAX_ENTRIES, Window, check_distinct, read_at, read_limited
+from datatransfer.package.archive import CHUNK, MAX_ENTRIES, Window, check_distinct, closed, read_at, read_limited
 from datatransfer.package.zipformat import Entry, ZipRuleError
 
 _MOST_PER_ENTRY = 46 + 1024
@@ -118,6 +118,8 @@ class ZipReader:
         self._file.close()
 
     def _entry(self, name: str) -> tuple[Entry, int]:
+        if self._file.closed:
+            raise closed(self.path)
         try:
             return self._entries[name]
         except KeyError:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from datatransfer.errors import UnknownColumnError, UnknownTableError, UsageError
+from datatransfer.given import instance, listed, suggestion
 from datatransfer.schema.values import LogicalType
 
 KeyKind = Literal["primary", "unique", "none"]
@@ -156,7 +157,7 @@ class UniqueRule:
     exact: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """One table.
 
@@ -194,6 +195,9 @@ class Table:
         """The columns by their names."""
         return {column.name: column for column in self.columns}
 
+    def __repr__(self) -> str:
+        return f"Table({self.name!r}: {listed(self.column_names)})"
+
     @property
     def column_names(self) -> tuple[str, ...]:
         """The names of all columns, in the table's order."""
@@ -224,8 +228,8 @@ class Table:
         try:
             return self.by_name[name]
         except KeyError:
-            known = ", ".join(self.column_names)
-            raise UnknownColumnError(f"there is no column {name!r}", where=self.name, hint=f"it has {known}") from None
+            hint = suggestion(name, self.column_names)
+            raise UnknownColumnError(f"there is no column {name!r}", where=self.name, hint=hint) from None
 
     def with_types(self, types: Mapping[str, LogicalType]) -> Table:
         """Return the table with some columns' types replaced."""
@@ -242,7 +246,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schema:
     """All tables of a database or of a package.
 
@@ -257,6 +261,9 @@ class Schema:
     tables: Mapping[str, Table]
     left_out: tuple[LeftOut, ...] = ()
     _children: dict[str, tuple[ForeignKey, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Schema({len(self.tables)} {'table' if len(self.tables) == 1 else 'tables'}: {listed(self.tables)})"
 
     def __iter__(self) -> Iterator[Table]:
         return iter(self.tables.values())
@@ -274,21 +281,16 @@ class Schema:
         ------
         UnknownTableError
             There is none of that name; the hint names the closest ones.
+        UsageError
+            It is no name.
         """
-        if name in self.tables:
+        if instance(name, str, "table") in self.tables:
             return self.tables[name]
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, list(self.tables), n=3, cutoff=0.5)
-        close = [t for t in self.tables if t.lower() == name.lower()] or close
         left = next((item for item in self.left_out if item.name == name), None)
         if left is not None:
             raise UnknownTableError(f"{name!r} is a {left.kind}, not a table: {left.reason}", where=name)
-        shown = close or sorted(self.tables)[:8]
-        raise UnknownTableError(
-            f"there is no table {name!r}",
-            hint=f"did you mean {', '.join(map(repr, shown))}?" if shown else "there are no tables at all",
-        )
+        hint = suggestion(name, self.tables, nothing="there are no tables at all")
+        raise UnknownTableError(f"there is no table {name!r}", hint=hint)
 
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
         """Return every foreign key whose two tables are here, in the order of tables."""
@@ -309,6 +311,7 @@ class Schema:
         UsageError
             It is not of that form, or table or column are not here.
         """
+        instance(dotted, str, "column", hint='write "table.column"')
         for name in sorted(self.tables, key=len, reverse=True):
             if dotted.startswith(name + "."):
                 rest = dotted[len(name) + 1 :]

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.sqlitefiles import refuse_missing
 from datatransfer.errors import UsageError
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType, arrow_schema
@@ -157,6 +158,7 @@ class Dialect:
 
     @contextmanager
     def _snapshot(self) -> Iterator[sa.Connection]:
+        refuse_missing(self.engine.url)
         with database_errors(self.engine, "opening a snapshot"):
             conn = self.engine.connect()
         try:

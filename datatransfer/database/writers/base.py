@@ -84,7 +84,7 @@ class Writer(RowHashes):
     def conn(self) -> Connection:
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
-            conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            conn = self.db.connect().execution_options(isolation_level="AUTOCOMMIT")
             if not isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool):
                 conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
             self._conn = conn
@@ -127,6 +127,7 @@ class Writer(RowHashes):
         kind = type(error.orig).__name__ if error.orig is not None else type(error).__name__
         return MergeError(
             f"the database refused a statement ({kind}{self.constraint_of(error)})",
+            where=self.at,
             hint="nothing was changed; compare the package with the target's constraints",
             evidence={"driver_error": kind},
         )
@@ -311,7 +312,7 @@ class Writer(RowHashes):
         found: dict[str, dict[str, str]] = {}
         schema = db.dialect.default_schema
         # Each statement by itself: others make and drop stages at the same time.
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        with db.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             for name in stage_tables(conn, schema):
                 if not name.endswith(LOG_SUFFIX):
                     continue

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LOCKED = (1205, 1213)
+_NONE = re.compile(r"(?!)")
+_NAMED = re.compile(r"constraint [`'](.+?)[`'] (?:failed|is violated|FOREIGN)", re.IGNORECASE)
+#: Where the server's messages name a constraint; what else they quote may be a value.
+_CONSTRAINT = {4025: _NAMED, 3819: _NAMED, 1452: _NAMED, 1062: re.compile(r" for key '([^']*)'$")}
 _BYTES = {
     "tinytext": 255,
     "text": 65535,
@@ -68,10 +72,16 @@ class MariaDBWriter(Writer):
                 "another session holds a lock for too long", where=self.at, hint="try again when it is done"
             )
         return MergeError(
-            f"the database refused a statement (error {number})",
+            f"the database refused a statement (error {number}{self.constraint_of(error)})",
+            where=self.at,
             hint="nothing was changed; compare the package with the target's constraints",
             evidence={"driver_error": number},
         )
+
+    def constraint_of(self, error: DBAPIError) -> str:
+        arguments = error.orig.args if error.orig is not None else ()
+        found = _CONSTRAINT.get(arguments[0], _NONE).search(str(arguments[1])) if len(arguments) > 1 else None
+        return f": {found[1]}" if found else ""
 
     def hold(self) -> bool:
         return bool(self.scalar(f"SELECT GET_LOCK('{self._prefix}stage', 0)") == 1)

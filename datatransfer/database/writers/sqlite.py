@@ -25,6 +25,7 @@ from urllib.parse import quote as quote_url
 from sqlalchemy.exc import DBAPIError
 
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.sqlitefiles import refuse_missing
 from datatransfer.database.writers.base import STAGE_PREFIX, Writer
 from datatransfer.errors import DatabaseError
 from datatransfer.failpoints import failpoint
@@ -108,6 +109,7 @@ class SQLiteWriter(Writer):
 
     @classmethod
     def logs(cls, db: Database) -> dict[str, dict[str, str]]:
+        refuse_missing(db.engine.url)  # else a mistyped path would look like a database without stages
         path = _file_of(db)
         found: dict[str, dict[str, str]] = {}
         pattern = f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite*" if path else ""
