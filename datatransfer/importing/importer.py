@@ -116,6 +116,8 @@ class PackageImporter:
         on_orphan : {"error", "keep", "null"}
             References whose parent is neither in the package nor in the target.
         triggers : {"suspend", "fire"}
+            Whether the target's triggers rest meanwhile. Where they cannot (MariaDB; tables of PostgreSQL that belong
+            to another role), they fire, and plan and receipt name the tables.
         match_on : mapping of table to columns
             Natural keys, e.g. ``{"users": ["email"]}``.
         decisions : path or mapping, optional

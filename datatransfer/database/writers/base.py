@@ -528,13 +528,20 @@ class Writer(RowHashes):
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
     ) -> None:
-        """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible."""
+        """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible.
+
+        Triggers of tables that `may_alter` denies go on firing.
+        """
 
     def restore_tables(self) -> None:
         """Inside the merge: put back everything that `prepare_tables` took away."""
 
     def fires_triggers(self, table: Table) -> bool:
         """Whether the table has triggers that fire during the merge."""
+        return False
+
+    def may_alter(self, table: Table) -> bool:
+        """Whether the merge may put a table's triggers to rest, and take its keys and indexes away for a while."""
         return False
 
     def advance_sequences(self, table: Table) -> None:

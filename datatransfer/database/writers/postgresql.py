@@ -365,6 +365,9 @@ class PostgreSQLWriter(Writer):
             )
         )
 
+    def may_alter(self, table: Table) -> bool:
+        return self._rebuild.may_alter(table)
+
     def advance_sequences(self, table: Table) -> None:
         for column in table.columns:
             if column.identity:

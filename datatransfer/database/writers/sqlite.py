@@ -518,6 +518,9 @@ class SQLiteWriter(Writer):
         ).scalar()
         return bool(found)
 
+    def may_alter(self, table: Table) -> bool:
+        return True
+
     def close(self) -> None:
         try:
             if self._conn is not None:
