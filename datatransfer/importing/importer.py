@@ -22,7 +22,7 @@ from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies
+from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
@@ -223,11 +223,11 @@ class PackageImporter:
         self,
         plan: ImportPlan | None = None,
         *,
-        on_match: MatchPolicy = "skip",
-        on_clash: ClashPolicy = "error",
-        identity: str = "keep",
-        on_orphan: str = "error",
-        triggers: str = "suspend",
+        on_match: MatchPolicy | None = None,
+        on_clash: ClashPolicy | None = None,
+        identity: str | None = None,
+        on_orphan: str | None = None,
+        triggers: str | None = None,
         match_on: Mapping[str, Sequence[str] | str] | None = None,
         backup: str | Path | None = None,
         decisions: str | Path | Mapping[str, Any] | None = None,
@@ -237,6 +237,10 @@ class PackageImporter:
 
         Parameters
         ----------
+        plan : ImportPlan, optional
+            With it go no policies: they were settled when it was made.
+        on_match, on_clash, identity, on_orphan, triggers, match_on, decisions, mapping, rename, … : optional
+            As for `plan`, with the same defaults.
         backup : str or Path, optional
             A package that gets the rows which are updated, as they are, before any of them is. One that an earlier
             attempt at this import left is never replaced, except by `resume`.
@@ -247,6 +251,8 @@ class PackageImporter:
 
         Raises
         ------
+        UsageError
+            Policies are given beside a plan, or the plan is not one to carry out.
         ConflictError
             The plan holds conflicts.
         TargetChangedError
@@ -256,12 +262,13 @@ class PackageImporter:
         MergeError
             The database refused; everything was rolled back.
         """
+        given = given_policies(
+            made=plan is not None, on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan,
+            triggers=triggers, match_on=match_on, decisions=decisions, **differences,
+        )  # fmt: skip
         if plan is None:
-            with self._told_of_rivals(self._last_seq(), identity):
-                plan = self.plan(
-                    on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-                    match_on=match_on, decisions=decisions, **differences,
-                )  # fmt: skip
+            with self._told_of_rivals(self._last_seq(), identity or "keep"):
+                plan = self.plan(**given)
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
         return self._carry_out(plan, Backup(backup, self.target) if backup else None)
