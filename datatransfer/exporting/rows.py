@@ -135,7 +135,7 @@ class Rows:
         if self.on_orphan == "null" and not null_columns(self.closure, fk):
             counts = count_orphans(self.closure)
             error = orphan_error({fk.label: counts.get(fk.label, 0)})
-            error.hint = 'the key may not be NULL: pass on_orphan="keep"'
+            error.hint = 'none of its columns may be NULL or all are read by other keys: pass on_orphan="keep"'
             raise error
 
     def _can_look_up(self, fk: ForeignKey, prepared: Prepared) -> bool:

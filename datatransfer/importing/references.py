@@ -84,10 +84,10 @@ class References:
         return warnings
 
     def _check_nullable(self, plan: TablePlan, fk: ForeignKey) -> None:
-        required = [c for c in fk.columns if (f := plan.fit.by_source(c)) and not f.target.nullable]
-        if self.policies.on_orphan is OnOrphan.NULL and len(required) == len(fk.columns):
+        if self.policies.on_orphan is OnOrphan.NULL and not plan.nulled(fk):
             raise OrphanError(
-                "references without a parent cannot become NULL, the column is required",
+                "references without a parent cannot become NULL, for each of their columns is required, or is read by "
+                "the key or another foreign key",
                 where=fk.label,
                 hint='import the parents first, or say on_orphan="keep"',
             )
