@@ -84,12 +84,22 @@ class Writer(RowHashes):
     def conn(self) -> Connection:
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
-            conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if not isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool):
+            conn = self.db.engine.connect()
+            self._remember(conn)
+            conn = conn.execution_options(isolation_level="AUTOCOMMIT")
+            if not self._is_shared:
                 conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
             self._conn = conn
             self._prepare()
         return self._conn
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether the engine has one connection for everybody, as for a database in memory."""
+        return isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool)
+
+    def _remember(self, conn: Connection) -> None:
+        """Note the settings of a connection that may be the user's own, before anything is set."""
 
     def _prepare(self) -> None:
         """Set what the session needs, once."""
