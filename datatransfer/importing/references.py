@@ -131,7 +131,11 @@ class References:
                 on = " AND ".join(f"l.s{i} = o.o{i}" for i in range(len(kinds)))
                 width = len(kinds)
                 news = ", ".join(w.expression(f"l.s{width + i}", f.kind, f.target) for i, f in enumerate(fits) if f)
-                w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on}")
+                there = " AND ".join(f"h.o{i} = o.o{i}" for i in range(len(kinds)))  # by a later import
+                w.run(
+                    f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on} "
+                    f"WHERE NOT EXISTS (SELECT 1 FROM {name} h WHERE {there})"
+                )
         else:
             values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
             on = " AND ".join(
