@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import datatransfer as dt
+from datatransfer.cli import main
 
 SCRIPT = """
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, visits INTEGER);
@@ -46,3 +50,33 @@ def test_rows_of_an_unrelated_database_are_not_taken_for_the_same(
     ):
         found = package.diff(other)
     assert set(found["change"]) == {"added", "removed"}
+
+
+def test_rows_that_were_imported_under_other_keys_are_known_by_their_receipts(
+    sqlite_url: Callable[[], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, right = sqlite_url(), sqlite_url()
+    posts = "CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id), slug TEXT);"
+    _run(left, SCRIPT + posts + "INSERT INTO posts VALUES (1, 2, 'a'), (2, 3, 'b')")
+    _run(right, SCRIPT.replace("Ann", "Zoe") + posts + "INSERT INTO posts VALUES (1, 1, 'own')")
+    with (
+        dt.Database(left) as db,
+        dt.Database(right) as other,
+        dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package,
+    ):
+        assert dt.PackageImporter(package, other).run().id_map("users").iloc[:, 1].tolist() == [4, 5, 6]
+        found = package.diff(other)
+        assert found["change"].tolist() == ["added"] * 4
+        assert main(["diff", str(tmp_path / "p.zip"), right]) == 0
+        _run(right, "UPDATE users SET name = 'Rob' WHERE id = 5; DELETE FROM posts WHERE slug = 'b'")
+        found = package.diff(other)
+        found = found[found["change"] != "added"].reset_index(drop=True)
+        assert main(["diff", "--json", str(tmp_path / "p.zip"), right]) == 1
+    assert found[["table", "change", "field", "after"]].values.tolist() == [
+        ["posts", "removed", None, None],
+        ["users", "changed", "name", "Rob"],
+    ]
+    told = json.loads(capsys.readouterr().out.split("no difference\n")[1])["differences"]
+    assert [(row["table"], row["change"], row["field"], row["after"]) for row in told] == [
+        ("posts", "removed", None, None), ("users", "changed", "name", "Rob")
+    ]  # fmt: skip

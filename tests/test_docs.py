@@ -19,6 +19,7 @@ import pytest
 import datatransfer
 from datatransfer.cli.arguments import make_parser
 from datatransfer.errors import all_errors
+from datatransfer.failpoints import NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -108,3 +109,17 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
 
 def test_the_changelog_has_this_version() -> None:
     assert datatransfer.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_failpoint_is_in_the_code_and_in_the_docs_and_no_other_is() -> None:
+    code = [path.read_text(encoding="utf-8") for path in (ROOT / "datatransfer").rglob("*.py")]
+    passed = {name for text in code for name in re.findall(r"""\bfailpoint\(["']([\w.]+)["']\)""", text)}
+    calls = sum(len(re.findall(r"(?<!def )\bfailpoint\((?!\))", text)) for text in code)
+    assert calls == sum(
+        len(re.findall(r"""\bfailpoint\(["'][\w.]+["']\)""", text)) for text in code
+    )  # none is computed
+    assert sorted(passed) == sorted(NAMES)
+    rows = re.findall(
+        r"^\| `([\w.]+)` \| (.+) \|$", (ROOT / "tests" / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert dict(rows) == NAMES

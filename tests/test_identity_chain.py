@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
-from datatransfer.exporting import identities
+from datatransfer.database import identities
 from datatransfer.package.identities import identities as identities_of
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, export_all, import_into, written

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,26 @@ def test_a_plan_is_carried_out_once(package: dt.DataPackage, sqlite_url: Callabl
         assert importer.run(plan).total("insert") == 4
         with pytest.raises(errors.UsageError):
             importer.run(plan)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"on_match": "skip"}, {"on_match": "update", "on_clash": "reuse"}, {"identity": "keep"}, {"on_orphan": "keep"},
+     {"triggers": "fire"}, {"match_on": {"users": "email"}}, {"decisions": {}}, {"drop": {"users": ["age"]}}],
+    ids=lambda policy: ", ".join(policy),
+)  # fmt: skip
+def test_policies_that_come_too_late_for_a_plan_are_refused_and_not_ignored(
+    package: dt.DataPackage, sqlite_url: Callable[[], str], policy: dict[str, Any]
+) -> None:
+    url = sqlite_url()
+    _run(url, SOURCE.split("INSERT", maxsplit=1)[0])
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(package, target)
+        plan = importer.plan()
+        with pytest.raises(errors.UsageError, match=f"policies of its own, and {', '.join(policy)} would"):
+            importer.run(plan, **policy)
+        assert target.count("users") == 0
+        assert importer.run(plan).total("insert") == 4  # it stands as it was
 
 
 def test_a_target_that_changed_since_the_plan_is_not_overwritten(

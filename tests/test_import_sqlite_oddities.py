@@ -116,3 +116,33 @@ def test_a_key_with_null_in_a_referenced_table_imports_twice(sqlite_url: Callabl
             assert dt.PackageImporter(package, other).run().total("insert") == 2
             assert dt.PackageImporter(package, other).run().total("reuse") == 2
     assert_equal(exact_digest(left), exact_digest(right))
+
+
+def test_any_in_a_strict_table_keeps_every_class_of_value(sqlite_url: Callable[[], str], tmp_path: Path) -> None:
+    left, right = sqlite_url(), sqlite_url()
+    schema = (
+        "CREATE TABLE p (k ANY PRIMARY KEY NOT NULL, v any) STRICT",
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, k ANY REFERENCES p (k)) STRICT",
+    )
+    _run(
+        left, *schema,
+        "INSERT INTO p VALUES (1, '007'), ('1', '1e3'), (1.5, 2.0), (x'31', NULL), ('1.0', 3)",
+        "INSERT INTO c VALUES (1, 1), (2, '1'), (3, 1.5), (4, x'31'), (5, '1.0'), (6, NULL)",
+    )  # fmt: skip
+    _run(right, *schema)
+    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
+        with dt.Database(right) as other:
+            assert dt.PackageImporter(package, other).run().total("insert") == 11
+            assert dt.PackageImporter(package, other).run(on_match="update").total("reuse") == 11
+    assert_equal(exact_digest(left), exact_digest(right))
+
+
+def test_any_in_an_ordinary_table_turns_texts_into_numbers_and_is_refused(
+    sqlite_url: Callable[[], str], tmp_path: Path
+) -> None:
+    left, right = sqlite_url(), sqlite_url()
+    _run(left, "CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY) STRICT", "INSERT INTO t VALUES (1, '007')")
+    _run(right, "CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY)")
+    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
+        with dt.Database(right) as other, pytest.raises(errors.ValueLossError, match=r"NUMERIC"):
+            dt.PackageImporter(package, other).run()

@@ -252,7 +252,7 @@ class Database:
         """Return all rows in one snapshot, for ``with``: what `DataPackage.diff` compares a package with."""
         from datatransfer.database.rows import DatabaseRows
 
-        return DatabaseRows(self)
+        return DatabaseRows(self, identities=True)
 
     @property
     def graph(self) -> DependencyGraph:

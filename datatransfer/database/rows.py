@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.database.identities import Identities
 from datatransfer.errors import UsageError
 from datatransfer.schema.tables import Schema, Table
 
@@ -42,6 +43,8 @@ class DatabaseRows:
     db : Database
     tables : sequence of str, optional
         Only these; all if not given.
+    identities : bool
+        Whether rows that were imported carry the origin and key that receipts record, as those of a package do.
 
     Examples
     --------
@@ -57,8 +60,9 @@ class DatabaseRows:
     >>> db.close()
     """
 
-    def __init__(self, db: Rowed, tables: Sequence[str] | None = None) -> None:
+    def __init__(self, db: Rowed, tables: Sequence[str] | None = None, *, identities: bool = False) -> None:
         self.db = db
+        self._identities = identities
         self._names = list(tables) if tables is not None else list(db.schema.tables)
         for name in self._names:
             db.schema.table(name)
@@ -109,4 +113,7 @@ class DatabaseRows:
 
     def batches(self, table: str, batch_rows: int = 65536) -> Iterator[pa.RecordBatch]:
         """Yield all rows of a table."""
-        yield from self.db.dialect.read(self._open, self.schema.table(table), RowSource(), batch_rows=batch_rows)
+        found = self.schema.table(table)
+        known = Identities(self._open, self.db.dialect.schema).recorded(found) if self._identities else None
+        for batch in self.db.dialect.read(self._open, found, RowSource(), batch_rows=batch_rows):
+            yield known.beside(batch) if known else batch

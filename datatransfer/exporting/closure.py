@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.identities import Identities
 from datatransfer.errors import SelectionError
 from datatransfer.exporting import roots as _roots
 from datatransfer.exporting.conditions import condition_sql
@@ -100,7 +101,7 @@ class Closure:
         self._tables: dict[str, Table] = {}
         self._conditions: dict[int, str] = {}
         self.last_down = 0
-        self.kept_imports: dict[str, str] | None = None
+        self.identities = Identities(conn, db.dialect.schema, check)
 
     def run(self) -> None:
         """Find everything; see the module."""

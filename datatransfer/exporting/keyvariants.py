@@ -166,6 +166,6 @@ def affinity(declared: str) -> str:
         return "integer"
     if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
         return "text"
-    if "BLOB" in name or not name or name == "ANY":
+    if "BLOB" in name or not name:
         return "none"
     return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"

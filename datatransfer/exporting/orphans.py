@@ -97,18 +97,20 @@ def count_outside(closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
     if refused:
         raise SelectionError(
             f"required parents would be left out: {described(refused)}",
-            hint="only a foreign key that may be NULL can be stopped upward; follow it, or stop its rows from above",
+            hint="upward only a foreign key can be stopped that may be NULL, in a column that no other one reads; "
+            "follow it, or stop its rows from above",
             evidence={"foreign_keys": refused},
         )
     return kept, nulled
 
 
 def null_columns(closure: Closure, fk: ForeignKey) -> tuple[str, ...]:
-    """Return the columns to set to NULL so that a row refers to nothing; empty where that is not possible."""
+    """Return the columns to set to NULL so that a row refers to nothing; empty where that is not possible.
+
+    A column that another foreign key reads is none of them: that reference would be lost too.
+    """
     table = closure.plan.schema.table(fk.table)
-    return tuple(
-        c for c in fk.columns if table.column(c).nullable and c not in table.key and not table.column(c).generated
-    )
+    return tuple(c for c in table.only_of(fk) if table.column(c).nullable and not table.column(c).generated)
 
 
 def described(counts: Mapping[str, int]) -> str:

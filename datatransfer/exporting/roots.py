@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.errors import KeyValueError, UsageError
 from datatransfer.exporting.conditions import Condition, condition_sql, refused
-from datatransfer.exporting.identities import keys_of_recorded
 from datatransfer.exporting.keys import Key, check_keys
 from datatransfer.exporting.plan import Root
 from datatransfer.schema.identity import entity_uuid
@@ -130,7 +129,7 @@ def _by_uuids(closure: Closure, root: Root, number: int) -> None:
         return
     if not table.key:
         raise UsageError("its rows have no UUID, because it has no key", where=table.name, hint="select by where=")
-    recorded = keys_of_recorded(closure, table, root.uuids)
+    recorded = closure.identities.keys_of(table, root.uuids)
     keys = recorded + list(_derived(closure, table, wanted))
     if keys:
         _by_keys(closure, table, list(dict.fromkeys(keys)), number)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.identities import Recorded
 from datatransfer.database.rows import DatabaseRows
 from datatransfer.errors import UsageError
 from datatransfer.exporting.closure import Closure
-from datatransfer.exporting.identities import Recorded, recorded
 from datatransfer.exporting.orphans import (
     OnOrphan,
     checked_keys,
@@ -92,7 +92,7 @@ class Rows:
         if reserved:
             raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
         resolved = closure.db.dialect.resolve_types(closure.conn, table, source)
-        prepared = Prepared(resolved, source, recorded(closure, resolved))
+        prepared = Prepared(resolved, source, closure.identities.recorded(resolved))
         masks = self._rule_masks(name) + self._check_orphans(prepared)
         named = [(f"{RESERVED_PREFIX}mask{number}", columns) for number, (_, columns) in enumerate(masks)]
         prepared.masks = tuple(named)
@@ -135,7 +135,7 @@ class Rows:
         if self.on_orphan == "null" and not null_columns(self.closure, fk):
             counts = count_orphans(self.closure)
             error = orphan_error({fk.label: counts.get(fk.label, 0)})
-            error.hint = 'the key may not be NULL: pass on_orphan="keep"'
+            error.hint = 'none of its columns may be NULL or all are read by other keys: pass on_orphan="keep"'
             raise error
 
     def _can_look_up(self, fk: ForeignKey, prepared: Prepared) -> bool:

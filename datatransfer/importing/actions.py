@@ -233,3 +233,25 @@ class Policies:
             match_on=columns,
             mapping=SchemaMapping.of({"mapping": mapping}),
         )
+
+
+def given_policies(*, made: bool, **policies: Any) -> dict[str, Any]:
+    """Return the policies that a caller said, those that are not None.
+
+    Parameters
+    ----------
+    made : bool
+        Whether the plan that they are said beside is made already.
+
+    Raises
+    ------
+    UsageError
+        It is, so that they would change nothing.
+    """
+    given = {name: value for name, value in policies.items() if value is not None}
+    if made and given:
+        raise UsageError(
+            f"the plan was made with policies of its own, and {', '.join(given)} would change nothing now",
+            hint="say it to plan(), or to run() without a plan",
+        )
+    return given

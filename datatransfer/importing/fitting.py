@@ -280,19 +280,20 @@ def _follow_references(found: Comparison) -> None:
     """Find references that go elsewhere in the target, and follow those that only the target has."""
     by_target = {fit.target.name: fit for fit in found.fits.values()}
     for name, fit in list(found.fits.items()):
-        mapped = {frozenset(f.target.name for f in fits if f): fk for fk in fit.source.foreign_keys
-                  if all(fits := [fit.by_source(c) for c in fk.columns])}  # fmt: skip
+        mapped = [(frozenset(f.target.name for f in fits if f), fk) for fk in fit.source.foreign_keys
+                  if all(fits := [fit.by_source(c) for c in fk.columns])]  # fmt: skip
         for there in fit.target.foreign_keys:
-            fk = mapped.get(frozenset(there.columns))
-            if fk is None:
+            # The same columns may refer to several tables.
+            known = [fk for columns, fk in mapped if columns == frozenset(there.columns)]
+            if not known:
                 adopted = _adopted(there, fit, by_target)
                 if adopted is not None:
                     source = replace(found.fits[name].source,
                                      foreign_keys=(*found.fits[name].source.foreign_keys, adopted))  # fmt: skip
                     found.fits[name] = replace(found.fits[name], source=source)
                     found.misfits.append(cures.new_reference(adopted))
-            elif fk.parent in found.fits and not _same_parent(fk, there, found.fits[fk.parent]):
-                found.misfits.append(cures.other_reference(fit, fk, there))
+            elif all(fk.parent in found.fits and not _same_parent(fk, there, found.fits[fk.parent]) for fk in known):
+                found.misfits.append(cures.other_reference(fit, known[0], there))
 
 
 def _same_parent(fk: ForeignKey, there: ForeignKey, parent: TableFit) -> bool:

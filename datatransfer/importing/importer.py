@@ -23,7 +23,7 @@ from datatransfer.errors import ConflictError, DatabaseError, DataTransferError,
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.given import instance, path_of, uuid_of
 from datatransfer.importing import background, stages
-from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies
+from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
@@ -122,6 +122,8 @@ class PackageImporter:
         on_orphan : {"error", "keep", "null"}
             References whose parent is neither in the package nor in the target.
         triggers : {"suspend", "fire"}
+            Whether the target's triggers rest meanwhile. Where they cannot (MariaDB; tables of PostgreSQL that belong
+            to another role), they fire, and plan and receipt name the tables.
         match_on : mapping of table to columns
             Natural keys, e.g. ``{"users": ["email"]}``.
         decisions : path or mapping, optional
@@ -227,11 +229,11 @@ class PackageImporter:
         self,
         plan: ImportPlan | None = None,
         *,
-        on_match: MatchPolicy = "skip",
-        on_clash: ClashPolicy = "error",
-        identity: str = "keep",
-        on_orphan: str = "error",
-        triggers: str = "suspend",
+        on_match: MatchPolicy | None = None,
+        on_clash: ClashPolicy | None = None,
+        identity: str | None = None,
+        on_orphan: str | None = None,
+        triggers: str | None = None,
         match_on: Mapping[str, Sequence[str] | str] | None = None,
         backup: str | Path | None = None,
         decisions: str | Path | Mapping[str, Any] | None = None,
@@ -241,6 +243,10 @@ class PackageImporter:
 
         Parameters
         ----------
+        plan : ImportPlan, optional
+            With it go no policies: they were settled when it was made.
+        on_match, on_clash, identity, on_orphan, triggers, match_on, decisions, mapping, rename, … : optional
+            As for `plan`, with the same defaults.
         backup : str or Path, optional
             A package that gets the rows which are updated, as they are, before any of them is. One that an earlier
             attempt at this import left is never replaced, except by `resume`.
@@ -251,6 +257,8 @@ class PackageImporter:
 
         Raises
         ------
+        UsageError
+            Policies are given beside a plan, or the plan is not one to carry out.
         ConflictError
             The plan holds conflicts.
         TargetChangedError
@@ -261,12 +269,13 @@ class PackageImporter:
             The database refused; everything was rolled back.
         """
         saved = Backup(backup, self.target) if backup else None
+        given = given_policies(
+            made=plan is not None, on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan,
+            triggers=triggers, match_on=match_on, decisions=decisions, **differences,
+        )  # fmt: skip
         if plan is None:
-            with self._told_of_rivals(self._last_seq(), identity):
-                plan = self.plan(
-                    on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-                    match_on=match_on, decisions=decisions, **differences,
-                )  # fmt: skip
+            with self._told_of_rivals(self._last_seq(), identity or "keep"):
+                plan = self.plan(**given)
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")

@@ -2,13 +2,14 @@
 
 Key maps are stored in the ledger as Arrow tables with columns ``s.<column>``, ``t.<column>``, ``action`` and, for rows
 whose identity comes from a third database, ``origin`` and ``key``. A key value is a 64-bit integer or tagged text
-(`datatransfer.schema.keycolumns`). Here they are laid beside the stage for matching, one table an import, in bulk.
+(`datatransfer.schema.keycolumns`). Here they are laid beside the stage for matching, in bulk: a table an import, or one
+for many small imports that agree.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -165,12 +166,11 @@ class KnownKeys:
         names = [f"s{i}" for i in range(width)] + [f"t{i}" for i in range(len(target))]
         given = [*kinds, *target]
         found = []
-        for arrays in maps:
-            if arrays and len(arrays[0]):
-                # What stands in the stage as text comes as text already.
-                head = arrays[:width] if not native else list(map(self._staged, arrays[:width], kinds))
-                laid = self._load(names, [*head, *map(self._staged, arrays[width:], target)], given, width)
-                found.append(KnownTable(laid, stage_columns, tuple(target), native))
+        for arrays in gathered(maps, width):
+            # What stands in the stage as text comes as text already.
+            head = arrays[:width] if not native else list(map(self._staged, arrays[:width], kinds))
+            laid = self._load(names, [*head, *map(self._staged, arrays[width:], target)], given, width)
+            found.append(KnownTable(laid, stage_columns, tuple(target), native))
         return found
 
     def _load(
@@ -194,7 +194,7 @@ class KnownKeys:
             if origin != self.target_origin
         )
         parts = []
-        for laid in self._lay_targets(rows, kinds):
+        for laid in self._lay_targets(rows, kinds, len(kinds)):
             on = " AND ".join(
                 self.writer.equal(
                     f"{alias}.{self.writer.quote(c)}",
@@ -225,16 +225,52 @@ class KnownKeys:
             for origin, parts in self._maps(parent.name)
             if origin == self.package_origin
         )
-        return self._lay_targets(rows, [*kinds, *kinds])
+        return self._lay_targets(rows, [*kinds, *kinds], len(kinds))
 
-    def _lay_targets(self, rows: Iterator[list[pa.Array]], kinds: Sequence[LogicalType]) -> list[str]:
-        """Lay a table for each set of columns, indexed by all of them; return their names."""
+    def _lay_targets(self, rows: Iterator[list[pa.Array]], kinds: Sequence[LogicalType], width: int) -> list[str]:
+        """Lay sets of columns, the first of which tell what is meant, indexed by all; return the tables' names."""
         names = [f"s{i}" for i in range(len(kinds))]
         return [
             self._load(names, list(map(self._staged, arrays, kinds)), kinds, len(names))
-            for arrays in rows
-            if arrays and len(arrays[0])
+            for arrays in gathered(rows, width)
         ]
+
+
+def gathered(maps: Iterable[list[pa.Array]], width: int) -> Iterator[list[pa.Array]]:
+    """Yield maps put together where they agree, so that many small imports do not cost a table and an index each.
+
+    Parameters
+    ----------
+    maps : iterable of list of pyarrow.Array
+        The newest first, which counts where two say different things of a key; those stay apart, in their order.
+    width : int
+        How many of the columns are the key that a map tells something of.
+    """
+    import pyarrow as pa
+
+    held: pa.Table | None = None
+    for arrays in maps:
+        if not arrays or not len(arrays[0]):
+            continue
+        more = pa.table(arrays, names=[str(number) for number in range(len(arrays))])
+        both = None if held is None else _agreeing(held, more, width)
+        if both is None and held is not None:
+            yield [column.combine_chunks() for column in held.columns]
+        held = more if both is None else both
+    if held is not None:
+        yield [column.combine_chunks() for column in held.columns]
+
+
+def _agreeing(held: pa.Table, more: pa.Table, width: int) -> pa.Table | None:
+    """Return two maps as one, None if they contradict each other, or are too large for that to save anything."""
+    import pyarrow as pa
+
+    if held.schema != more.schema or held.num_rows + more.num_rows > _BATCH_ROWS:
+        return None
+    names = held.column_names
+    both = pa.concat_tables([held, more]).group_by(names, use_threads=False).aggregate([]).select(names)
+    keys = both.group_by(names[:width], use_threads=False).aggregate([])
+    return both if keys.num_rows == both.num_rows else None
 
 
 def lay_keys(

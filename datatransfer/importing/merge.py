@@ -37,7 +37,7 @@ from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.rivals import refuse_rivals
 from datatransfer.importing.uniques import Uniques
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,9 +72,10 @@ class Merge:
         self.images: dict[str, pa.Table | None] = {}
         self._after = AfterImages(plan)
         self._done = 0
-        graph = DependencyGraph(plan.package.schema)
-        circles = {name for cycle in graph.cycles for name in cycle}
-        self._circular = {p.fit.target.name for name, p in plan.plans.items() if name in circles}
+        # As the target sees them: also by foreign keys that only it has, and without those that were dropped.
+        circles = DependencyGraph(Schema({name: p.fit.source for name, p in plan.plans.items()})).cycles
+        self._circular = {plan.plans[name].fit.target.name for circle in circles for name in circle}
+        self._cyclic = {plan.plans[name].fit.target.name for circle in circles if len(circle) > 1 for name in circle}
 
     def run(self, before_commit: Callable[[], None] | None = None) -> None:
         """Merge, or leave the target as it was.
@@ -219,25 +220,21 @@ class Merge:
 
     def _prepare(self, plans: list[TablePlan]) -> None:
         touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
-        suspend = self.plan.policies.triggers is Triggers.SUSPEND and self.writer.transactional_ddl
-        if not suspend:
-            for plan in touched:
-                if self.writer.fires_triggers(plan.fit.target):
-                    self.warnings.append(f"{plan.fit.target.name}: its triggers fired during the import")
-        bulk = [p.fit.target for p in touched if p.was_empty and p.staged.rows >= _BULK_ROWS]
+        suspend = self.plan.policies.triggers is Triggers.SUSPEND
+        for plan in touched if not suspend else ():  # of those that cannot rest the plan has warned
+            if self.writer.fires_triggers(plan.fit.target):
+                self.warnings.append(f"{plan.fit.target.name}: its triggers fired during the import")
+        many = [p.fit.target for p in touched if p.was_empty and p.staged.rows >= _BULK_ROWS]
+        bulk = [table for table in many if self.writer.may_alter(table)]
         self.writer.prepare_tables(
             [p.fit.target for p in touched],
             suspend=suspend,
             bulk=bulk,
-            cyclic=self._cyclic(touched),
-            closed=all(p.was_empty and not p.outside and _is_verified(p) for p in touched),
+            cyclic=[p.fit.target for p in touched if p.fit.target.name in self._cyclic],
+            # All tables, not only those written to: others may delete a row that is reused until one refers to it.
+            closed=all(p.was_empty and not p.outside and _is_verified(p) for p in self.plan.plans.values()),
         )
         self._after.begin(suspended=suspend)
-
-    def _cyclic(self, touched: list[TablePlan]) -> list[Table]:
-        graph = DependencyGraph(Schema({name: p.fit.source for name, p in self.plan.plans.items()}))
-        members = {name for cycle in graph.cycles if len(set(cycle)) > 1 for name in cycle}
-        return [p.fit.target for p in touched if p.fit.source.name in members]
 
     # --- rows ---------------------------------------------------------------------------------------------------
 

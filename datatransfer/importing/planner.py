@@ -15,7 +15,7 @@ from datatransfer.errors import TargetChangedError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
-from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies
+from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies, Triggers
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.comparing import Comparer, newest_column, still_as_bound
 from datatransfer.importing.copies import copy_warning
@@ -197,9 +197,22 @@ class Planner:
             self._count(table)
             comparer.remember(table)
         refuse_values(self._losses, plans, remap)
+        warnings += self._restless(plans)
         if not same and self.policies.identity is Identity.KEEP:
             warnings += copy_warning(plans.values(), remap)
         plan.warnings[:] = warnings
+
+    def _restless(self, plans: Mapping[str, TablePlan]) -> list[str]:
+        """Return a warning of the tables whose triggers will fire although they are to rest."""
+        if self.policies.triggers is not Triggers.SUSPEND:
+            return []
+        written = [p for p in plans.values() if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
+        tables = [p.fit.target for p in written if self.writer.fires_triggers(p.fit.target)]
+        names = [table.name for table in tables if not self.writer.may_alter(table)]
+        if not names:
+            return []
+        why = "only their owner can put them to rest" if self.writer.transactional_ddl else "the database cannot do so"
+        return [f"{', '.join(names)}: triggers fire during the import, for {why}; what they change is not in the plan"]
 
     def _look_at_tables(self, plans: Mapping[str, TablePlan]) -> None:
         for name, plan in plans.items():

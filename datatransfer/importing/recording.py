@@ -104,7 +104,8 @@ def _shift(plan: ImportPlan, table: TablePlan, column: str) -> int | None:
     parent = plan.plans.get(fk.parent)
     if parent is None:
         return 0
-    if parent.mapped:
+    others = [other for c in fk.columns if c != fit.source.name and (other := table.fit.by_source(c))]
+    if parent.mapped or any(other.source.nullable for other in others):  # NULL in part: it does not follow the parent
         return None
     above = parent.fit.by_source(fk.parent_columns[fk.columns.index(fit.source.name)])
     return parent.offset if above and above.target.name == parent.fit.surrogate else 0

@@ -84,10 +84,10 @@ class References:
         return warnings
 
     def _check_nullable(self, plan: TablePlan, fk: ForeignKey) -> None:
-        required = [c for c in fk.columns if (f := plan.fit.by_source(c)) and not f.target.nullable]
-        if self.policies.on_orphan is OnOrphan.NULL and len(required) == len(fk.columns):
+        if self.policies.on_orphan is OnOrphan.NULL and not plan.nulled(fk):
             raise OrphanError(
-                "references without a parent cannot become NULL, the column is required",
+                "references without a parent cannot become NULL, for each of their columns is required, or is read by "
+                "the key or another foreign key",
                 where=fk.label,
                 hint='import the parents first, or say on_orphan="keep"',
             )
@@ -131,7 +131,11 @@ class References:
                 on = " AND ".join(f"l.s{i} = o.o{i}" for i in range(len(kinds)))
                 width = len(kinds)
                 news = ", ".join(w.expression(f"l.s{width + i}", f.kind, f.target) for i, f in enumerate(fits) if f)
-                w.run(f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on}")
+                there = " AND ".join(f"h.o{i} = o.o{i}" for i in range(len(kinds)))  # by a later import
+                w.run(
+                    f"INSERT INTO {name} SELECT 1, {olds}, {news} FROM ({missing}) o JOIN {laid} l ON {on} "
+                    f"WHERE NOT EXISTS (SELECT 1 FROM {name} h WHERE {there})"
+                )
         else:
             values = [w.expression(f"o.o{i}", f.kind, f.target) for i, f in enumerate(fits) if f]
             on = " AND ".join(

@@ -79,6 +79,10 @@ class TablePlan:
         """The target's key columns, empty if rows cannot be told apart."""
         return self.fit.target.key if self.fit.keyed else ()
 
+    def nulled(self, fk: ForeignKey) -> list[str]:
+        """Return the package's columns of a foreign key that become NULL where it is to refer to nothing."""
+        return [c for c in self.fit.source.only_of(fk) if (f := self.fit.by_source(c)) and f.target.nullable]
+
     def map_column(self, target_column: str) -> str:
         """Return the column of the map that holds a key or referenced column."""
         if target_column in self.key:
@@ -106,10 +110,13 @@ class Remap:
         """Return a staged value in the target's type, as it came."""
         return self.writer.expression(f"{alias}.{plan.staged.stage_column(fit.target.name)}", fit.kind, fit.target)
 
-    def reference_of(self, plan: TablePlan, fit: ColumnFit, *, but: ForeignKey | None = None) -> ForeignKey | None:
-        """Return the foreign key whose parent decides the value of a column; ``but`` does not count."""
-        found = [fk for fk in plan.fit.source.foreign_keys if fit.source.name in fk.columns and not fit.given]
-        keys = [fk for fk in found if fk != but]
+    def reference_of(self, plan: TablePlan, fit: ColumnFit, *, but: tuple[ForeignKey, ...] = ()) -> ForeignKey | None:
+        """Return the foreign key whose parent decides the value of a column; those of ``but`` do not count."""
+        name = fit.source.name
+        found = [fk for fk in plan.fit.source.foreign_keys if name in fk.columns and not fit.given and fk not in but]
+        # A column that a row shares with its parent in the same table is decided by no row of that table.
+        shared = [fk for fk in found if fk.is_self and fk.parent_columns[fk.columns.index(name)] == name]
+        keys = sorted((fk for fk in found if fk not in shared), key=lambda fk: len(fk.columns))
         inside = [fk for fk in keys if fk.parent in self.plans]
         moved = [fk for fk in inside if self._moves(fk)]
         return next(iter(moved or [fk for fk in keys if fk in plan.resolved] or inside or keys), None)
@@ -140,26 +147,34 @@ class Remap:
         if fit.target.name in plan.renamed:
             joins.setdefault("n", f"LEFT JOIN {self.writer.stage_name('n', plan.number)} n ON n.r = s.r")
             return f"coalesce(n.{plan.renamed[fit.target.name]}, {raw})"
-        fk = self.reference_of(plan, fit)
+        return self._carried(plan, fit, raw, joins)
+
+    def _carried(
+        self, plan: TablePlan, fit: ColumnFit, raw: str, joins: dict[str, str], *, but: tuple[ForeignKey, ...] = ()
+    ) -> str:
+        """Return the value that a column takes, if some of its foreign keys do not count."""
+        fk = self.reference_of(plan, fit, but=but)
         if fk is None:
             return self._moved(plan, fit, raw)
-        found = self._followed(plan, fit, fk, raw, joins)
+        found = self._followed(plan, fit, fk, raw, joins, but=(*but, fk))
         others = [plan.staged.stage_of_source(c) for c in fk.columns if c != fit.source.name]
         if found == raw or not others:
             return found
         # A key that is NULL in part refers to nothing (MATCH SIMPLE), so its other parts are values like any other.
-        another = self.reference_of(plan, fit, but=fk)
-        loose = self._followed(plan, fit, another, raw, joins) if another else self._moved(plan, fit, raw)
+        loose = self._carried(plan, fit, raw, joins, but=(*but, fk))
         return f"CASE WHEN {' OR '.join(f's.{c} IS NULL' for c in others if c)} THEN {loose} ELSE {found} END"
 
     @staticmethod
     def _moved(plan: TablePlan, fit: ColumnFit, raw: str) -> str:
         return f"{raw} + {plan.offset}" if plan.offset and fit.target.name == plan.fit.surrogate else raw
 
-    def _followed(self, plan: TablePlan, fit: ColumnFit, fk: ForeignKey, raw: str, joins: dict[str, str]) -> str:
-        """Return the value that a reference takes where its parent went."""
+    def _followed(
+        self, plan: TablePlan, fit: ColumnFit, fk: ForeignKey, raw: str, joins: dict[str, str], *,
+        but: tuple[ForeignKey, ...],
+    ) -> str:  # fmt: skip
+        """Return the value that a reference takes where its parent went; ``but`` holds it and those before it."""
         position = fk.columns.index(fit.source.name)
-        outside = self._outside(plan, fk, position, raw, joins)
+        outside = self._outside(plan, fk, fit, raw, joins, but=but)
         if fk.parent not in self.plans:
             return outside
         parent = self.plans[fk.parent]
@@ -233,7 +248,10 @@ class Remap:
         """Compare two staged values; staged columns have no affinity, so classes are compared too."""
         return f"{left} = {right}"
 
-    def _outside(self, plan: TablePlan, fk: ForeignKey, position: int, raw: str, joins: dict[str, str]) -> str:
+    def _outside(
+        self, plan: TablePlan, fk: ForeignKey, fit: ColumnFit, raw: str, joins: dict[str, str], *,
+        but: tuple[ForeignKey, ...],
+    ) -> str:  # fmt: skip
         """Return the value of a reference whose parent is not in the package."""
         if fk not in plan.outside or fk not in plan.resolved:
             return raw
@@ -242,7 +260,11 @@ class Remap:
             self.stage_equal(f"x{number}.o{i}", f"s.{plan.staged.stage_of_source(c)}") for i, c in enumerate(fk.columns)
         )
         joins.setdefault(f"x{number}", f"LEFT JOIN {plan.resolved[fk]} x{number} ON {pairs}")
-        otherwise = raw if self.on_orphan is OnOrphan.KEEP else "NULL"
+        otherwise = raw
+        if self.on_orphan is OnOrphan.NULL:
+            alone = fit.source.name in plan.nulled(fk)
+            otherwise = "NULL" if alone else self._carried(plan, fit, raw, joins, but=but)
+        position = fk.columns.index(fit.source.name)
         return f"CASE WHEN x{number}.r IS NOT NULL THEN x{number}.n{position} ELSE {otherwise} END"
 
     def not_apart(self, plan: TablePlan) -> str:

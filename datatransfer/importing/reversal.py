@@ -72,10 +72,9 @@ class Reversal:
             self.touched.schema.table(fk.table) for t in tables for fk in self.touched.schema.children_of(t.name)
         ]
         w.lock_tables(list(dict.fromkeys([*tables, *children])))
-        if not w.transactional_ddl:
-            fires = [table.name for table in tables if w.fires_triggers(table)]
-            self.warnings += [f"{name}: its triggers fired during the undo" for name in fires]
-        w.prepare_tables(tables, suspend=w.transactional_ddl, bulk=(), cyclic=self._cyclic(), closed=False)
+        fires = [table.name for table in tables if w.fires_triggers(table) and not w.may_alter(table)]
+        self.warnings += [f"{name}: its triggers fired during the undo" for name in fires]
+        w.prepare_tables(tables, suspend=True, bulk=(), cyclic=self._cyclic(), closed=False)
 
     def _cyclic(self) -> list[Table]:
         """Return tables whose foreign keys would be in the way: of cycles, and of rows that let go of others last."""

@@ -217,6 +217,13 @@ class Table:
         is_reference = any(column.name in fk.columns for fk in self.foreign_keys)
         return None if is_reference or not column.type.may_be_integer else column.name
 
+    def only_of(self, fk: ForeignKey) -> tuple[str, ...]:
+        """Return the columns of a foreign key that nothing else needs: neither the key nor another foreign key."""
+        ours = (fk.columns, fk.parent, fk.parent_columns)
+        others = [o for o in self.foreign_keys if (o.columns, o.parent, o.parent_columns) != ours]
+        needed = {*self.key, *(name for other in others for name in other.columns)}
+        return tuple(name for name in fk.columns if name not in needed)
+
     def column(self, name: str) -> Column:
         """Return a column.
 

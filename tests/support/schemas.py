@@ -201,6 +201,9 @@ def _columns(draw: st.DrawFn, draft: _Draft) -> None:
 
 @st.composite
 def _reference(draw: st.DrawFn, child: _Draft, parent: _Draft) -> None:
+    if child is parent and len(parent.key) > 1 and draw(st.booleans()):
+        draw(_reference_within(child))
+        return
     columns = []
     for _, declared in parent.key:
         columns.append(draw(st.sampled_from(_free_names(child))))
@@ -209,12 +212,27 @@ def _reference(draw: st.DrawFn, child: _Draft, parent: _Draft) -> None:
     required = bool(choices) and draw(st.booleans())
     if not required:
         choices.append((None,) * len(parent.key))
+        # NULL in part refers to nothing, whatever the other parts say.
+        choices += [(value, None) for value in (1, 5, 99)] if len(parent.key) == 2 else []
+        choices += [(None, value) for value in ("a", "zz")] if len(parent.key) == 2 else []
     size = len(child.keys)
     chosen = draw(st.lists(st.sampled_from(choices), min_size=size, max_size=size))
     child.values += [[key[i] for key in chosen] for i in range(len(parent.key))]
     if required:
         child.required.update(columns)
     child.references.append((columns, parent))
+
+
+@st.composite
+def _reference_within(draw: st.DrawFn, table: _Draft) -> None:
+    """Draw a key that leads back into its own table and shares the first part of the row's own key, or is NULL."""
+    (shared, _), (_, declared) = table.key
+    column = draw(st.sampled_from(_free_names(table)))
+    table.columns.append((column, declared))
+    table.values.append(
+        [draw(st.sampled_from([None, *(other[1] for other in table.keys if other[0] == key[0])])) for key in table.keys]
+    )
+    table.references.append(([shared, column], table))
 
 
 # --- PostgreSQL and MariaDB: two tables, columns of every type --------------------------------------------------------

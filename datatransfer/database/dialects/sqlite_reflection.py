@@ -149,6 +149,8 @@ def _column(row: Any, *, alias: bool, strict: bool, without_rowid: bool) -> Colu
     kind = LogicalType("any")
     if is_alias:
         kind = LogicalType("integer", bits=64)
+    elif strict and declared.upper() == "ANY":
+        declared = ""  # keeps every value's own class there, as a column without a type does; elsewhere ANY is NUMERIC
     elif strict and declared.upper() in _STRICT:
         found: Any = _STRICT[declared.upper()]
         kind = LogicalType(found, bits=64 if found in ("integer", "float") else 0)

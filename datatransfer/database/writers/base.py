@@ -84,12 +84,22 @@ class Writer(RowHashes):
     def conn(self) -> Connection:
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
-            conn = self.db.connect().execution_options(isolation_level="AUTOCOMMIT")
-            if not isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool):
+            conn = self.db.connect()
+            self._remember(conn)
+            conn = conn.execution_options(isolation_level="AUTOCOMMIT")
+            if not self._is_shared:
                 conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
             self._conn = conn
             self._prepare()
         return self._conn
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether the engine has one connection for everybody, as for a database in memory."""
+        return isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool)
+
+    def _remember(self, conn: Connection) -> None:
+        """Note the settings of a connection that may be the user's own, before anything is set."""
 
     def _prepare(self) -> None:
         """Set what the session needs, once."""
@@ -529,13 +539,20 @@ class Writer(RowHashes):
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
     ) -> None:
-        """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible."""
+        """Inside the merge: let triggers rest, and take away what makes bulk inserts slow or cycles impossible.
+
+        Triggers of tables that `may_alter` denies go on firing.
+        """
 
     def restore_tables(self) -> None:
         """Inside the merge: put back everything that `prepare_tables` took away."""
 
     def fires_triggers(self, table: Table) -> bool:
         """Whether the table has triggers that fire during the merge."""
+        return False
+
+    def may_alter(self, table: Table) -> bool:
+        """Whether the merge may put a table's triggers to rest, and take its keys and indexes away for a while."""
         return False
 
     def advance_sequences(self, table: Table) -> None:

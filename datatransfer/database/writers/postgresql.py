@@ -333,6 +333,9 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
             )
         )
 
+    def may_alter(self, table: Table) -> bool:
+        return self._rebuild.may_alter(table)
+
     def advance_sequences(self, table: Table) -> None:
         for column in table.columns:
             if column.identity:

@@ -56,11 +56,22 @@ class Rebuild:
         """
         if not (suspend and closed and self._triggers_rest_by_role(tables)):
             for table in tables if suspend else ():
-                self._disable_triggers(table)
+                if self.may_alter(table):
+                    self._disable_triggers(table)
             self._drop_foreign_keys([*bulk, *(t for t in cyclic if t not in bulk)])
         for table in bulk:
             self._drop_constraints(table)
             self._drop_indexes(table)
+
+    def may_alter(self, table: Table) -> bool:
+        """Whether the role owns a table and all its partitions, which PostgreSQL asks of whoever alters them."""
+        return bool(
+            self._run(
+                "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid IN (SELECT relid FROM "
+                f"pg_partition_tree({literal(self._table(table))}::regclass) UNION "
+                f"SELECT {literal(self._table(table))}::regclass)"
+            ).scalar()
+        )
 
     def put_back(self) -> None:
         """Put back everything that `take_away` took."""

@@ -24,7 +24,6 @@ from urllib.parse import quote as quote_url
 
 from sqlalchemy.exc import DBAPIError
 
-from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.sqlitefiles import refuse_missing
 from datatransfer.database.writers.base import STAGE_PREFIX, Writer
 from datatransfer.errors import DatabaseError
@@ -76,6 +75,7 @@ def _hash(*values: Any) -> int:
 
 
 _HASH = "datatransfer_hash"
+_SETTINGS = ("trusted_schema", "cache_size", "busy_timeout", "read_uncommitted")
 _MOST_ARGUMENTS = 100  # of a function; SQLite takes 127 before version 3.48
 
 
@@ -101,6 +101,9 @@ class SQLiteWriter(Writer):
         self._put_back: list[str] = []
         self._enforced = False
         self._lock: filelock.BaseFileLock | None = None
+        self._raw: Any = None
+        self._isolation: str | None = ""
+        self._settings: dict[str, int] = {}
 
     def _sidecar_path(self) -> Path:
         name = f"{STAGE_PREFIX}{self.import_id.hex[:12]}.sqlite"
@@ -129,6 +132,13 @@ class SQLiteWriter(Writer):
                     if raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
                         found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall())
         return found
+
+    def _remember(self, conn: Any) -> None:
+        raw: Any = conn.connection.dbapi_connection
+        cursor = raw.cursor()
+        self._settings = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in _SETTINGS}
+        self._raw, self._isolation = raw, raw.isolation_level
+        cursor.close()
 
     def _prepare(self) -> None:
         for pragma in (
@@ -520,18 +530,28 @@ class SQLiteWriter(Writer):
         ).scalar()
         return bool(found)
 
+    def may_alter(self, table: Table) -> bool:
+        return True
+
     def close(self) -> None:
         try:
             if self._conn is not None:
                 self._detach()
-                # The pooled connection goes back with the settings that a fresh one has.
-                with database_errors(self.db.engine, "closing the connection"):
-                    self._conn.exec_driver_sql("PRAGMA cache_size = -2000")
         finally:
+            opened = self._conn is not None
             super().close()
+            if opened and self._is_shared:  # the pool has just set what SQLAlchemy takes for usual
+                self._put_settings_back()
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
+
+    def _put_settings_back(self) -> None:
+        """Leave a connection as it was: that of a database in memory may be the user's own."""
+        with _beside("giving the connection back"):
+            for name, value in self._settings.items():
+                self._raw.execute(f"PRAGMA {name} = {value}")
+        self._raw.isolation_level = self._isolation
 
 
 __all__ = ["SQLiteWriter", "affinity"]

@@ -1,5 +1,7 @@
 """Rows that came from another database keep their identity: what earlier imports recorded, beside the rows that pass.
 
+Whoever reads rows may ask for them, to export or to compare; nothing is known here of packages.
+
 Nothing is asked of the database row by row, and rows are read as if nothing were recorded: the key maps of a table are
 held as Arrow columns, one set an import, and the keys of each batch are looked up in them as a whole.
 """
@@ -7,13 +9,13 @@ held as Arrow columns, one set an import, and the keys of each batch are looked 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
-from datatransfer.exporting.keys import Key
 from datatransfer.schema.arrays import integer_array
 from datatransfer.schema.finding import IntegerFinder, TextFinder
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_keys
@@ -23,8 +25,6 @@ from datatransfer.schema.tables import Table
 if TYPE_CHECKING:
     import pyarrow as pa
     import sqlalchemy as sa
-
-    from datatransfer.exporting.closure import Closure
 
 
 @dataclass(frozen=True)
@@ -117,58 +117,74 @@ class Recorded:
         return pa.RecordBatch.from_arrays([*batch.columns, origins, texts], names=names)
 
 
-def recorded(closure: Closure, table: Table) -> Recorded | None:
-    """Return the identities recorded for a table's rows, None if there are none.
+class Identities:
+    """What the receipts of a database say of its imported rows.
 
     Parameters
     ----------
-    closure : Closure
-    table : Table
-        With definite types.
+    conn : sqlalchemy.Connection
+        Of the snapshot in which the rows are read.
+    space : str or None
+        The schema that our own tables are in.
+    check : callable, optional
+        Called between pieces; raises to stop.
     """
-    if not table.key or table.tracked:
-        return None
-    inserted = list(_inserted(closure, table))
-    return Recorded(table, inserted) if inserted else None
 
+    def __init__(self, conn: sa.Connection, space: str | None, check: Callable[[], None] = lambda: None) -> None:
+        self._conn = conn
+        self._space = space
+        self._check = check
 
-def keys_of_recorded(closure: Closure, table: Table, wanted: Sequence[uuid.UUID]) -> list[Key]:
-    """Return the keys of rows that were imported with one of these UUIDs."""
-    import numpy as np
+    @cached_property
+    def _kept(self) -> dict[str, str]:
+        return _kept_imports(self._conn, self._space)
 
-    uuids, found = set(wanted), []
-    for one in _inserted(closure, table):
-        everything = integer_array(np.arange(len(one.here[0]), dtype=np.int64))
-        origins, texts = (column.to_pylist() for column in one.identities(everything))
-        # A UUID is a hash of these two, so that there is no other way than to make each.
-        places = [
-            place
-            for place, (origin, text) in enumerate(zip(origins, texts, strict=True))
-            if uuid.uuid5(uuid.UUID(origin), f"{table.name}\n{text}") in uuids
-        ]
-        rows = integer_array(np.array(places, dtype=np.int64))
-        found += list(zip(*(key_values(array.take(rows)) for array in one.here), strict=True))
-    return found
+    def recorded(self, table: Table) -> Recorded | None:
+        """Return the identities recorded for a table's rows, None if there are none.
 
+        Parameters
+        ----------
+        table : Table
+            With definite types.
+        """
+        if not table.key or table.tracked:
+            return None
+        inserted = list(self._inserted(table))
+        return Recorded(table, inserted) if inserted else None
 
-def _inserted(closure: Closure, table: Table) -> Iterator[Inserted]:
-    """Yield what each merged import that kept identities inserted into a table, the newest first."""
-    space = closure.db.dialect.schema
-    if closure.kept_imports is None:
-        closure.kept_imports = _kept_imports(closure.conn, space)
-    if not closure.kept_imports:
-        return
-    maps = ledger.key_maps(closure.conn, table=table.name, schema=space)
-    for import_id, group in groupby(maps, key=lambda item: item[0]):
-        origin = closure.kept_imports.get(import_id)
-        chunks = []
-        for _, _, chunk in group:
-            closure.check()
-            if origin is not None:
-                chunks.append(_inserts(chunk))
-        made = _together(table, origin, chunks) if origin is not None else None
-        if made is not None:
-            yield made
+    def keys_of(self, table: Table, wanted: Sequence[uuid.UUID]) -> list[tuple[Any, ...]]:
+        """Return the keys of rows that were imported with one of these UUIDs."""
+        import numpy as np
+
+        uuids, found = set(wanted), []
+        for one in self._inserted(table):
+            everything = integer_array(np.arange(len(one.here[0]), dtype=np.int64))
+            origins, texts = (column.to_pylist() for column in one.identities(everything))
+            # A UUID is a hash of these two, so that there is no other way than to make each.
+            places = [
+                place
+                for place, (origin, text) in enumerate(zip(origins, texts, strict=True))
+                if uuid.uuid5(uuid.UUID(origin), f"{table.name}\n{text}") in uuids
+            ]
+            rows = integer_array(np.array(places, dtype=np.int64))
+            found += list(zip(*(key_values(array.take(rows)) for array in one.here), strict=True))
+        return found
+
+    def _inserted(self, table: Table) -> Iterator[Inserted]:
+        """Yield what each merged import that kept identities inserted into a table, the newest first."""
+        if not self._kept:
+            return
+        maps = ledger.key_maps(self._conn, table=table.name, schema=self._space)
+        for import_id, group in groupby(maps, key=lambda item: item[0]):
+            origin = self._kept.get(import_id)
+            chunks = []
+            for _, _, chunk in group:
+                self._check()
+                if origin is not None:
+                    chunks.append(_inserts(chunk))
+            made = _together(table, origin, chunks) if origin is not None else None
+            if made is not None:
+                yield made
 
 
 def _kept_imports(conn: sa.Connection, space: str | None) -> dict[str, str]:
