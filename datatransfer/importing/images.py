@@ -173,7 +173,7 @@ class AfterImages:
         Parameters
         ----------
         suspended : bool
-            Triggers rest.
+            Triggers rest, of tables that the role may alter.
         """
         coming = {}
         for table in self.plan.plans.values():
@@ -185,7 +185,7 @@ class AfterImages:
                 and table.staged.rows >= _AHEAD_ROWS
                 and table.fit.surrogate
                 and all(column.name in fits for column in columns)
-                and (suspended or not self.writer.fires_triggers(target))
+                and ((suspended and self.writer.may_alter(target)) or not self.writer.fires_triggers(target))
             ):
                 named = [(f"n{i}", fits[column.name]) for i, column in enumerate(columns)]
                 key = target.by_name[table.fit.surrogate]
