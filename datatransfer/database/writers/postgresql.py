@@ -25,6 +25,8 @@ _MERGE_LOCK = int.from_bytes(b"dtxmerge")
 #: Kinds of which PostgreSQL hashes two values alike only if they are the same.
 _HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
 _CAST = ("decimal", "uuid", "json", "enum", "native")
+#: Compared with a text, values of these types become texts, and lose their own rules.
+_BY_TYPE = ("character(", "citext")
 
 
 class PostgreSQLWriter(Writer):
@@ -257,6 +259,11 @@ class PostgreSQLWriter(Writer):
     def held(self, value: str, column: Column) -> str:
         collation = f" COLLATE {column.collation}" if column.collation else ""
         return f"CAST({value} AS {column.declared}){collation}"
+
+    def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        if column is not None and column.declared.startswith(_BY_TYPE):
+            return f"{left} = CAST({right} AS {column.declared})"
+        return super().equal(left, right, column)
 
     def same(self, left: str, right: str, column: Column) -> str:
         if column.type.kind in ("integer", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "enum"):
