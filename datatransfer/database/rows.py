@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.database.dialects.spellings import spelled
 from datatransfer.database.identities import Identities
 from datatransfer.errors import UsageError
 from datatransfer.schema.tables import Schema, Table
@@ -98,7 +99,9 @@ class DatabaseRows:
     def schema(self) -> Schema:
         """The tables with definite types."""
         resolve, conn = self.db.dialect.resolve_types, self._open
-        tables = {name: resolve(conn, self.db.schema.tables[name], RowSource()) for name in self._names}
+        every = self.db.schema.tables
+        tables = {name: resolve(conn, every[name], RowSource()) for name in self._names}
+        tables = {n: spelled(self.db.dialect, conn, table, every, RowSource()) for n, table in tables.items()}
         return Schema({name: self._keyed(table) for name, table in tables.items()}, self.db.schema.left_out)
 
     def _keyed(self, table: Table) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.dialects.spellings import spelled
 from datatransfer.database.identities import Recorded
 from datatransfer.database.rows import DatabaseRows
 from datatransfer.errors import UsageError
@@ -91,7 +92,9 @@ class Rows:
         reserved = [column.name for column in table.columns if column.name.startswith(RESERVED_PREFIX)]
         if reserved:
             raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
-        resolved = closure.db.dialect.resolve_types(closure.conn, table, source)
+        dialect = closure.db.dialect
+        resolved = dialect.resolve_types(closure.conn, table, source)
+        resolved = spelled(dialect, closure.conn, resolved, closure.plan.schema.tables, source)
         prepared = Prepared(resolved, source, closure.identities.recorded(resolved))
         masks = self._rule_masks(name) + self._check_orphans(prepared)
         named = [(f"{RESERVED_PREFIX}mask{number}", columns) for number, (_, columns) in enumerate(masks)]

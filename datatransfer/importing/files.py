@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from datatransfer.database.filestores import CHUNK_BYTES
 from datatransfer.database.ledger import ImportedFile
 from datatransfer.display.plain import counted
+from datatransfer.errors import FileStoreError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.remap import TablePlan
 
@@ -52,6 +55,14 @@ class FilePlacer:
             (*where, reference.name)
             for _, reference, where, store in self._wanted()
             if not store.exists(reference.name)
+        ]
+
+    def taken(self) -> list[tuple[str, str, str]]:
+        """Return the files whose path holds other content, or nothing that can be read: table, column, path."""
+        return [
+            (*where, reference.name)
+            for entry, reference, where, store in self._wanted()
+            if store.exists(reference.name) and not _holds(store, reference.name, entry.sha256)
         ]
 
     def _wanted(self) -> Iterator[tuple[FileEntry, FileReference, tuple[str, str], FileStore]]:
@@ -102,3 +113,15 @@ class FilePlacer:
             for store, path in reversed(self._written):
                 store.delete(path)
             self._written.clear()
+
+
+def _holds(store: FileStore, path: str, sha256: str) -> bool:
+    """Whether a store holds this very content; what cannot be read is no such content, and the merge says why."""
+    try:
+        found = hashlib.sha256()
+        with store.open(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                found.update(chunk)
+        return found.hexdigest() == sha256
+    except FileStoreError:
+        return False

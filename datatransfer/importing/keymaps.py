@@ -314,9 +314,13 @@ def as_staged(writer: Writer, array: pa.Array, kind: LogicalType) -> pa.Array:
 
     if kind.kind == "any":
         return tagged(array)
-    if pa.types.is_integer(array.type):
+    if pa.types.is_integer(array.type) and kind.kind not in ("boolean", "float"):
         return array if kind.kind == "integer" else array.cast(pa.string())
-    if kind.kind in ("float", "bytes", "boolean"):
+    if kind.kind == "boolean":  # receipts hold 0 and 1
+        return pa.array([None if v is None else bool(v) for v in key_values(array)], type=pa.bool_())
+    if kind.kind == "float":  # a driver may show a short float shortened; it is staged as a long one
+        return pa.array(key_values(array), type=kind.arrow()).cast(pa.float64())
+    if kind.kind == "bytes":
         return pa.array(key_values(array), type=kind.arrow())
     text = of_one_class(array, "i" if kind.kind == "integer" else "t")
     if kind.kind == "integer":

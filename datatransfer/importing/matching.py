@@ -418,8 +418,12 @@ class Matcher:
         m = w.stage_name("m", plan.number)
         named = [(f"c{i}", fit) for i, (_, fit) in enumerate(plan.staged.columns)]
         ours = self.remap.select(plan, named, lead="s.r AS r, 1 AS ours")
-        theirs = ", ".join(f"t.{w.quote(fit.target.name)}" for _, fit in named)
-        both = f"{ours} UNION ALL SELECT NULL, 0, {theirs} FROM {w.table(plan.fit.target)} t"
+        staged = ", ".join(f"{w.united(f'u.{name}', fit.target)} AS {name}" for name, fit in named)
+        theirs = ", ".join(w.united(f"t.{w.quote(fit.target.name)}", fit.target) for _, fit in named)
+        both = (
+            f"SELECT u.r, u.ours, {staged} FROM ({ours}) u "
+            f"UNION ALL SELECT NULL, 0, {theirs} FROM {w.table(plan.fit.target)} t"
+        )
         parts = ", ".join(w.exact_text(f"b.{name}", fit.target) for name, fit in named)
         counted = (
             f"SELECT b.r, b.ours, sum(1 - b.ours) OVER (PARTITION BY {parts}) AS there, "

@@ -62,6 +62,7 @@ class ImportPlan:
     remap: Remap
     plans: dict[str, TablePlan]
     warnings: list[str] = field(default_factory=list)
+    taken_files: list[tuple[str, str, str]] = field(default_factory=list, repr=False)
     done: bool = False
     #: The ``seq`` of the latest import into the target when planning began.
     seen: int = 0
@@ -101,6 +102,13 @@ class ImportPlan:
     def conflicts(self) -> pd.DataFrame:
         """The entities in conflict, as in `to_frame`."""
         return self.to_frame(action=Action.CONFLICT)
+
+    @property
+    def file_conflicts(self) -> pd.DataFrame:
+        """The files whose path in the target's store holds other content: table, column, path."""
+        import pandas as pd
+
+        return pd.DataFrame(self.taken_files, columns=["table", "column", "path"])
 
     @property
     def conflict_count(self) -> int:

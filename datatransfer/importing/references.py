@@ -61,7 +61,7 @@ class References:
         """Find the parents that are not in the package in the target, or follow ``on_orphan``."""
         warnings = []
         for index, fk in enumerate(plan.fit.source.foreign_keys):
-            columns = [plan.staged.stage_of_source(c) for c in fk.columns]
+            columns = [plan.staged.reference(fk, c) for c in fk.columns]
             if not plan.staged.outside[fk] or not all(columns):
                 continue
             missing = self._outside_sql(plan, plans, fk, [str(c) for c in columns])

@@ -136,7 +136,8 @@ class Remap:
             for column in fk.parent_columns
         }
         return any(
-            asked & set(fk.columns) and (fk in plan.resolved or (fk.parent in self.plans and self._moves(fk)))
+            asked & set(fk.columns)
+            and (fk.spellings or fk in plan.resolved or (fk.parent in self.plans and self._moves(fk)))
             for fk in plan.fit.source.foreign_keys
             if fk.parent != name
         )
@@ -182,6 +183,8 @@ class Remap:
         if parent_fit is None or not all(parent.staged.stage_of_source(c) for c in fk.parent_columns):
             return outside
         rule = parent.folding.get(fk.parent_columns[position], "")
+        if fk.spelled(fit.source.name):
+            return self._as_target_takes_it(plan, fk, (parent, parent_fit), (raw, outside), joins)
         if rule and not parent.mapped:
             return self._spelled(plan, fk, parent, parent_fit, raw, outside, joins)
         shifted = parent.offset and parent_fit.target.name == parent.fit.surrogate
@@ -225,11 +228,28 @@ class Remap:
         number = self._join_parent(plan, fk, parent, joins)
         return f"CASE WHEN p{number}.r IS NOT NULL THEN {inside} ELSE {outside} END"
 
+    def _as_target_takes_it(
+        self, plan: TablePlan, fk: ForeignKey, above: tuple[TablePlan, ColumnFit], values: tuple[str, str],
+        joins: dict[str, str],
+    ) -> str:  # fmt: skip
+        """Return a reference as it came where the target takes it for its parent, else as the parent is written."""
+        (parent, parent_fit), (raw, outside) = above, values
+        number = self._join_parent(plan, fk, parent, joins)
+        if parent.mapped and parent.key:
+            map_name = self.writer.stage_name("m", parent.number)
+            joins.setdefault(f"q{number}", f"LEFT JOIN {map_name} q{number} ON q{number}.r = p{number}.r")
+            written = f"q{number}.{parent.map_column(parent_fit.target.name)}"
+        else:
+            written = self.raw(parent, parent_fit, f"p{number}")
+        held = [self.writer.held(value, parent_fit.target) for value in (raw, written)]
+        taken = self.writer.equal(held[0], held[1], parent_fit.target)
+        return f"CASE WHEN p{number}.r IS NULL THEN {outside} WHEN {taken} THEN {raw} ELSE {written} END"
+
     def _join_parent(self, plan: TablePlan, fk: ForeignKey, parent: TablePlan, joins: dict[str, str]) -> int:
         number = plan.fit.source.foreign_keys.index(fk)
         pairs = []
         for child, above in zip(fk.columns, fk.parent_columns, strict=True):
-            left, right = plan.staged.stage_of_source(child), parent.staged.stage_of_source(above)
+            left, right = plan.staged.reference(fk, child), parent.staged.stage_of_source(above)
             pairs.append(self.parent_equal(parent, above, f"p{number}.{right}", f"s.{left}"))
         joins.setdefault(
             f"p{number}", f"LEFT JOIN {self.writer.stage_name('s', parent.number)} p{number} ON {' AND '.join(pairs)}"
@@ -257,7 +277,7 @@ class Remap:
             return raw
         number = plan.fit.source.foreign_keys.index(fk)
         pairs = " AND ".join(
-            self.stage_equal(f"x{number}.o{i}", f"s.{plan.staged.stage_of_source(c)}") for i, c in enumerate(fk.columns)
+            self.stage_equal(f"x{number}.o{i}", f"s.{plan.staged.reference(fk, c)}") for i, c in enumerate(fk.columns)
         )
         joins.setdefault(f"x{number}", f"LEFT JOIN {plan.resolved[fk]} x{number} ON {pairs}")
         otherwise = raw

@@ -25,6 +25,7 @@ from datatransfer.importing.convert import Convert, converter
 from datatransfer.importing.losses import Changes, Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.package.contents import BATCH_ROWS
+from datatransfer.package.linking import as_parents_write
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey
 from datatransfer.schema.values import LogicalType
@@ -77,6 +78,21 @@ class StagedTable:
     def stage_of_source(self, source_column: str) -> str | None:
         """Return the stage column that holds a package column."""
         return next((name for name, fit in self.columns if fit.source.name == source_column and not fit.given), None)
+
+    @property
+    def spelled(self) -> list[tuple[str, ForeignKey, str]]:
+        """The stage columns that hold references as their parents are written, where rows write them otherwise."""
+        return [
+            (f"f{number}_{place}", fk, column)
+            for number, fk in enumerate(self.fit.source.foreign_keys)
+            for place, column in enumerate(fk.columns)
+            if fk.spelled(column) and self.stage_of_source(column)
+        ]
+
+    def reference(self, fk: ForeignKey, source_column: str) -> str | None:
+        """Return the stage column by which the parents of a foreign key are found."""
+        found = next((name for name, other, c in self.spelled if other == fk and c == source_column), None)
+        return found or self.stage_of_source(source_column)
 
 
 class Stager:
@@ -144,6 +160,7 @@ class Stager:
             table.outside[fk] = 0 if watched else -1
         stage_columns = [("r", "BIGINT")]
         stage_columns += [(c, self.writer.stage_type(fit.kind)) for c, fit in table.columns]
+        stage_columns += [(c, self.writer.text_type) for c, _, _ in table.spelled]
         stage_columns += [(c, self.writer.key_type(_UUID_TEXT)) for c in self._identity_columns(table)]
         if not self._holds("s", table.number, done):
             done = {}
@@ -200,8 +217,10 @@ class Stager:
                     arrays.append(pa.repeat(fit.fill[0], batch.num_rows))
                 else:
                     arrays.append(convert(batch.column(fit.source.name)))
+            arrays += [as_parents_write(batch.column(c), fk.spelled(c)) for _, fk, c in table.spelled]
             arrays += self._identity_arrays(table, batch)
-            names = ["r", *(c for c, _ in table.columns), *self._identity_columns(table)]
+            spelled = [c for c, _, _ in table.spelled]
+            names = ["r", *(c for c, _ in table.columns), *spelled, *self._identity_columns(table)]
             if table.has_uuid and self.policies.identity is Identity.COPY:
                 self._make_copies(table, names, arrays)
             self._keep_keys(table, names, arrays)

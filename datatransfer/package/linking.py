@@ -92,12 +92,24 @@ def _folded(child: Held, parent: Held, fk: ForeignKey) -> tuple[Held, Held]:
         "RTRIM": lambda values: pc.ascii_rtrim(values, characters=" "),
     }
     for name, other in zip(fk.columns, fk.parent_columns, strict=True):
+        mine[name] = as_parents_write(mine[name], fk.spelled(name))
         rule = parent.table.by_name[other].folding
         kinds = {child.table.by_name[name].type.kind, parent.table.by_name[other].type.kind}
         # The tags of values with several storage classes are lower case, and end with no space of their own.
         if rule and kinds <= {"text", "any"}:
             mine[name], theirs[other] = folds[rule](mine[name]), folds[rule](theirs[other])
     return replace(child, columns=mine), replace(parent, columns=theirs)
+
+
+def as_parents_write(column: pa.ChunkedArray, spellings: Mapping[str, str]) -> pa.ChunkedArray:
+    """Return references as their parents are written; `spellings` says which are written otherwise."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not spellings:
+        return column
+    at = pc.index_in(column, value_set=pa.array(list(spellings), column.type))
+    return pc.coalesce(pc.take(pa.array(list(spellings.values()), column.type), at), column)
 
 
 def find_parents(child: Held, parent: Held, fk: ForeignKey) -> Places:

@@ -135,7 +135,8 @@ class Manifest:
     def requires(self) -> dict[str, str]:
         """The features that a reader of this manifest must know, and the format version that brought each."""
         foreign = ["foreign-identity"] if any(entry.foreign_identity for entry in self.tables) else []
-        return {name: FEATURES[name] for name in (self.encoding, *foreign)}
+        spelled = ["spellings"] if any(fk.spellings for entry in self.tables for fk in entry.table.foreign_keys) else []
+        return {name: FEATURES[name] for name in (self.encoding, *foreign, *spelled)}
 
     @cached_property
     def members(self) -> Mapping[str, tuple[int, str]]:

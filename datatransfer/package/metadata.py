@@ -19,7 +19,7 @@ from datatransfer.package.jsontext import read_json, write_json
 FORMAT_VERSION = "2.0"
 METADATA_MEMBER = "metadata.json"
 MAX_METADATA_BYTES = 16 * 2**20
-FEATURES: Mapping[str, str] = {"documents": "2.0", "columns": "2.0", "foreign-identity": "2.0"}
+FEATURES: Mapping[str, str] = {"documents": "2.0", "columns": "2.0", "foreign-identity": "2.0", "spellings": "2.0"}
 """What a reader may have to know, and the format version that brought it."""
 
 Encoding = Literal["documents", "columns"]

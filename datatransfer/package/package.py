@@ -35,7 +35,8 @@ All of these, no others:
 =================== ==================================================================================================
 ``format_version``  ``"2.0"``. A reader refuses a higher minor or another major version.
 ``requires``        object: feature → format version that brought it. A reader refuses features it does not know.
-                    ``documents`` or ``columns`` (2.0) for the encoding; ``foreign-identity`` (2.0) if a table has it.
+                    ``documents`` or ``columns`` (2.0) for the encoding; ``foreign-identity`` (2.0) if a table has it;
+                    ``spellings`` (2.0) if a foreign key has them.
 ``package_id``      UUID in lower case, fresh for every package
 ``created``         ISO 8601, UTC, with ``+00:00``
 ``created_by``      library and version
@@ -71,8 +72,10 @@ and ``foreignKeys`` to tables of the package. The object ``datatransfer`` of a r
                     no names
 ``uniqueKeys``      array of arrays of names: other unique constraints
 ``foreignKeys``     array of ``name``, ``columns``, ``parent`` (a table, perhaps not in the package), ``parentColumns``,
-                    ``declared`` (false: only this package knows it), ``enforced``. Its *label* is ``table.column``, or
-                    ``table.(a, b)``.
+                    ``declared`` (false: only this package knows it), ``enforced``, and, only where rows write a
+                    reference otherwise than its parent is written and the source takes both for the same,
+                    ``spellings``: column → object: text in the child → text in the parent; whoever looks for the
+                    parent of a row takes that instead. Its *label* is ``table.column``, or ``table.(a, b)``.
 ``rows``            of all parts
 ``parts``           array, in the order of their numbers: ``bytes``, ``sha256``, and for ``columns`` ``rows``, for
                     ``documents`` ``entity_uuid`` and ``key`` (canonical; both empty for a table without a key)

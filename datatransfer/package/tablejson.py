@@ -64,6 +64,7 @@ def table_to_json(table: Table) -> dict[str, Any]:
             {
                 "name": fk.name, "columns": list(fk.columns), "parent": fk.parent,
                 "parentColumns": list(fk.parent_columns), "declared": fk.declared, "enforced": fk.enforced,
+                **({"spellings": _spellings(fk)} if fk.spellings else {}),
             }
             for fk in table.foreign_keys
         ],
@@ -155,6 +156,20 @@ def logical_type(fields: Fields) -> LogicalType:
     return made
 
 
+def _spellings(fk: ForeignKey) -> dict[str, dict[str, str]]:
+    return {column: found for column in fk.columns if (found := fk.spelled(column))}
+
+
+def _read_spellings(fields: Fields) -> tuple[tuple[str, str, str], ...]:
+    found = []
+    columns = fields.names("columns")
+    for column, pairs in fields.take("spellings", dict, default={}).items():
+        if column not in columns or not isinstance(pairs, dict) or not all(isinstance(v, str) for v in pairs.values()):
+            fields.refuse("must name columns of the foreign key, and a text for each text", "spellings")
+        found += [(column, own, above) for own, above in pairs.items()]
+    return tuple(found)
+
+
 def _foreign_key(fields: Fields, table: str) -> ForeignKey:
     made = ForeignKey(
         table=table,
@@ -164,6 +179,7 @@ def _foreign_key(fields: Fields, table: str) -> ForeignKey:
         name=fields.take("name", str),
         declared=fields.take("declared", bool),
         enforced=fields.take("enforced", bool),
+        spellings=_read_spellings(fields),
     )
     if not made.columns or len(made.columns) != len(made.parent_columns):
         fields.refuse("must name as many columns on both sides, one at least")

@@ -107,6 +107,9 @@ class ForeignKey:
         False for relations that only `Database.relate` knows.
     enforced : bool
         Whether the database guarantees that the parent exists.
+    spellings : tuple of (column, value, parent's value)
+        References that are written otherwise than their parent is, and that the source takes for the same: by a
+        collation, or a type that pads. Of the rows at hand, so no part of what a foreign key is.
     """
 
     table: str
@@ -116,6 +119,11 @@ class ForeignKey:
     name: str = ""
     declared: bool = True
     enforced: bool = True
+    spellings: tuple[tuple[str, str, str], ...] = field(default=(), compare=False, repr=False)
+
+    def spelled(self, column: str) -> dict[str, str]:
+        """Return the values of a column that the parent writes otherwise, and how."""
+        return {own: above for name, own, above in self.spellings if name == column}
 
     @property
     def label(self) -> str:

@@ -132,6 +132,14 @@ class Dialect:
         names = table.key or table.column_names
         return ", ".join(f"t.{self.quote(name)}" for name in names)
 
+    def is_loose(self, child: Column, parent: Column) -> bool:
+        """Return whether a reference may be written otherwise than its parent, by rules that no package names."""
+        return False
+
+    def exact_sql(self, value: str) -> str:
+        """Return SQL for a value as a package writes it, by which nothing but the same value is equal."""
+        return value
+
     def keyless_row_id(self, table: Table) -> str | None:
         """Return an expression over ``t`` that names a row inside one snapshot, or None if there is none."""
         return None

@@ -46,6 +46,15 @@ class MariadbDialect(Dialect):
             return f"CAST({name} AS CHAR)"
         return name
 
+    def is_loose(self, child: Column, parent: Column) -> bool:
+        """Return whether a collation makes different texts equal; those named ``bin`` ignore spaces at the end."""
+        both = (child, parent)
+        return all(c.type.kind == "text" for c in both) and not all("_nopad_bin" in c.collation for c in both)
+
+    def exact_sql(self, value: str) -> str:
+        """Return the bytes of a text, whatever its character set."""
+        return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
+
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         conn.execution_options(isolation_level="REPEATABLE READ")
         row: Any = self.execute(conn, "SELECT @@character_set_results, @@time_zone").one()

@@ -71,6 +71,18 @@ class PostgresqlDialect(Dialect):
         name = super().read_sql(column)
         return f"{name}::text" if column.type.kind in AS_TEXT else name
 
+    def is_loose(self, child: Column, parent: Column) -> bool:
+        """Return whether type or collation make different values equal: CHAR, CITEXT, NUMERIC, a blind one."""
+        both = (child, parent)
+        if not all(c.type.kind in ("text", "native", "decimal") for c in both):
+            return False
+        plain = ("text", "character varying", "varchar")
+        return any(c.type.kind != "text" or c.collation or not c.declared.startswith(plain) for c in both)
+
+    def exact_sql(self, value: str) -> str:
+        """Return a value as text; a cast would take the spaces of CHAR away."""
+        return f'(concat({value}) COLLATE "C")'
+
     def order_sql(self, table: Table) -> str:
         """Return the key, or the physical place where there is none."""
         if table.key:

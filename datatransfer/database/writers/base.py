@@ -380,6 +380,10 @@ class Writer(RowHashes):
         """Return SQL that is equal for two values only if they are the same to the last bit."""
         return value
 
+    def united(self, value: str, column: Column) -> str:
+        """Return SQL for a value that stands in one column with others, staged or of the target's column."""
+        return value
+
     def ordered(self, value: str, kind: LogicalType, column: Column) -> str:
         """Return SQL for a value of a kind, as its column holds it, that is greater for what is later or more."""
         return self.held(value, column)

@@ -34,6 +34,8 @@ _BYTES = {
     "blob": 65535,
     "mediumblob": 2**24 - 1,
 }
+_TEXTS = ("text", "json", "enum", "native", "uuid")
+_REWRITTEN = re.compile(r"(uuid|inet4|inet6|time(\(\d\))?)$")
 _ROWS_AT_ONCE = 10_000
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 _COUNTER_LOCK = "concat('dtcounter_', md5(DATABASE()))"
@@ -117,6 +119,8 @@ class MariaDBWriter(Writer):
         return column.type
 
     def fraction_digits(self, column: Column) -> int:
+        if not re.match("time|datetime", column.declared.lower()):
+            return super().fraction_digits(column)  # points stand in addresses and in the labels of a SET too
         found = re.search(r"\((\d)\)", column.declared)
         return int(found.group(1)) if found else 0
 
@@ -148,17 +152,34 @@ class MariaDBWriter(Writer):
         return f"CONVERT({value} USING {column.collation.split('_')[0]}) COLLATE {column.collation}"
 
     def same(self, left: str, right: str, column: Column) -> str:
+        if column.type.kind not in _TEXTS:
+            return f"({left} <=> {right})"
+        left, right = (self._shown(value, column) for value in (left, right))
+        return f"({self._bytes(left, column)} <=> {self._bytes(right, column)})"
+
+    @staticmethod
+    def _shown(value: str, column: Column) -> str:
+        """Return SQL for a value as its column shows it, where one value is written in several ways."""
+        kind = column.declared.lower()
+        if not _REWRITTEN.match(kind):
+            return value
+        return f"coalesce(CAST(CAST({value} AS {kind}) AS CHAR), {value})"
+
+    @staticmethod
+    def _bytes(value: str, column: Column) -> str:
+        """Return SQL for the bytes of a text in one character set, whatever that of its column is."""
+        text = f"CONVERT({value} USING utf8mb4)"
         if column.declared.lower().startswith("char"):  # CHAR gives its values back without trailing spaces
-            return f"(CAST(RTRIM({left}) AS BINARY) <=> CAST(RTRIM({right}) AS BINARY))"
-        if column.type.kind in ("text", "json", "enum", "native", "uuid"):
-            return f"(CAST({left} AS BINARY) <=> CAST({right} AS BINARY))"
-        return f"({left} <=> {right})"
+            text = f"RTRIM({text})"
+        return f"CAST({text} AS BINARY)"
 
     def concat(self, parts: Sequence[str]) -> str:
         return f"concat({', '.join(parts)})"
 
-    def exact_text(self, value: str, column: Column) -> str:
-        return f"CAST({value} AS BINARY)" if column.type.kind in ("text", "json", "enum", "native") else value
+    def united(self, value: str, column: Column) -> str:
+        if column.type.kind not in _TEXTS:
+            return value
+        return self._bytes(self._shown(value, column), column)  # character sets do not mix
 
     def _begin_sql(self) -> str:
         return "START TRANSACTION"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MERGE_LOCK = int.from_bytes(b"dtxmerge")
 _CAST = ("decimal", "uuid", "json", "enum", "native")
+#: Compared with a text, values of these types become texts, and lose their own rules.
+_BY_TYPE = ("character(", "citext")
 
 
 class PostgreSQLWriter(PostgreSQLHashes, Writer):
@@ -253,6 +255,11 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
     def held(self, value: str, column: Column) -> str:
         collation = f" COLLATE {column.collation}" if column.collation else ""
         return f"CAST({value} AS {column.declared}){collation}"
+
+    def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        if column is not None and column.declared.startswith(_BY_TYPE):
+            return f"{left} = CAST({right} AS {column.declared})"
+        return super().equal(left, right, column)
 
     def same(self, left: str, right: str, column: Column) -> str:
         if column.type.kind in ("integer", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "enum"):
