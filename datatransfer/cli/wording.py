@@ -17,7 +17,7 @@ _OTHERS = {
     "params": "--param NAME=VALUE",
     "where": "--where",
 }
-_CALLS = {"plan.conflicts": "datatransfer plan", "preview()": "--preview"}
+_CALLS = {"plan.conflicts": "datatransfer plan", "preview()": "--preview", "dt.stages": "datatransfer stages"}
 _WORD = r'"[\w-]+"'
 _WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
 _OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from datatransfer import interrupts
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
@@ -160,6 +161,7 @@ class PackageBuilder:
 
     # --- what comes of it -------------------------------------------------------------------------------------------
 
+    @interrupts.held()
     def preview(self) -> Selection:
         """Count what a build would carry; nothing is written, neither to the database nor to a file.
 
@@ -172,6 +174,7 @@ class PackageBuilder:
         """
         return preview(self.db, self._plan(), self.cancellation.check)
 
+    @interrupts.held()
     def build(
         self,
         path: str | Path,

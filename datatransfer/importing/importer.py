@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from datatransfer import __version__
+from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
@@ -89,6 +89,7 @@ class PackageImporter:
         self.listener = listener
         self.cancellation = cancellation or Cancellation()
 
+    @interrupts.held()
     def plan(
         self,
         *,
@@ -163,6 +164,7 @@ class PackageImporter:
         writer.lock_seconds = self.lock_timeout
         return writer
 
+    @interrupts.held()
     def check(self, **differences: Unpack[MappingOptions]) -> SchemaReport:
         """Compare package and target fully, schemas and the rows that matter; nothing is staged or written.
 
@@ -217,6 +219,7 @@ class PackageImporter:
             if close is not None:
                 close()
 
+    @interrupts.held()
     def run(
         self,
         plan: ImportPlan | None = None,
@@ -253,6 +256,8 @@ class PackageImporter:
             Another process imported the same package since then.
         MergeError
             The database refused; everything was rolled back.
+        KeyboardInterrupt
+            Its text says whether the import is done, under which receipt, or that nothing was left behind.
         """
         if plan is None:
             with self._told_of_rivals(self._last_seq(), identity):
@@ -291,6 +296,7 @@ class PackageImporter:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
+    @interrupts.held()
     def resume(self, import_id: str | uuid.UUID | None = None, *, backup: str | Path | None = None) -> Receipt:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
 
@@ -369,6 +375,8 @@ class PackageImporter:
             except DatabaseError:
                 if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
                     raise
+                plan.writer.committed = True
+            interrupts.tell(f"the import is done: receipt {plan.writer.import_id}")
             for warning in merge.warnings:
                 listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)

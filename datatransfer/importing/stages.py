@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datatransfer import __version__
+from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import DatabaseError, DataTransferError, UsageError
@@ -116,13 +116,24 @@ def _sweep(target: Database) -> None:
 
 def leave(writer: Writer, error: BaseException | None) -> None:
     """End work on a stage: remove it, unless an error says that going on later may succeed."""
-    try:
-        if writer.lost or isinstance(error, DatabaseError):
-            return
-        writer.drop_stage()
-        failpoint("stage.dropped")
-    finally:
-        writer.close()
+    with interrupts.shielded():
+        try:
+            if writer.lost or (isinstance(error, DatabaseError) and not interrupts.came()):
+                _tell_left(writer)
+                return
+            try:
+                writer.drop_stage()
+            except DataTransferError:
+                _tell_left(writer)
+                raise
+            failpoint("stage.dropped")
+        finally:
+            writer.close()
+
+
+def _tell_left(writer: Writer) -> None:
+    if not writer.committed:
+        interrupts.tell(f"nothing was changed; import {writer.import_id} can be resumed, or its stage dropped")
 
 
 def note_decisions(writer: Writer, decisions: Any) -> None:
@@ -212,6 +223,7 @@ def is_merged(db: Database, import_id: uuid.UUID) -> bool:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 
+@interrupts.shielded()
 def was_committed(target: Database, lost: Writer) -> bool:
     """Find out, on a new connection, how a COMMIT ended whose answer never came."""
     writer = writer_for(target, lost.import_id)

@@ -155,6 +155,7 @@ class Stager:
     def _told(self, name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             failpoint("stage.batch")
+            self.cancellation.check()  # once more: no signal reaches the thread that reads ahead
             yield batch
             self._done += batch.num_rows
             self.listener(Progress("stage", name, self._done, self._total))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
 from datatransfer.failpoints import failpoint
@@ -91,6 +92,7 @@ class UndoReport:
         return blocks.block(repr(self), blocks.table(["table", *STATES], rows), more)
 
 
+@interrupts.held()
 def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     """Say what an undo of an import would find; nothing in the target changes.
 
@@ -112,6 +114,7 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         _end(writer)
 
 
+@interrupts.held()
 def undo(
     db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False, backup: str | Path | None = None
 ) -> str:
@@ -140,8 +143,8 @@ def undo(
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
     writer = _begin(db, record.import_id)
-    failpoint("undo.begin")
     try:
+        failpoint("undo.begin")
         if not writer.transactional_ddl:  # making our tables would commit the undo half way
             ledger.create_ledger(writer.conn)
         touched = TouchedRows(writer, record.import_id)
@@ -154,10 +157,12 @@ def undo(
         except DatabaseError:
             if not writer.committing or not stages.was_committed(db, writer):
                 raise
+        interrupts.tell(f"the undo is done: receipt {writer.import_id}")
         failpoint("undo.after_commit")
     finally:
         _end(writer)
-    finish_files(db, record.import_id)
+    with interrupts.shielded():
+        finish_files(db, record.import_id)
     failpoint("undo.finished")
     return str(writer.import_id)
 
@@ -240,9 +245,14 @@ def _begin(db: Database, import_id: str) -> Writer:
     _drop_left(db, import_id)
     writer = stages.writer_for(db, uuid.uuid4())
     if not writer.hold():
+        writer.close()
         raise UsageError("another process holds this undo", where=import_id)
-    writer.open_log()
-    writer.note(_UNDO_OF, import_id)
+    try:
+        writer.open_log()
+        writer.note(_UNDO_OF, import_id)
+    except BaseException:
+        _end(writer)
+        raise
     return writer
 
 

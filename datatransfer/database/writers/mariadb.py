@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from datatransfer import interrupts
 from datatransfer.database.writers.base import Writer
 from datatransfer.errors import DatabaseError, MergeError
 from datatransfer.schema.tables import Column, Table
@@ -56,6 +57,12 @@ class MariaDBWriter(Writer):
         if not self._statements_are_logged():
             self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.session_id = str(self.scalar("SELECT CONNECTION_ID()"))
+
+    def cancel(self) -> None:
+        if self.session_id:
+            # Where that fails, the statement runs to its end.
+            with contextlib.suppress(SQLAlchemyError), self.db.engine.connect() as other:
+                other.exec_driver_sql(f"KILL QUERY {int(self.session_id)}")
 
     def _statements_are_logged(self) -> bool:
         """Whether the server replicates statements as they are, for which it wants the locks of REPEATABLE READ."""
@@ -174,7 +181,8 @@ class MariaDBWriter(Writer):
             yield
         finally:
             if not self.lost:
-                self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
+                with interrupts.shielded():
+                    self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
 
     def locking(self, alias: str, *, shared: bool = False) -> str:
         return " LOCK IN SHARE MODE" if shared else " FOR UPDATE"
@@ -239,7 +247,8 @@ class MariaDBWriter(Writer):
             self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {number}")
         finally:
             if not self.lost:
-                self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
+                with interrupts.shielded():
+                    self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
         return True
 
     def update(

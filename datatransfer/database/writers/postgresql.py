@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
+from datatransfer import interrupts
 from datatransfer.database.dialects.postgresql import OUTSIDE
+from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
 from datatransfer.errors import DatabaseError, ValueLossError
@@ -40,6 +42,7 @@ class PostgreSQLWriter(Writer):
 
     def _prepare(self) -> None:
         self._second: Any = None
+        self._raw: Any = None
         self._rebuild = Rebuild(self.run, self.table, self.quote)
         self.run("SET timezone = 'UTC'")
         self.run("SET work_mem = '64MB'")
@@ -52,6 +55,11 @@ class PostgreSQLWriter(Writer):
         self.run("SET lc_monetary = 'C'")
         self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
+        self._raw = self.conn.connection.dbapi_connection
+
+    def cancel(self) -> None:
+        if self._raw is not None:
+            self._raw.cancel()
 
     def explain(self, error: DBAPIError) -> Any:
         state = getattr(error.orig, "sqlstate", "") or ""
@@ -143,6 +151,7 @@ class PostgreSQLWriter(Writer):
             self._second.close()
             self._second = None
 
+    @interrupts.shielded()
     def close(self) -> None:
         if self._conn is not None:
             self._close_adbc()
@@ -165,25 +174,20 @@ class PostgreSQLWriter(Writer):
                 failure.append(error)
                 raise
 
-        with adbc.cursor() as cursor:
-            try:
-                cursor.adbc_ingest(
-                    name,
-                    pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded()),
-                    mode="append",
-                    db_schema_name=self.db.dialect.default_schema,
-                )
-                if checkpoint:
-                    cursor.execute(self._checkpoint_sql(checkpoint, rows))
-                    failpoint("stage.before_commit")
-                adbc.commit()
-            except BaseException as error:
-                self._close_adbc()  # with what it has begun
-                if failure:
-                    raise failure[0] from None
-                if not isinstance(error, Exception):
-                    raise
-                raise self._not_staged(error) from None
+        reader = pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded())
+        try:
+            ingesting.ingest(adbc, name, reader, schema=self.db.dialect.default_schema)
+            if checkpoint:
+                ingesting.execute(adbc, self._checkpoint_sql(checkpoint, rows))
+                failpoint("stage.before_commit")
+            adbc.commit()
+        except BaseException as error:
+            self._close_adbc()  # with what it has begun
+            if failure:
+                raise failure[0] from None
+            if not isinstance(error, Exception):
+                raise
+            raise self._not_staged(error) from None
         if checkpoint:
             failpoint("stage.after_commit")
         return rows

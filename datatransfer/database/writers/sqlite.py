@@ -24,7 +24,9 @@ from urllib.parse import quote as quote_url
 
 from sqlalchemy.exc import DBAPIError
 
+from datatransfer import interrupts
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import STAGE_PREFIX, Writer
 from datatransfer.errors import DatabaseError
 from datatransfer.failpoints import failpoint
@@ -100,6 +102,7 @@ class SQLiteWriter(Writer):
         self._put_back: list[str] = []
         self._enforced = False
         self._lock: filelock.BaseFileLock | None = None
+        self._raw: Any = None
 
     def _sidecar_path(self) -> Path:
         name = f"{STAGE_PREFIX}{self.import_id.hex[:12]}.sqlite"
@@ -135,8 +138,8 @@ class SQLiteWriter(Writer):
             f"busy_timeout = {round(self.lock_seconds * 1000)}",
         ):
             self.run(f"PRAGMA {pragma}")
-        raw: Any = self.conn.connection.dbapi_connection
-        raw.create_function(_HASH, -1, _hash, deterministic=True)
+        self._raw = self.conn.connection.dbapi_connection
+        self._raw.create_function(_HASH, -1, _hash, deterministic=True)
 
     def explain(self, error: DBAPIError) -> Any:
         text = str(error.orig)
@@ -221,7 +224,8 @@ class SQLiteWriter(Writer):
             return self._load_fast(f"{kind}{number}", schema, batches, checkpoint)
         finally:
             _LOADING.discard(self._sidecar)
-            _ = self.conn  # attached again
+            with interrupts.shielded():
+                _ = self.conn  # attached again
 
     def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
         import adbc_driver_sqlite.dbapi as adbc
@@ -249,13 +253,13 @@ class SQLiteWriter(Writer):
                 raise
 
         try:
-            with adbc.connect(str(self._sidecar), autocommit=True) as raw, raw.cursor() as cursor:
-                cursor.execute("PRAGMA synchronous = OFF")
-                cursor.execute("PRAGMA cache_size = -65536")
+            with adbc.connect(str(self._sidecar), autocommit=True) as raw:
+                ingesting.execute(raw, "PRAGMA synchronous = OFF")
+                ingesting.execute(raw, "PRAGMA cache_size = -65536")
                 raw.adbc_connection.set_autocommit(False)
-                cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
+                ingesting.ingest(raw, name, pa.RecordBatchReader.from_batches(plain, guarded()))
                 if checkpoint:
-                    cursor.execute(f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
+                    ingesting.execute(raw, f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
                     failpoint("stage.before_commit")
                 raw.adbc_connection.commit()
         except Exception as error:
@@ -306,6 +310,7 @@ class SQLiteWriter(Writer):
         name = self.quote(f"{kind}{number}_{'_'.join(columns)}")
         self.run(f"CREATE INDEX IF NOT EXISTS dts.{name} ON {self.quote(f'{kind}{number}')} ({', '.join(columns)})")
 
+    @interrupts.shielded()
     def drop_stage(self) -> None:
         try:
             if self._conn is not None:
@@ -457,6 +462,15 @@ class SQLiteWriter(Writer):
     def _begin_sql(self) -> str:
         return "BEGIN IMMEDIATE"
 
+    def cancel(self) -> None:
+        if self._raw is not None:
+            self._raw.interrupt()
+
+    @interrupts.shielded()
+    def _rollback(self) -> None:
+        if not self.lost and self._raw is not None and self._raw.in_transaction:  # else SQLite has done so itself
+            super()._rollback()
+
     def _before_merge(self) -> None:
         # References are verified by the plan; row by row they would be verified once more, and cycles not at all.
         self._enforced = bool(self.scalar("PRAGMA foreign_keys"))
@@ -518,6 +532,7 @@ class SQLiteWriter(Writer):
         ).scalar()
         return bool(found)
 
+    @interrupts.shielded()
     def close(self) -> None:
         try:
             if self._conn is not None:
