@@ -33,6 +33,7 @@ from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
+from datatransfer.importing.rights import refuse_lacking
 from datatransfer.importing.rivals import refuse_rivals, said
 from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import default_listener
@@ -325,7 +326,7 @@ class PackageImporter:
         found = stages.resumable(self.target, self.package, wanted)
         if not found:
             return self._finished(wanted)
-        session = found[0]
+        session, policies = found[0], found[0].policies_here()
         writer = self._writer(session.import_id)
         if not writer.hold():
             writer.close()
@@ -336,21 +337,19 @@ class PackageImporter:
         if session.version != __version__:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
-        policies = Policies.of(**session.policies)
         decided = stages.noted_decisions(writer.noted())
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
         saved = Backup(backup, self.target, overwrite=True) if backup else None
         return self._carry_out(self._decided(plan, decided), saved)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
-        """Return the receipt of an import that ended completely before anybody could say so."""
+        """Return the receipt of an import that had ended before anybody could say so."""
         with self.target.engine.connect() as conn:
             records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
         mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
         if not mine:
-            raise UsageError(
-                "there is no interrupted import of this package", where=str(self.package.path), hint="run() starts one"
-            )
+            where, hint = str(self.package.path), "run() starts one"
+            raise UsageError("there is no interrupted import of this package", where=where, hint=hint)
         return receipt(self.target, mine[-1].import_id)
 
     def _merge(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
@@ -364,6 +363,7 @@ class PackageImporter:
             return Receipt(
                 self.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
             )
+        refuse_lacking(plan)  # once more: since it was made, entities may have been decided
         _ = plan.fingerprint  # computed before anything is locked
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
             with plan.writer.one_at_a_time():

@@ -124,7 +124,8 @@ class Merge:
                 self.listener(Progress("merge", plan.fit.source.name, self._done, total))
             self.writer.restore_tables()
             for plan in plans:
-                self.writer.advance_sequences(plan.fit.target)
+                if plan.counts.get(Action.INSERT):
+                    self.writer.advance_sequences(plan.fit.target)
             self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
             write_receipt(self.plan, self.warnings, placer.placed, self.images)
             self._after.record()

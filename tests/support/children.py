@@ -78,6 +78,8 @@ def _child(call: Call) -> None:
     os.environ.update(call.environment)
     if limit := call.environment.get("DATATRANSFER_TEST_FILE_SIZE"):  # a disk that is full at that size of a file
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    if user := call.environment.get("DATATRANSFER_TEST_USER"):
+        os.setresuid(int(user), int(user), int(user))
     try:
         VERBS[call.verb](call)
     except KeyboardInterrupt as error:

@@ -554,6 +554,10 @@ class Writer(RowHashes):
         """Whether the table has triggers that fire during the merge."""
         return False
 
+    def sequence_of(self, table: Table, column: Column) -> str | None:
+        """Return the SQL name of the sequence that gives a column its values, None if there is none."""
+        return None
+
     def advance_sequences(self, table: Table) -> None:
         """Make the next key that the database gives itself a free one."""
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from datatransfer import interrupts
+from datatransfer.database.dialects.failures import driver_message, privilege_error
 from datatransfer.database.writers.base import Writer
-from datatransfer.errors import DatabaseError, MergeError
+from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LOCKED = (1205, 1213)
+#: Access to a database, table, column or routine, or a privilege of the whole server, is denied.
+_DENIED = (1044, 1142, 1143, 1227, 1345, 1370)
 _BYTES = {
     "tinytext": 255,
     "text": 65535,
@@ -48,6 +51,7 @@ class MariaDBWriter(Writer):
 
     def _prepare(self) -> None:
         self._filled: set[str] = set()
+        self._tells_transactions = bool(self.db.engine.dialect.is_mariadb)  # type: ignore[attr-defined]
         seconds = max(1, round(self.lock_seconds))  # the server counts in whole ones
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
@@ -74,6 +78,10 @@ class MariaDBWriter(Writer):
             return DatabaseError(
                 "another session holds a lock for too long", where=self.at, hint="try again when it is done"
             )
+        if number in _DENIED:
+            said = driver_message(error)
+            hint = "nothing was changed; grant it, or use another account"
+            return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
         return MergeError(
             f"the database refused a statement (error {number})",
             hint="nothing was changed; compare the package with the target's constraints",
@@ -199,7 +207,22 @@ class MariaDBWriter(Writer):
     def run(self, sql: str, parameters: Any = None) -> Any:
         if self.in_merge and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ", "DROP T", "TRUNCA", "RENAME"):
             raise MergeError("DDL inside the merge would commit it", hint="this is an error of the library")
+        if self.in_merge and sql.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE", "COMMIT"):
+            self._refuse_committed()
         return super().run(sql, parameters)
+
+    def _refuse_committed(self) -> None:
+        """Refuse to go on where something has ended the transaction: what follows would be committed one by one.
+
+        Raises
+        ------
+        MergeError
+        """
+        if self._tells_transactions and not super().run("SELECT @@in_transaction").scalar():
+            raise MergeError(
+                "something committed the merge half way: DDL, or another user of its connection", where=self.at,
+                hint="nothing more was written, and no receipt; rows of this import may have stayed",
+            )  # fmt: skip
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy.exc import DBAPIError
 
 from datatransfer import interrupts
+from datatransfer.database.dialects.failures import driver_message, privilege_error
 from datatransfer.database.dialects.postgresql import OUTSIDE
 from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
-from datatransfer.errors import DatabaseError, ValueLossError
+from datatransfer.errors import DatabaseError, PrivilegeError, ValueLossError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
@@ -53,6 +54,7 @@ class PostgreSQLWriter(Writer):
         self.run("SET extra_float_digits = 3")
         self.run("SET bytea_output = 'hex'")
         self.run("SET lc_monetary = 'C'")
+        self.run("SET row_security = off")  # rows that a policy hides are an error, not absent
         self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
         self._raw = self.conn.connection.dbapi_connection
@@ -68,7 +70,9 @@ class PostgreSQLWriter(Writer):
                 "another session holds a lock for too long", where=self._locked(error), hint="try again when it is done"
             )
         if state == "42501":
-            return DatabaseError("the role lacks a privilege on the target", hint="grant it, or use another role")
+            said = driver_message(error)
+            hint = "nothing was changed; grant it, or use another role"
+            return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
         return super().explain(error)
 
     def _locked(self, error: DBAPIError) -> str:
@@ -377,7 +381,7 @@ class PostgreSQLWriter(Writer):
                     self.reserve(table, column, int(top))
 
     def reserve(self, table: Table, column: Column, top: int) -> int | None:
-        sequence = self._sequence(table, column) if column.identity else None
+        sequence = self.sequence_of(table, column) if column.identity else None
         if sequence is None:
             return None
         # setval holds for everybody at once, whatever becomes of the transaction.
@@ -388,7 +392,7 @@ class PostgreSQLWriter(Writer):
         ).one()
         return int(before[0]) - (not before[1])
 
-    def _sequence(self, table: Table, column: Column) -> str | None:
+    def sequence_of(self, table: Table, column: Column) -> str | None:
         name = literal(self.table(table))
         owned = self.scalar(f"SELECT pg_get_serial_sequence({name}, {literal(column.name)})")
         return owned or self._default_sequence(table, column)

@@ -28,7 +28,7 @@ from datatransfer import interrupts
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import STAGE_PREFIX, Writer
-from datatransfer.errors import DatabaseError
+from datatransfer.errors import DatabaseError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType, untag
@@ -63,6 +63,11 @@ def _beside(doing: str) -> Iterator[None]:
     """Turn what the sidecar's files and other copy of SQLite raise into `DatabaseError`, without their messages."""
     try:
         yield
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"{doing} failed: the folder may not be written", where=str(Path(error.filename or "").parent),
+            hint="nothing was changed; make it writable for this user",
+        ) from None  # fmt: skip
     except (sqlite3.Error, OSError) as error:
         raise DatabaseError(
             f"{doing} failed ({type(error).__name__})", hint="the disk may be full; nothing was changed"
@@ -145,6 +150,11 @@ class SQLiteWriter(Writer):
         text = str(error.orig)
         if "locked" in text or "busy" in text:
             return DatabaseError("the database is locked by another connection", hint="try again when it is free")
+        if "readonly" in text:
+            return PrivilegeError(
+                "the database may not be written", where=str(self.db.engine.url.database),
+                hint="nothing was changed; make the file and its folder writable for this user",
+            )  # fmt: skip
         return super().explain(error)
 
     def constraint_of(self, error: DBAPIError) -> str:
