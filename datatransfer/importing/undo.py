@@ -108,6 +108,7 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     try:
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
+        _refuse_gaps(touched, record)
         touched.sort()
         return UndoReport(record.import_id, touched.counts(), list(touched.problems()))
     finally:
@@ -149,6 +150,7 @@ def undo(
             ledger.create_ledger(writer.conn)
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
+        _refuse_gaps(touched, record)
         saved = Backup(backup, db) if backup else None
         files = UndoFiles(writer, record.import_id)
         files.lay()
@@ -212,6 +214,24 @@ def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
                 hint="it was made by an earlier version, or on a database whose rows cannot be hashed",
             )  # fmt: skip
     return record
+
+
+def _refuse_gaps(touched: TouchedRows, record: ledger.ImportRecord) -> None:
+    """Refuse if the images are not those of all rows that were written: some were lost, or cut off."""
+    for name, counts in record.counts.items():
+        held = touched.tables[name].staged if name in touched.tables else {}
+        keyed = name in touched.tables and bool(touched.tables[name].key)
+        if record.options.get("undo_of"):
+            wanted = {f"b{action}": counts.get(action, 0) for action in (UPDATE,)}
+        else:
+            wanted = {f"s{INSERT}": counts.get(INSERT, 0), f"s{UPDATE}": counts.get(UPDATE, 0)}
+            wanted[f"b{UPDATE}"] = counts.get(UPDATE, 0)
+        gaps = [mark for mark, n in wanted.items() if (held.get(mark, 0) != n if keyed else n and not held)]
+        if gaps:
+            raise UsageError(
+                "the record of how rows were before, or how the import left them, is not whole", where=name,
+                hint="nothing was changed; look for a backup of the database",
+            )  # fmt: skip
 
 
 def _writes(record: ledger.ImportRecord) -> bool:
