@@ -103,8 +103,8 @@ def encode(data: pa.Table) -> bytes:
         column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") or None,
         write_statistics=False,
     )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data + _SEAL + hashlib.sha256(data).digest()
+    parquet: bytes = sink.getvalue().to_pybytes()
+    return parquet + _SEAL + hashlib.sha256(parquet).digest()
 
 
 def decode(data: bytes) -> pa.Table:
