@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
+from datatransfer.database.dialects.failures import connected
 from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
@@ -281,7 +282,7 @@ class PackageImporter:
         return done
 
     def _last_seq(self) -> int:
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             return ledger.last_seq(conn)
 
     @contextmanager
@@ -293,7 +294,7 @@ class PackageImporter:
             raise
         except DataTransferError:
             digest, tables = self.package.metadata.manifest_sha256, list(self.package.schema.tables)
-            with self.target.engine.connect() as conn:
+            with connected(self.target.engine) as conn:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
@@ -344,7 +345,7 @@ class PackageImporter:
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that had ended before anybody could say so."""
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
         mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
         if not mine:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.dialects.failures import connected
 from datatransfer.display import blocks
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
@@ -75,7 +76,7 @@ class Receipt:
     def _record(self) -> ledger.ImportRecord | None:
         if not self.recorded:
             return None
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             return ledger.read_import(conn, self.import_id)
 
     @property
@@ -136,7 +137,7 @@ class Receipt:
         if not self.recorded:
             yield from self.maps.get(table, ())
             return
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             for _, _, keys in ledger.key_maps(conn, table=table, import_id=self.import_id):
                 yield keys
 
@@ -165,7 +166,7 @@ class Receipt:
         self._check(table)
         if not self.recorded:
             return pd.DataFrame()
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             found = ledger.before_images(conn, self.import_id, table=table)
             frames = [rows.replace_schema_metadata(None).to_pandas() for _, rows in found]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -181,7 +182,7 @@ class Receipt:
     def _files(self) -> list[ledger.ImportedFile]:
         if not self.recorded:
             return []
-        with self.target.engine.connect() as conn:
+        with connected(self.target.engine) as conn:
             return ledger.imported_files(conn, self.import_id)
 
     # --- the way back -------------------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ def receipts(db: Database) -> pd.DataFrame:
     import pandas as pd
 
     numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
-    with db.engine.connect() as conn:
+    with connected(db.engine) as conn:
         records = ledger.list_imports(conn)
     rows = []
     for record in records:
@@ -344,7 +345,7 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     UsageError
         There is none of that id.
     """
-    with db.engine.connect() as conn:
+    with connected(db.engine) as conn:
         record = ledger.read_import(conn, import_id)
     timings = json.loads(record.session or "{}").get("timings", {})
     return Receipt(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
+from datatransfer.database.dialects.failures import connected
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import DatabaseError, DataTransferError, UsageError
 from datatransfer.failpoints import failpoint
@@ -250,7 +251,7 @@ def _state(db: Database, import_id: uuid.UUID) -> str:
 
 def is_merged(db: Database, import_id: uuid.UUID) -> bool:
     """Whether the receipt of an import stands in the database."""
-    with db.engine.connect() as conn:
+    with connected(db.engine) as conn:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer import interrupts
 from datatransfer.database import ledger
+from datatransfer.database.dialects.failures import connected
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
@@ -205,7 +206,7 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
 
 
 def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
-    with db.engine.connect() as conn:
+    with connected(db.engine) as conn:
         record = ledger.read_import(conn, import_id)
         _refuse_state(conn, record)
         if _writes(record) and next(ledger.after_images(conn, import_id), None) is None:

@@ -11,6 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.dialects.failures import connected
 from datatransfer.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _same(one: FileStore | None, other: FileStore | None) -> bool:
 
 def finish_files(db: Database, import_id: str) -> None:
     """Remove the files that an undo has chosen, and record each as removed."""
-    with db.engine.connect() as conn:
+    with connected(db.engine) as conn:
         files = [file for file in ledger.imported_files(conn, import_id) if file.action == "removing"]
     done: dict[str, list[ImportedFile]] = {"removed": [], "kept": []}
     for file in files:

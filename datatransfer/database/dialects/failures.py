@@ -74,6 +74,20 @@ def _hint(error: exc.SQLAlchemyError, url: sa.URL) -> str:
     return ""
 
 
+@contextmanager
+def connected(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection; where there is none to be had, that is a `DatabaseError`, too.
+
+    Raises
+    ------
+    DatabaseError
+    """
+    with database_errors(engine, "connecting to the database"):
+        conn = engine.connect()
+    with conn:
+        yield conn
+
+
 _DENIED = re.compile(
     r"""permission denied for (?P<kind>table|view|sequence|schema) "?(?P<name>[^"]+)"?$"""
     r"""|^(?P<right>[A-Z, ]+) command denied .* for (?:table|column) .*?[`'.]?(?P<other>[^`'.]+)[`']+$"""

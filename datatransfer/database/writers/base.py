@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from datatransfer import interrupts
-from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.dialects.failures import connected, database_errors
 from datatransfer.database.writers.hashes import RowHashes
 from datatransfer.errors import DatabaseError, DataTransferError, MergeError
 from datatransfer.failpoints import failpoint
@@ -86,7 +86,8 @@ class Writer(RowHashes):
     def conn(self) -> Connection:
         """The one connection of this import, in autocommit mode."""
         if self._conn is None:
-            conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            with database_errors(self.db.engine, "connecting to the database"):
+                conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if not isinstance(self.db.engine.pool, SingletonThreadPool | StaticPool):
                 conn.detach()  # closed for good afterwards, so that no setting of ours outlives the import
             self._conn = conn
@@ -324,7 +325,8 @@ class Writer(RowHashes):
         found: dict[str, dict[str, str]] = {}
         schema = db.dialect.default_schema
         # Each statement by itself: others make and drop stages at the same time.
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        with connected(db.engine) as conn:
+            conn.execution_options(isolation_level="AUTOCOMMIT")
             for name in stage_tables(conn, schema):
                 if not name.endswith(LOG_SUFFIX):
                     continue
