@@ -10,6 +10,7 @@
     │   ├── AlreadyUndoneError     an import that was undone before
     │   └── ConditionError         a condition that the database does not accept
     ├── DatabaseError              the database does not answer, or refuses
+    │   └── PrivilegeError         the role may not do what the transfer needs
     ├── SelectionError             the selection contradicts itself or the data
     │   └── OrphanError            rows whose parent does not exist
     ├── ValueLossError             a value that cannot be carried exactly
@@ -135,6 +136,13 @@ class DatabaseError(DataTransferError):
     code = "database"
     exit_code = 3
     retryable = True
+
+
+class PrivilegeError(DatabaseError):
+    """The role may not do what the transfer needs."""
+
+    code = "privilege"
+    retryable = False
 
 
 class SelectionError(DataTransferError):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from datatransfer import interrupts
 from datatransfer.errors import Cancelled
 
 Phase = Literal["select", "read", "files", "write", "verify", "stage", "plan", "merge", "receipt"]
@@ -81,6 +82,7 @@ class Cancellation:
         self._flag.set()
 
     def check(self) -> None:
-        """Raise `Cancelled` if somebody asked to stop."""
+        """Raise `Cancelled` if somebody asked to stop, KeyboardInterrupt if it was a signal that is held back."""
+        interrupts.checkpoint()
         if self._flag.is_set():
             raise Cancelled("the transfer was cancelled", hint="run the same call again to start over")

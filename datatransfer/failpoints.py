@@ -4,7 +4,7 @@ Off by default: a place costs one look at the environment. ``DATATRANSFER_FAILPO
 process with SIGKILL at the first pass of that place, ``…:3`` at the third. ``DATATRANSFER_FAILPOINT_LOG=file`` writes
 the name of every place that is passed into a file, a line each, so that a harness can list them all and kill at every
 one. With ``DATATRANSFER_FAILPOINT_WAIT=file`` the process does not end there but waits until the file is gone, so
-that another process can act at that moment.
+that another process can act at that moment. ``DATATRANSFER_FAILPOINT_SIGNAL=SIGINT`` sends itself that signal instead.
 
 This module knows nothing of what the places are in.
 """
@@ -70,7 +70,7 @@ def failpoint(name: str) -> None:
 def _stop() -> None:
     waiting = os.environ.get("DATATRANSFER_FAILPOINT_WAIT")
     if not waiting:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[os.environ.get("DATATRANSFER_FAILPOINT_SIGNAL", "SIGKILL")])
         return
     file = Path(waiting)
     file.touch()

@@ -15,7 +15,8 @@ code   meaning
 6      package and target do not fit
 7      conflicts that nobody decided, or the target changed since the plan
 8      the database refused the merge; all of it was rolled back
-130    interrupted; nothing was left behind
+130    interrupted (Ctrl-C); what was done by then, or that nothing was, stands on standard error
+143    the same, by SIGTERM
 =====  ===============================================================================
 
 A password never appears: addresses are shown without it, and it is cut from every error. ``env:NAME`` in place of an
@@ -24,9 +25,13 @@ address reads it from an environment variable, so that the password is in no lis
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from datatransfer import interrupts
 from datatransfer.cli.arguments import make_parser
 from datatransfer.cli.output import Output
 from datatransfer.cli.parser import WrongOptions
@@ -58,17 +63,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UsageError.exit_code
     out = Output(as_json=options.json, quiet=options.quiet, arguments=vars(options))
     try:
-        with out:
+        with _ended_cleanly(), out:
             return int(options.run(options, out))
     except DataTransferError as error:
         out.error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        out.interrupted()
-        return 130
+    except KeyboardInterrupt as error:
+        out.interrupted(str(error))
+        return 143 if isinstance(error, interrupts.Terminated) else 130
     except BrokenPipeError:  # the reader (head, less) left; nothing to say, and nobody to say it to
         out.abandon()
         return 1
     except Exception as error:
         out.bug(error)
         return 1
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Have SIGTERM end a command as Ctrl-C does."""
+    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if mine:
+        signal.signal(signal.SIGTERM, interrupts.terminate)
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

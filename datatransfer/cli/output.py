@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import visible
-from datatransfer.errors import ConditionError, DataTransferError, UsageError
+from datatransfer.errors import Cancelled, ConditionError, DataTransferError, UsageError
 from datatransfer.events import Event, Warned
+from datatransfer.interrupts import NOTHING_LEFT
 from datatransfer.progress import TqdmListener, in_terminal
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Output:
         self.as_json = as_json
         self.warnings: list[Warned] = []
         self._quiet = quiet
+        self._done = False
         self._secrets = secrets_of((arguments or {}).values())
         self._bars = TqdmListener(delay=0.3) if in_terminal() and not (quiet or as_json) else None
 
@@ -115,6 +117,7 @@ class Output:
             extra = {"warnings": said} if said else {}
             text = json.dumps({**document, **extra}, indent=2, default=str)
         _write(sys.stdout, text)
+        self._done = True
 
     def say(self, text: str) -> None:
         """Show a line of a story as it happens; with ``--json`` the result holds it."""
@@ -136,9 +139,11 @@ class Output:
         lines += [f"hint:  {visible(as_typed(error.hint))}"] if error.hint else []
         self._to_stderr("\n".join(lines))
 
-    def interrupted(self) -> None:
-        """Say that the person stopped the command."""
-        self._to_stderr("interrupted; nothing was left behind")
+    def interrupted(self, text: str) -> None:
+        """Say that the person stopped the command, and what was done by then."""
+        text = text or ("interrupted; the command was done" if self._done else NOTHING_LEFT)
+        document = {**Cancelled(text).to_dict(), "retryable": text == NOTHING_LEFT}
+        self._to_stderr(json.dumps(document, indent=2) if self.as_json else visible(as_typed(text)))
 
     def bug(self, error: Exception) -> None:
         """Show an error that nobody foresaw, with all that helps to find it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from datatransfer import interrupts
 from datatransfer.cli.looking import text_of
 from datatransfer.cli.output import Output, records
 from datatransfer.cli.sources import database
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def resume(options: argparse.Namespace, out: Output) -> int:
     """Go on with an import that was interrupted."""
-    with database(options.target, options) as target:
+    with database(options.target, options) as target, interrupts.held():
         receipt = importer(options, target, out).resume(options.import_id, backup=options.backup)
         return tell_receipt(receipt, options.package, target, out)
 
@@ -42,7 +43,7 @@ def undo(options: argparse.Namespace, out: Output) -> int:
     """Take back what an import wrote, or only say what that would find."""
     from datatransfer.importing.receipts import receipt
 
-    with database(options.url, options) as target:
+    with database(options.url, options) as target, interrupts.held():
         wanted = receipt(target, options.import_id)
         if options.check:
             return _check_undo(wanted, out)

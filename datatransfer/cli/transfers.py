@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from datatransfer import interrupts
 from datatransfer.cli.looking import stored_bytes, summary_of, text_of
 from datatransfer.cli.output import Output, records
 from datatransfer.cli.sources import builder, database, key_of, mapping, natural_keys
@@ -107,7 +108,7 @@ def check(options: argparse.Namespace, out: Output) -> int:
 
 def plan(options: argparse.Namespace, out: Output) -> int:
     """Say what an import would do, and write nothing."""
-    with database(options.target, options) as target:
+    with database(options.target, options) as target, interrupts.held():
         with importer(options, target, out).plan(**_policies(options)) as planned:
             _decide(planned, options.decide)
             if options.save_decisions:
@@ -128,7 +129,7 @@ def plan(options: argparse.Namespace, out: Output) -> int:
 
 def import_(options: argparse.Namespace, out: Output) -> int:
     """Bring a package into a database, all of it or nothing."""
-    with database(options.target, options) as target:
+    with database(options.target, options) as target, interrupts.held():
         at_work, policies = importer(options, target, out), _policies(options)
         if not options.decide:
             return tell_receipt(at_work.run(**policies, backup=options.backup), options.package, target, out)

@@ -29,6 +29,7 @@ _CALLS = {
     "dt.receipts(target)": "datatransfer receipts",
     "dt.receipts(db)": "datatransfer receipts",
     "dt.stages(db)": "datatransfer stages",
+    "dt.stages": "datatransfer stages",
     "datatransfer.receipt": "datatransfer receipts",
     "Database.tables": "datatransfer tables",
     "plan.conflicts": "datatransfer plan",

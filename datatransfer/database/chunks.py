@@ -1,13 +1,15 @@
 """Arrow tables in rows of the ledger: as Parquet, in chunks that every database takes.
 
 Integer columns are delta-encoded, so that a map of a million dense keys takes a few kilobytes. A chunk longer than
-`PIECE_BYTES` is cut into several rows, of which only the first states how many rows of data it holds.
+`PIECE_BYTES` is cut into several rows, of which only the first states how many rows of data it holds. Each ends with
+its sha256: an undo goes by what was recorded, or not at all.
 
 Knows the shape of the two tables that hold chunks, and nothing of what the chunks mean.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 # A driver may escape every byte into two, and MariaDB's usual max_allowed_packet is 16 MB.
 PIECE_BYTES = 4 * 2**20
 CHUNK_ROWS = 1_000_000
+# Stands before the sha256 of a chunk, which ends it; chunks of earlier versions end with their Parquet.
+_SEAL = b"sha256:"
 
 
 def add_chunks(
@@ -98,12 +103,28 @@ def encode(data: pa.Table) -> bytes:
         column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED") or None,
         write_statistics=False,
     )
-    return bytes(sink.getvalue())
+    parquet: bytes = sink.getvalue().to_pybytes()
+    return parquet + _SEAL + hashlib.sha256(parquet).digest()
 
 
 def decode(data: bytes) -> pa.Table:
-    """Return the Arrow table that `encode` wrote."""
+    """Return the Arrow table that `encode` wrote.
+
+    Raises
+    ------
+    UsageError
+        It is not what was written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(pa.BufferReader(data))
+    hint = "nothing was changed; what it says is lost, look for a backup of the database"
+    end = len(data) - len(_SEAL) - 32
+    if data[end : end + len(_SEAL)] == _SEAL:
+        if hashlib.sha256(data[:end]).digest() != data[-32:]:
+            raise UsageError("the record of an import is damaged", hint=hint)
+        data = data[:end]
+    try:
+        return pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError, ValueError) as error:  # cut, or changed where it says that it is sealed
+        raise UsageError(f"the record of an import is damaged ({type(error).__name__})", hint=hint) from None

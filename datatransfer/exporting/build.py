@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from datatransfer import __version__
+from datatransfer import __version__, interrupts
 from datatransfer.errors import DataTransferError, FileStoreError
 from datatransfer.events import Cancellation, Listener, Progress, Warned
 from datatransfer.exporting.closure import Closure, nothing_selected
@@ -95,6 +95,7 @@ class Build:
             self._write_files(writer)
             self.cancellation.check()
             writer.finish(self._metadata(revision, self._selection(kept, nulled)))
+        interrupts.tell(f"the package is complete: {options.path}")
 
     def _write_table(self, writer: PackageWriter, name: str, total: int) -> None:
         prepared = self.rows.prepare(name)

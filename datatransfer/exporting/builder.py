@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
+from datatransfer import interrupts
 from datatransfer.database.connection import checked
 from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import UsageError
@@ -166,6 +167,7 @@ class PackageBuilder:
 
     # --- what comes of it -------------------------------------------------------------------------------------------
 
+    @interrupts.held()
     def preview(self) -> Selection:
         """Count what a build would carry; nothing is written, neither to the database nor to a file.
 
@@ -178,6 +180,7 @@ class PackageBuilder:
         """
         return preview(self.db, self._plan(), self.cancellation.check)
 
+    @interrupts.held()
     def build(
         self,
         path: str | Path,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
+from datatransfer import interrupts
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.identities import Identities
 from datatransfer.errors import SelectionError
@@ -369,7 +370,8 @@ def closed(db: Database, plan: Plan, check: Callable[[], None] = lambda: None) -
             closure.run()
             yield closure
         finally:
-            closure.sql.drop_all()
+            with interrupts.shielded():
+                closure.sql.drop_all()
 
 
 def nothing_selected() -> SelectionError:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import RowSource
-from datatransfer.database.dialects.failures import driver_message
+from datatransfer.database.dialects.failures import driver_message, privilege_error
 from datatransfer.errors import DatabaseError
 from datatransfer.schema.tables import Column, ForeignKey, Table
 
@@ -100,6 +100,8 @@ class KeyTables:
         try:
             return self.dialect.execute(self.conn, sql)
         except sa.exc.DBAPIError as error:
+            if denied := privilege_error(driver_message(error)):
+                raise denied from None
             raise DatabaseError(
                 f"the database refused a query of the selection: {driver_message(error)}",
                 hint="conditions and undeclared relations must compare values of the same type",

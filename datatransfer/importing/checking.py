@@ -15,6 +15,7 @@ from datatransfer.importing import cures
 from datatransfer.importing.fitting import Comparison, compare
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.revisions import revisions
+from datatransfer.importing.rights import lacking
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
 from datatransfer.schema.tables import UniqueRule
 
@@ -102,6 +103,8 @@ def check(planner: Planner, stager: Stager) -> SchemaReport:
     found = compare(package.schema, rows, target.schema, planner.writer, planner.policies.mapping)
     found.misfits += revisions(package.metadata.source_revision, target.revision(), planner.migrations)
     found.misfits += _of_rows(found, stager)
+    lacks = lacking(planner.writer, found.fits, rows, planner.policies.identity)
+    found.misfits += [Misfit("privilege", lack.where, lack.message, lack.cure) for lack in lacks]
     weights = {"error": 0, "warning": 1, "note": 2}
     return SchemaReport(tuple(sorted(found.misfits, key=lambda item: weights[item.severity])))
 

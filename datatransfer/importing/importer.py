@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from datatransfer import __version__
+from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.writers.base import LOCK_SECONDS
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
@@ -34,6 +34,7 @@ from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
+from datatransfer.importing.rights import refuse_lacking
 from datatransfer.importing.rivals import refuse_rivals, said
 from datatransfer.importing.sides import check_numbers, check_sides
 from datatransfer.importing.staging import PART_ROWS, Stager
@@ -95,6 +96,7 @@ class PackageImporter:
     def __repr__(self) -> str:
         return f"PackageImporter({str(self.package.path)!r} into {self.target.url_shown!r})"
 
+    @interrupts.held()
     def plan(
         self,
         *,
@@ -171,6 +173,7 @@ class PackageImporter:
         writer.lock_seconds = self.lock_timeout
         return writer
 
+    @interrupts.held()
     def check(self, **differences: Unpack[MappingOptions]) -> SchemaReport:
         """Compare package and target fully, schemas and the rows that matter; nothing is staged or written.
 
@@ -225,6 +228,7 @@ class PackageImporter:
             if close is not None:
                 close()
 
+    @interrupts.held()
     def run(
         self,
         plan: ImportPlan | None = None,
@@ -267,6 +271,8 @@ class PackageImporter:
             Another process imported the same package since then.
         MergeError
             The database refused; everything was rolled back.
+        KeyboardInterrupt
+            Its text says whether the import is done, under which receipt, or that nothing was left behind.
         """
         saved = Backup(backup, self.target) if backup else None
         given = given_policies(
@@ -340,6 +346,7 @@ class PackageImporter:
                 refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
             raise
 
+    @interrupts.held()
     def resume(self, import_id: str | uuid.UUID | None = None, *, backup: str | Path | None = None) -> Receipt:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
 
@@ -369,7 +376,7 @@ class PackageImporter:
         found = stages.resumable(self.target, self.package, wanted)
         if not found:
             return self._finished(wanted)
-        session = found[0]
+        session, policies = found[0], found[0].policies_here()
         writer = self._writer(session.import_id)
         if not writer.hold():
             writer.close()
@@ -380,20 +387,18 @@ class PackageImporter:
         if session.version != __version__:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
-        policies = Policies.of(**session.policies)
         decided = stages.noted_decisions(writer.noted())
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
         return self._carry_out(self._decided(plan, decided), saved)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
-        """Return the receipt of an import that ended completely before anybody could say so."""
+        """Return the receipt of an import that had ended before anybody could say so."""
         with self.target.connect() as conn:
             records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
         mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
         if not mine:
-            raise UsageError(
-                "there is no interrupted import of this package", where=str(self.package.path), hint="run() starts one"
-            )
+            where, hint = str(self.package.path), "run() starts one"
+            raise UsageError("there is no interrupted import of this package", where=where, hint=hint)
         return receipt(self.target, mine[-1].import_id)
 
     def _merge(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
@@ -407,6 +412,7 @@ class PackageImporter:
             return Receipt(
                 self.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
             )
+        refuse_lacking(plan)  # once more: since it was made, entities may have been decided
         _ = plan.fingerprint  # computed before anything is locked
         if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
             with plan.writer.one_at_a_time():
@@ -418,6 +424,8 @@ class PackageImporter:
             except DatabaseError:
                 if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
                     raise
+                plan.writer.committed = True
+            interrupts.tell(f"the import is done: receipt {plan.writer.import_id}")
             for warning in merge.warnings:
                 listener(Warned("import", warning))
         return receipt(self.target, plan.writer.import_id)

@@ -127,7 +127,8 @@ class Merge:
             self.writer.at = ""  # what fails from here on fails for any of them
             self.writer.restore_tables()
             for plan in plans:
-                self.writer.advance_sequences(plan.fit.target)
+                if plan.counts.get(Action.INSERT):
+                    self.writer.advance_sequences(plan.fit.target)
             self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
             write_receipt(self.plan, self.warnings, placer.placed, self.images)
             self._after.record()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.writers.rights import refuse as refuse_rights
 from datatransfer.errors import TargetChangedError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
@@ -29,6 +30,7 @@ from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.revisions import revisions
+from datatransfer.importing.rights import lacking, refuse_lacking
 from datatransfer.importing.stages import Session
 from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
 from datatransfer.importing.validation import TableFit, refuse
@@ -90,6 +92,7 @@ class Planner:
         self._check_names()
         policies = self._following(found.fits)
         try:
+            refuse_rights(lacking(self.writer, found.fits, rows, policies.identity))
             if self.resumed:
                 self.writer.drop_planned()
             else:
@@ -112,6 +115,7 @@ class Planner:
             plan = self._first(staged)
             plan.seen = seen
             plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
+            self._refuse_lacking(plan)
             return plan
         except BaseException as error:
             stages.leave(self.writer, error)
@@ -127,6 +131,14 @@ class Planner:
             plan.let_go()  # else it would end the stage once more, whenever its last reference goes
             raise
         return plan
+
+    @staticmethod
+    def _refuse_lacking(plan: ImportPlan) -> None:
+        try:
+            refuse_lacking(plan)
+        except BaseException:
+            plan.let_go()  # as in `_first`
+            raise
 
     def _check_names(self) -> None:
         for name in {*self.policies.on_match, *self.policies.on_clash} - {DEFAULT}:

@@ -8,15 +8,14 @@ for its own.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datatransfer import __version__
+from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.connection import checked
 from datatransfer.database.writers import WRITERS, Writer
@@ -52,7 +51,9 @@ class Session:
     version : str
         Of the library that staged.
     created : str
-        ISO 8601.
+        ISO 8601, for people.
+    number : int
+        Higher than that of every stage that was there when it was begun: clocks go back.
     """
 
     import_id: uuid.UUID
@@ -63,6 +64,7 @@ class Session:
     checkpoint_rows: int = PART_ROWS
     version: str = __version__
     created: str = ""
+    number: int = 0
 
     @classmethod
     def of(
@@ -72,16 +74,39 @@ class Session:
         metadata = package.metadata
         return cls(
             import_id, str(Path(package.path).absolute()), str(metadata.package_id), metadata.manifest_sha256,
-            policies.to_json(), checkpoint_rows, created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            policies.to_json(), checkpoint_rows, created=ledger.now().isoformat(timespec="seconds"),
         )  # fmt: skip
 
     @classmethod
     def read(cls, noted: Mapping[str, str]) -> Session | None:
-        """Return the session that a log tells of; None if the process ended before it was written."""
-        if _SESSION not in noted:
+        """Return the session that a log tells of; None if the process ended before it was written, or it is damaged.
+
+        What a later version says more is left out.
+        """
+        try:
+            values = json.loads(noted[_SESSION])
+            known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+            return cls(**{**known, "import_id": uuid.UUID(str(values["import_id"]))})
+        except (KeyError, TypeError, ValueError):
             return None
-        values = json.loads(noted[_SESSION])
-        return cls(**{**values, "import_id": uuid.UUID(values["import_id"])})
+
+    def policies_here(self) -> Policies:
+        """Return the policies of the call that was interrupted.
+
+        Raises
+        ------
+        UsageError
+            Another version of this library knows others.
+        """
+        try:
+            return Policies.of(**self.policies)
+        except (TypeError, UsageError) as error:
+            if self.version == __version__:
+                raise
+            raise UsageError(
+                f"version {self.version} began this import, with policies that are not known here",
+                where=str(self.import_id), hint="resume it with that version, or drop its stage and import anew",
+            ) from error  # fmt: skip
 
     def write(self, writer: Writer) -> None:
         """Write it into the log of a stage."""
@@ -90,7 +115,8 @@ class Session:
 
 def begin(writer: Writer, session: Session) -> None:
     """Open a new stage: claimed by this process, and saying whose it is."""
-    _sweep(writer.db)
+    others = _sweep(writer.db)
+    session = replace(session, number=1 + max((other.number for other in others), default=0))
     if not writer.hold():
         raise UsageError("another process holds this import", where=str(session.import_id))
     try:
@@ -103,10 +129,12 @@ def begin(writer: Writer, session: Session) -> None:
     failpoint("stage.opened")
 
 
-def _sweep(target: Database) -> None:
-    """Remove the beginnings of stages whose process was gone before it could say whose they are."""
+def _sweep(target: Database) -> list[Session]:
+    """Remove stages of processes that are gone of which nobody can say whose they are; return the others."""
+    sessions = []
     for import_id, noted in find(target).items():
-        if Session.read(noted) is not None:
+        if (session := Session.read(noted)) is not None:
+            sessions.append(session)
             continue
         writer = writer_for(target, import_id)
         try:
@@ -114,17 +142,30 @@ def _sweep(target: Database) -> None:
                 writer.drop_stage()
         finally:
             writer.close()
+    return sessions
 
 
 def leave(writer: Writer, error: BaseException | None) -> None:
     """End work on a stage: remove it, unless an error says that going on later may succeed."""
-    try:
-        if writer.lost or isinstance(error, DatabaseError):
-            return
-        writer.drop_stage()
-        failpoint("stage.dropped")
-    finally:
-        writer.close()
+    with interrupts.shielded():
+        try:
+            may_go_on = isinstance(error, DatabaseError) and error.retryable and not interrupts.came()
+            if writer.lost or may_go_on:
+                _tell_left(writer)
+                return
+            try:
+                writer.drop_stage()
+            except DataTransferError:
+                _tell_left(writer)
+                raise
+            failpoint("stage.dropped")
+        finally:
+            writer.close()
+
+
+def _tell_left(writer: Writer) -> None:
+    if not writer.committed:
+        interrupts.tell(f"nothing was changed; import {writer.import_id} can be resumed, or its stage dropped")
 
 
 def note_decisions(writer: Writer, decisions: Any) -> None:
@@ -166,7 +207,7 @@ def resumable(target: Database, package: DataPackage, import_id: uuid.UUID | Non
     """Return the sessions that brought this package, the newest first."""
     sessions = [session for noted in find(target).values() if (session := Session.read(noted)) is not None]
     mine = [s for s in sessions if s.package_digest == package.metadata.manifest_sha256]
-    return sorted((s for s in mine if import_id in (None, s.import_id)), key=lambda s: s.created, reverse=True)
+    return sorted((s for s in mine if import_id in (None, s.import_id)), key=lambda s: s.number, reverse=True)
 
 
 def stages(db: Database) -> pd.DataFrame:
@@ -186,16 +227,17 @@ def stages(db: Database) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
+    rows: list[tuple[int, dict[str, Any]]] = []
     for import_id, noted in find(checked(db)).items():
         session = Session.read(noted)
         staged = sum(sum(parts.values()) for parts in checkpoints_of(noted).values())
-        rows.append(
+        row = (
             {"import_id": str(import_id), "package": session.package if session else "",
              "created": session.created if session else "", "rows": staged, "state": _state(db, import_id)}
         )  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["import_id", "package", "created", "rows", "state"])
-    return frame.sort_values("created", ignore_index=True)
+        rows.append((session.number if session else 0, row))
+    ordered = [row for _, row in sorted(rows, key=lambda item: item[0])]
+    return pd.DataFrame(ordered, columns=["import_id", "package", "created", "rows", "state"])
 
 
 def _state(db: Database, import_id: uuid.UUID) -> str:
@@ -214,6 +256,7 @@ def is_merged(db: Database, import_id: uuid.UUID) -> bool:
         return any(r.import_id == str(import_id) and r.state != "staging" for r in ledger.list_imports(conn))
 
 
+@interrupts.shielded()
 def was_committed(target: Database, lost: Writer) -> bool:
     """Find out, on a new connection, how a COMMIT ended whose answer never came."""
     writer = writer_for(target, lost.import_id)

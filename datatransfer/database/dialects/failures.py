@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from datatransfer.errors import DatabaseError, DataTransferError
+from datatransfer.errors import DatabaseError, DataTransferError, PrivilegeError
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\(.*\)""", re.DOTALL)
 # MySQL and MariaDB: duplicate entry, truncated or incorrect values, out of range.
@@ -74,6 +74,34 @@ def _hint(error: exc.SQLAlchemyError, url: sa.URL) -> str:
     return ""
 
 
+_DENIED = re.compile(
+    r"""permission denied for (?P<kind>table|view|sequence|schema) "?(?P<name>[^"]+)"?$"""
+    r"""|^(?P<right>[A-Z, ]+) command denied .* for (?:table|column) .*?[`'.]?(?P<other>[^`'.]+)[`']+$"""
+)
+_FILTERED = re.compile(r"row-level security policy for table \"(?P<name>[^\"]+)\"")
+
+
+def privilege_error(message: str, *, where: str = "") -> PrivilegeError | None:
+    """Return the error for what a server says when a role may not read something; None if it says something else.
+
+    Parameters
+    ----------
+    message : str
+        Of the driver, without values.
+    where : str
+        The place, if the message names none.
+    """
+    if found := _FILTERED.search(message):
+        hint = "all rows are taken, or none: use a role that sees them all, such as one with BYPASSRLS"
+        return PrivilegeError("row-level security hides rows from this role", where=found["name"], hint=hint)
+    if found := _DENIED.search(message):
+        name, right = found["name"] or found["other"] or where, found["right"] or "SELECT"
+        kind = f"{found['kind'].upper()} " if found["kind"] in ("schema", "sequence") else ""
+        right = {"SCHEMA ": "USAGE", "SEQUENCE ": "SELECT, UPDATE"}.get(kind, right)
+        return PrivilegeError(message, where=name, hint=f"GRANT {right} ON {kind}{name} TO this role, or use another")
+    return None
+
+
 @contextmanager
 def database_errors(engine: sa.Engine, doing: str, *, where: str = "", hint: str = "") -> Iterator[None]:
     """Turn errors of SQLAlchemy and of its driver into `DatabaseError`.
@@ -102,6 +130,8 @@ def database_errors(engine: sa.Engine, doing: str, *, where: str = "", hint: str
         message = driver_message(error)
         for secret in secrets_of(engine.url):
             message = message.replace(secret, "***")
+        if denied := privilege_error(message, where=where):
+            raise denied from None
         found = hint or (_hint(error, engine.url) if isinstance(error, exc.SQLAlchemyError) else "")
         # The original is left out of the chain: SQLAlchemy's text may hold the parameters of a user's engine.
         raise DatabaseError(f"{doing} failed: {message}", where=where, hint=found) from None

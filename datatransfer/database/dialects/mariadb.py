@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from datatransfer.database.dialects import mariadb_reflection
 from datatransfer.database.dialects.base import Dialect, RowSource
@@ -67,6 +69,15 @@ class MariadbDialect(Dialect):
         conn.info["datatransfer"] = zone
         self.execute(conn, "SET time_zone = '+00:00', net_write_timeout = 3600")
         self.execute(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+
+    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+        number = int(self.execute(conn, "SELECT CONNECTION_ID()").scalar_one())
+
+        def cancel() -> None:
+            with suppress(SQLAlchemyError), self.engine.connect() as other:  # else the statement runs to its end
+                other.exec_driver_sql(f"KILL QUERY {number}")
+
+        return cancel
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
         zone = conn.info.pop("datatransfer", None)

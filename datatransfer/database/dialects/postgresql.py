@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -100,6 +100,18 @@ class PostgresqlDialect(Dialect):
         for setting in SETTINGS:
             self.execute(conn, setting)
         self.execute(conn, "SELECT 1").close()
+
+    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+        raw: Any = conn.connection.driver_connection
+
+        def cancel() -> None:
+            fast: FastReader | None = conn.info.get("datatransfer_fast")
+            if fast is not None:
+                fast.cancel()
+            if hasattr(raw, "cancel"):
+                raw.cancel()
+
+        return cancel
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
         fast: FastReader | None = conn.info.pop("datatransfer_fast", None)

@@ -144,10 +144,11 @@ class FastReader:
                 problem = "the server ended the stream of rows"
                 raise DatabaseError(problem, where=table.name, hint="see the server's log, and try again") from None
 
-        self._streams.append(prefetched(batches(), abandon=self._cancel))
+        self._streams.append(prefetched(batches(), abandon=self.cancel))
         return self._streams[-1]
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Make what is being read fail."""
         self._connection.cancel()
 
     def close(self) -> None:

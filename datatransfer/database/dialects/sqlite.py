@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -104,6 +104,16 @@ class SqliteDialect(Dialect):
             return FastSnapshot(path, self.quote)
         except (ChildFailed, OSError):
             return None
+
+    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+        raw, fast = _driver(conn), conn.info.get("datatransfer_fast")
+
+        def cancel() -> None:
+            if fast is not None:
+                fast.cancel()
+            raw.interrupt()
+
+        return cancel
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
         raw = _driver(conn)

@@ -71,6 +71,7 @@ class Child:
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, str(script), str(driver), uri],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal, or a kernel, goes to the whole group: this process decides
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -229,6 +230,11 @@ class FastSnapshot:
     def _begin_prover(self) -> None:
         self._prover.execute("BEGIN")
         self._prover.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+
+    def cancel(self) -> None:
+        """Make what is being read or proved fail."""
+        self._child.kill()
+        self._prover.interrupt()
 
     def close(self) -> None:
         """End the child, the thread and its connection."""

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
+from datatransfer import interrupts
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers.hashes import RowHashes
 from datatransfer.errors import DatabaseError, DataTransferError, MergeError
@@ -73,6 +74,7 @@ class Writer(RowHashes):
         self.lost = False
         self.in_merge = False
         self.committing = False
+        self.committed = False
         self.session_id = ""
         self.lock_seconds = LOCK_SECONDS
         #: The target table of the statement at work, for errors that the database gives no table for.
@@ -112,16 +114,24 @@ class Writer(RowHashes):
         MergeError
             The database refused it.
         """
+        conn = self.conn
         try:
-            if parameters is None:
-                return self.conn.exec_driver_sql(
-                    sql, execution_options={"no_parameters": True, "preserve_rowcount": True}
-                )
-            return self.conn.exec_driver_sql(sql, parameters)
+            with interrupts.held("interrupted"), interrupts.cancelling(self.cancel):
+                if parameters is None:
+                    return conn.exec_driver_sql(
+                        sql, execution_options={"no_parameters": True, "preserve_rowcount": True}
+                    )
+                return conn.exec_driver_sql(sql, parameters)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise self._lost() from None
+            interrupts.checkpoint()  # it is why the statement failed
             raise self.explain(error) from None
+        except PendingRollbackError:  # a second signal hit the driver, and SQLAlchemy has given the connection up
+            raise self._lost() from None
+
+    def cancel(self) -> None:
+        """Make the statement that runs fail; called from another thread, perhaps when there is none any more."""
 
     def _lost(self) -> DatabaseError:
         self.lost = True
@@ -231,7 +241,8 @@ class Writer(RowHashes):
         except BaseException:
             self._rollback()
             raise
-        self.run("COMMIT")
+        with interrupts.shielded():
+            self.run("COMMIT")
         if checkpoint:
             failpoint("stage.after_commit")
         return rows
@@ -252,6 +263,7 @@ class Writer(RowHashes):
     def analyze(self, kind: str, number: int) -> None:
         """Tell the query planner of the database what a staging table holds now."""
 
+    @interrupts.shielded()
     def drop_stage(self) -> None:
         """Remove the stage of this import: every table of its name, also of a process that was killed."""
         for name in sorted(self._staged_tables(), key=lambda name: name.endswith(LOG_SUFFIX)):
@@ -306,7 +318,8 @@ class Writer(RowHashes):
         except BaseException:
             self._rollback()
             raise
-        self.run("COMMIT")
+        with interrupts.shielded():
+            self.run("COMMIT")
 
     def noted(self) -> dict[str, str]:
         """Return what the log says."""
@@ -417,16 +430,19 @@ class Writer(RowHashes):
         try:
             yield
             failpoint("merge.before_commit")
-            self.committing = True
-            self.run("COMMIT")
-            self.committing = False
+            interrupts.checkpoint()
+            with interrupts.shielded():
+                self.committing = True
+                self.run("COMMIT")
+                self.committing, self.committed = False, True
         except BaseException:
             self._rollback()
             raise
         finally:
             self.in_merge = False
             if not self.lost:
-                self._after_merge()
+                with interrupts.shielded():
+                    self._after_merge()
         failpoint("merge.after_commit")
 
     @contextmanager
@@ -447,6 +463,7 @@ class Writer(RowHashes):
     def _begin_sql(self) -> str:
         return "BEGIN"
 
+    @interrupts.shielded()
     def _rollback(self) -> None:
         """Roll back on the way of an error; where the connection is gone, the server has done so."""
         if not self.lost:
@@ -559,9 +576,14 @@ class Writer(RowHashes):
         """Whether the merge may put a table's triggers to rest, and take its keys and indexes away for a while."""
         return False
 
+    def sequence_of(self, table: Table, column: Column) -> str | None:
+        """Return the SQL name of the sequence that gives a column its values, None if there is none."""
+        return None
+
     def advance_sequences(self, table: Table) -> None:
         """Make the next key that the database gives itself a free one."""
 
+    @interrupts.shielded()
     def close(self) -> None:
         """Give the connection back."""
         if self._conn is not None:

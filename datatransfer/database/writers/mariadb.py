@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from datatransfer import interrupts
+from datatransfer.database.dialects.failures import driver_message, privilege_error
 from datatransfer.database.writers.base import Writer
-from datatransfer.errors import DatabaseError, MergeError
+from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
@@ -26,6 +28,8 @@ _NONE = re.compile(r"(?!)")
 _NAMED = re.compile(r"constraint [`'](.+?)[`'] (?:failed|is violated|FOREIGN)", re.IGNORECASE)
 #: Where the server's messages name a constraint; what else they quote may be a value.
 _CONSTRAINT = {4025: _NAMED, 3819: _NAMED, 1452: _NAMED, 1062: re.compile(r" for key '([^']*)'$")}
+#: Access to a database, table, column or routine, or a privilege of the whole server, is denied.
+_DENIED = (1044, 1142, 1143, 1227, 1345, 1370)
 _BYTES = {
     "tinytext": 255,
     "text": 65535,
@@ -53,6 +57,7 @@ class MariaDBWriter(Writer):
 
     def _prepare(self) -> None:
         self._filled: set[str] = set()
+        self._tells_transactions = bool(self.db.engine.dialect.is_mariadb)  # type: ignore[attr-defined]
         seconds = max(1, round(self.lock_seconds))  # the server counts in whole ones
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
@@ -62,6 +67,12 @@ class MariaDBWriter(Writer):
         if not self._statements_are_logged():
             self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.session_id = str(self.scalar("SELECT CONNECTION_ID()"))
+
+    def cancel(self) -> None:
+        if self.session_id:
+            # Where that fails, the statement runs to its end.
+            with contextlib.suppress(SQLAlchemyError), self.db.engine.connect() as other:
+                other.exec_driver_sql(f"KILL QUERY {int(self.session_id)}")
 
     def _statements_are_logged(self) -> bool:
         """Whether the server replicates statements as they are, for which it wants the locks of REPEATABLE READ."""
@@ -73,6 +84,10 @@ class MariaDBWriter(Writer):
             return DatabaseError(
                 "another session holds a lock for too long", where=self.at, hint="try again when it is done"
             )
+        if number in _DENIED:
+            said = driver_message(error)
+            hint = "nothing was changed; grant it, or use another account"
+            return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
         return MergeError(
             f"the database refused a statement (error {number}{self.constraint_of(error)})",
             where=self.at,
@@ -205,7 +220,8 @@ class MariaDBWriter(Writer):
             yield
         finally:
             if not self.lost:
-                self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
+                with interrupts.shielded():
+                    self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
 
     def locking(self, alias: str, *, shared: bool = False) -> str:
         return " LOCK IN SHARE MODE" if shared else " FOR UPDATE"
@@ -222,7 +238,22 @@ class MariaDBWriter(Writer):
     def run(self, sql: str, parameters: Any = None) -> Any:
         if self.in_merge and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ", "DROP T", "TRUNCA", "RENAME"):
             raise MergeError("DDL inside the merge would commit it", hint="this is an error of the library")
+        if self.in_merge and sql.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE", "COMMIT"):
+            self._refuse_committed()
         return super().run(sql, parameters)
+
+    def _refuse_committed(self) -> None:
+        """Refuse to go on where something has ended the transaction: what follows would be committed one by one.
+
+        Raises
+        ------
+        MergeError
+        """
+        if self._tells_transactions and not super().run("SELECT @@in_transaction").scalar():
+            raise MergeError(
+                "something committed the merge half way: DDL, or another user of its connection", where=self.at,
+                hint="nothing more was written, and no receipt; rows of this import may have stayed",
+            )  # fmt: skip
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
@@ -270,7 +301,8 @@ class MariaDBWriter(Writer):
             self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {number}")
         finally:
             if not self.lost:
-                self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
+                with interrupts.shielded():
+                    self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
         return True
 
     def update(

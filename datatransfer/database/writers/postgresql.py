@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.exc import DBAPIError
 
+from datatransfer import interrupts
+from datatransfer.database.dialects.failures import driver_message, privilege_error
 from datatransfer.database.dialects.postgresql import OUTSIDE
+from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQLHashes
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
-from datatransfer.errors import DatabaseError, ValueLossError
+from datatransfer.errors import DatabaseError, PrivilegeError, ValueLossError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
@@ -41,14 +44,21 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
 
     def _prepare(self) -> None:
         self._second: Any = None
+        self._raw: Any = None
         self._rebuild = Rebuild(self.run, self.table, self.quote)
         for setting in SETTINGS:
             self.run(setting)
         self.run("SET work_mem = '64MB'")
         self.run("SET maintenance_work_mem = '64MB'")  # sorting in more was measured to be slower
         self.run(f"SET lock_timeout = {max(1, round(self.lock_seconds * 1000))}")
+        self.run("SET row_security = off")  # rows that a policy hides are an error, not absent
         self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
+        self._raw = self.conn.connection.dbapi_connection
+
+    def cancel(self) -> None:
+        if self._raw is not None:
+            self._raw.cancel()
 
     def explain(self, error: DBAPIError) -> Any:
         state = getattr(error.orig, "sqlstate", "") or ""
@@ -57,7 +67,9 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
                 "another session holds a lock for too long", where=self._locked(error), hint="try again when it is done"
             )
         if state == "42501":
-            return DatabaseError("the role lacks a privilege on the target", hint="grant it, or use another role")
+            said = driver_message(error)
+            hint = "nothing was changed; grant it, or use another role"
+            return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
         return super().explain(error)
 
     def _locked(self, error: DBAPIError) -> str:
@@ -140,6 +152,7 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
             self._second.close()
             self._second = None
 
+    @interrupts.shielded()
     def close(self) -> None:
         self.end_ahead()
         if self._conn is not None:
@@ -163,25 +176,20 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
                 failure.append(error)
                 raise
 
-        with adbc.cursor() as cursor:
-            try:
-                cursor.adbc_ingest(
-                    name,
-                    pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded()),
-                    mode="append",
-                    db_schema_name=self.db.dialect.default_schema,
-                )
-                if checkpoint:
-                    cursor.execute(self._checkpoint_sql(checkpoint, rows))
-                    failpoint("stage.before_commit")
-                adbc.commit()
-            except BaseException as error:
-                self._close_adbc()  # with what it has begun
-                if failure:
-                    raise failure[0] from None
-                if not isinstance(error, Exception):
-                    raise
-                raise self._not_staged(error) from None
+        reader = pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded())
+        try:
+            ingesting.ingest(adbc, name, reader, schema=self.db.dialect.default_schema)
+            if checkpoint:
+                ingesting.execute(adbc, self._checkpoint_sql(checkpoint, rows))
+                failpoint("stage.before_commit")
+            adbc.commit()
+        except BaseException as error:
+            self._close_adbc()  # with what it has begun
+            if failure:
+                raise failure[0] from None
+            if not isinstance(error, Exception):
+                raise
+            raise self._not_staged(error) from None
         if checkpoint:
             failpoint("stage.after_commit")
         return rows
@@ -351,7 +359,7 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
                     self.reserve(table, column, int(top))
 
     def reserve(self, table: Table, column: Column, top: int) -> int | None:
-        sequence = self._sequence(table, column) if column.identity else None
+        sequence = self.sequence_of(table, column) if column.identity else None
         if sequence is None:
             return None
         # setval holds for everybody at once, whatever becomes of the transaction.
@@ -362,7 +370,7 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
         ).one()
         return int(before[0]) - (not before[1])
 
-    def _sequence(self, table: Table, column: Column) -> str | None:
+    def sequence_of(self, table: Table, column: Column) -> str | None:
         name = literal(self.table(table))
         owned = self.scalar(f"SELECT pg_get_serial_sequence({name}, {literal(column.name)})")
         return owned or self._default_sequence(table, column)

@@ -24,9 +24,11 @@ from urllib.parse import quote as quote_url
 
 from sqlalchemy.exc import DBAPIError
 
+from datatransfer import interrupts
 from datatransfer.database.sqlitefiles import refuse_missing
+from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import STAGE_PREFIX, Writer
-from datatransfer.errors import DatabaseError
+from datatransfer.errors import DatabaseError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType, untag
@@ -61,6 +63,11 @@ def _beside(doing: str) -> Iterator[None]:
     """Turn what the sidecar's files and other copy of SQLite raise into `DatabaseError`, without their messages."""
     try:
         yield
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"{doing} failed: the folder may not be written", where=str(Path(error.filename or "").parent),
+            hint="nothing was changed; make it writable for this user",
+        ) from None  # fmt: skip
     except (sqlite3.Error, OSError) as error:
         raise DatabaseError(
             f"{doing} failed ({type(error).__name__})", hint="the disk may be full; nothing was changed"
@@ -147,13 +154,18 @@ class SQLiteWriter(Writer):
             f"busy_timeout = {round(self.lock_seconds * 1000)}",
         ):
             self.run(f"PRAGMA {pragma}")
-        raw: Any = self.conn.connection.dbapi_connection
-        raw.create_function(_HASH, -1, _hash, deterministic=True)
+        self._raw = self.conn.connection.dbapi_connection
+        self._raw.create_function(_HASH, -1, _hash, deterministic=True)
 
     def explain(self, error: DBAPIError) -> Any:
         text = str(error.orig)
         if "locked" in text or "busy" in text:
             return DatabaseError("the database is locked by another connection", hint="try again when it is free")
+        if "readonly" in text:
+            return PrivilegeError(
+                "the database may not be written", where=str(self.db.engine.url.database),
+                hint="nothing was changed; make the file and its folder writable for this user",
+            )  # fmt: skip
         return super().explain(error)
 
     def constraint_of(self, error: DBAPIError) -> str:
@@ -233,7 +245,8 @@ class SQLiteWriter(Writer):
             return self._load_fast(f"{kind}{number}", schema, batches, checkpoint)
         finally:
             _LOADING.discard(self._sidecar)
-            _ = self.conn  # attached again
+            with interrupts.shielded():
+                _ = self.conn  # attached again
 
     def _load_fast(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str) -> int:
         import adbc_driver_sqlite.dbapi as adbc
@@ -261,13 +274,13 @@ class SQLiteWriter(Writer):
                 raise
 
         try:
-            with adbc.connect(str(self._sidecar), autocommit=True) as raw, raw.cursor() as cursor:
-                cursor.execute("PRAGMA synchronous = OFF")
-                cursor.execute("PRAGMA cache_size = -65536")
+            with adbc.connect(str(self._sidecar), autocommit=True) as raw:
+                ingesting.execute(raw, "PRAGMA synchronous = OFF")
+                ingesting.execute(raw, "PRAGMA cache_size = -65536")
                 raw.adbc_connection.set_autocommit(False)
-                cursor.adbc_ingest(name, pa.RecordBatchReader.from_batches(plain, guarded()), mode="append")
+                ingesting.ingest(raw, name, pa.RecordBatchReader.from_batches(plain, guarded()))
                 if checkpoint:
-                    cursor.execute(f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
+                    ingesting.execute(raw, f"INSERT INTO log VALUES ('{checkpoint}', '{rows}')")
                     failpoint("stage.before_commit")
                 raw.adbc_connection.commit()
         except Exception as error:
@@ -318,6 +331,7 @@ class SQLiteWriter(Writer):
         name = self.quote(f"{kind}{number}_{'_'.join(columns)}")
         self.run(f"CREATE INDEX IF NOT EXISTS dts.{name} ON {self.quote(f'{kind}{number}')} ({', '.join(columns)})")
 
+    @interrupts.shielded()
     def drop_stage(self) -> None:
         try:
             if self._conn is not None:
@@ -469,6 +483,15 @@ class SQLiteWriter(Writer):
     def _begin_sql(self) -> str:
         return "BEGIN IMMEDIATE"
 
+    def cancel(self) -> None:
+        if self._raw is not None:
+            self._raw.interrupt()
+
+    @interrupts.shielded()
+    def _rollback(self) -> None:
+        if not self.lost and self._raw is not None and self._raw.in_transaction:  # else SQLite has done so itself
+            super()._rollback()
+
     def _before_merge(self) -> None:
         # References are verified by the plan; row by row they would be verified once more, and cycles not at all.
         self._enforced = bool(self.scalar("PRAGMA foreign_keys"))
@@ -533,6 +556,7 @@ class SQLiteWriter(Writer):
     def may_alter(self, table: Table) -> bool:
         return True
 
+    @interrupts.shielded()
     def close(self) -> None:
         try:
             if self._conn is not None:

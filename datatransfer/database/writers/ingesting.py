@@ -1,0 +1,51 @@
+"""Statements of an ADBC connection, without what its DB-API makes of signals.
+
+`Cursor.execute` and `Cursor.adbc_ingest` put a handler of SIGINT of their own in place while they run. A signal becomes
+an error of the driver then, or, where the call had just ended, nothing at all (adbc-driver-manager 1.1 to 1.13,
+``_blocking_impl.cc``). `datatransfer.interrupts` would never hear of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def execute(connection: Any, sql: str) -> None:
+    """Run a statement that gives no rows.
+
+    Parameters
+    ----------
+    connection : adbc_driver_manager.dbapi.Connection
+    sql : str
+    """
+    import adbc_driver_manager as adbc
+
+    with adbc.AdbcStatement(connection.adbc_connection) as statement:
+        statement.set_sql_query(sql)
+        statement.execute_update()
+
+
+def ingest(connection: Any, table: str, batches: pa.RecordBatchReader, *, schema: str | None = None) -> None:
+    """Append batches to a table.
+
+    Parameters
+    ----------
+    connection : adbc_driver_manager.dbapi.Connection
+    table : str
+        Its name, without quotes.
+    batches : pyarrow.RecordBatchReader
+    schema : str, optional
+        The database schema that the table is in.
+    """
+    import adbc_driver_manager as adbc
+
+    options = {"adbc.ingest.target_table": table, "adbc.ingest.mode": "adbc.ingest.mode.append"}
+    if schema is not None:
+        options[adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value] = schema
+    with adbc.AdbcStatement(connection.adbc_connection) as statement:
+        statement.set_options(**options)
+        statement.bind_stream(batches)
+        statement.execute_update()
