@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import BinaryIO, cast
 
-from datatransfer.errors import PackageError
+from datatransfer.errors import PackageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.package.archive import MAX_ENTRIES, Window, check_distinct, read_limited
 from datatransfer.package.placing import hold, is_there, put_aside_errors, refuse_existing, sweep, sync_folder
@@ -158,7 +158,12 @@ class FolderWriter:
             sweep(path)
             refuse_existing(path, overwrite=overwrite)
             self.beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-            self._held = os.open(self.beside, os.O_RDONLY)
+            try:
+                self._held = os.open(self.beside, os.O_RDONLY)
+            except OSError as error:
+                with clearing_up(error):
+                    self.beside.rmdir()
+                raise
             hold(self._held)
 
     def member(self, name: str, *, large: bool = False) -> FolderMember:
@@ -185,20 +190,40 @@ class FolderWriter:
             if self._overwrite and is_there(self.path):
                 old = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
                 self.path.rename(old)
-                self.beside.rename(self.path)
+                try:
+                    self.beside.rename(self.path)
+                except OSError as error:
+                    with clearing_up(error):
+                        old.rename(self.path)
+                    raise
                 shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
             else:
                 refuse_existing(self.path, overwrite=False)
                 self.beside.rename(self.path)
-            sync_folder(self.path.parent)
+            self._make_durable()
         failpoint("export.after_move")
         self._let_go()
         return self.path
 
+    def _make_durable(self) -> None:
+        try:
+            sync_folder(self.path.parent)
+        except OSError as error:
+            if not self._overwrite:  # the caller is told that there is no package
+                with clearing_up(error):
+                    shutil.rmtree(self.path)
+            raise
+
     def abort(self) -> None:
         """Leave nothing behind."""
-        shutil.rmtree(self.beside, ignore_errors=True)
-        self._let_go()
+        if self._held < 0:
+            return
+        try:
+            with put_aside_errors(self.path, doing="cleared away"):
+                if is_there(self.beside):
+                    shutil.rmtree(self.beside)
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._held >= 0:

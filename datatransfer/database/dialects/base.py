@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
-from datatransfer.errors import UsageError
+from datatransfer.errors import DatabaseError, UsageError, clearing_up
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType, arrow_schema
 
@@ -163,8 +163,11 @@ class Dialect:
             with database_errors(self.engine, "opening a snapshot"):
                 self._begin_snapshot(conn)
             yield conn
-        finally:
-            self._end_snapshot(conn)
+        except BaseException as error:
+            with clearing_up(error):
+                self._end_snapshot(conn)
+            raise
+        self._end_snapshot(conn)
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         levels = self.engine.dialect.get_isolation_level_values(conn.connection.dbapi_connection)  # type: ignore[arg-type]
@@ -174,9 +177,18 @@ class Dialect:
         conn.begin()
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
-        with database_errors(self.engine, "closing a snapshot"):
-            conn.rollback()
+        try:
+            with database_errors(self.engine, "closing a snapshot"):
+                self._put_back(conn)
+        except DatabaseError:
+            conn.invalidate()  # in the caller's pool it would go on with our settings
+            raise
+        finally:
             conn.close()
+
+    def _put_back(self, conn: sa.Connection) -> None:
+        """End the transaction, and undo what `_begin_snapshot` set."""
+        conn.rollback()
 
     def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
         """Return the table with definite types for the rows of a source; here they are definite already."""
