@@ -271,7 +271,11 @@ class PackageImporter:
         except BaseException as error:
             plan.discard(error)
             raise
-        plan.discard()
+        try:
+            plan.discard()
+        except DataTransferError as error:  # it is committed: what is left over does no harm
+            left = f"its stage could not be removed, see datatransfer.drop_stage: {error}"
+            return replace(done, warnings=[*done.warnings, left])
         return done
 
     def _last_seq(self) -> int:
@@ -366,8 +370,11 @@ class PackageImporter:
             merge = Merge(plan, listener, self.cancellation, backup)
             try:
                 merge.run()
-            except DatabaseError:
-                if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
+            except DatabaseError as error:
+                if not plan.writer.unanswered:
+                    raise
+                if not stages.was_committed(self.target, plan.writer):
+                    merge.take_back(error)
                     raise
             for warning in merge.warnings:
                 listener(Warned("import", warning))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer import __version__
 from datatransfer.database import ledger
 from datatransfer.database.writers import WRITERS, Writer
-from datatransfer.errors import DatabaseError, DataTransferError, UsageError
+from datatransfer.errors import DatabaseError, UsageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Policies
 from datatransfer.importing.staging import PART_ROWS, checkpoints_of
@@ -88,21 +88,22 @@ class Session:
 
 def begin(writer: Writer, session: Session) -> None:
     """Open a new stage: claimed by this process, and saying whose it is."""
-    _sweep(writer.db)
+    sweep(writer.db)
     if not writer.hold():
         raise UsageError("another process holds this import", where=str(session.import_id))
     try:
         writer.open_log()
         session.write(writer)
-    except DataTransferError:
+    except BaseException as error:
         if not writer.lost:
-            writer.drop_stage()  # nobody could tell whose it is
+            with clearing_up(error):
+                writer.drop_stage()  # nobody could tell whose it is
         raise
     failpoint("stage.opened")
 
 
-def _sweep(target: Database) -> None:
-    """Remove the beginnings of stages whose process was gone before it could say whose they are."""
+def sweep(target: Database) -> None:
+    """Remove stages that no import goes on with: those of undos, and of processes that ended before they said whose."""
     for import_id, noted in find(target).items():
         if Session.read(noted) is not None:
             continue
@@ -115,14 +116,15 @@ def _sweep(target: Database) -> None:
 
 
 def leave(writer: Writer, error: BaseException | None) -> None:
-    """End work on a stage: remove it, unless an error says that going on later may succeed."""
-    try:
-        if writer.lost or isinstance(error, DatabaseError):
-            return
-        writer.drop_stage()
-        failpoint("stage.dropped")
-    finally:
-        writer.close()
+    """End work on a stage: remove it, unless it is needed, or an error says that going on later may succeed."""
+    with clearing_up(error):
+        try:
+            if writer.lost or writer.needed or isinstance(error, DatabaseError):
+                return
+            writer.drop_stage()
+            failpoint("stage.dropped")
+        finally:
+            writer.close()
 
 
 def note_decisions(writer: Writer, decisions: Any) -> None:

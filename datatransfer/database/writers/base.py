@@ -73,6 +73,8 @@ class Writer(RowHashes):
         self.lost = False
         self.in_merge = False
         self.committing = False
+        #: The stage names files that are still to be removed, and must stay until they are.
+        self.needed = False
         self.session_id = ""
         self.lock_seconds = LOCK_SECONDS
         #: The target table of the statement at work, for errors that the database gives no table for.
@@ -394,7 +396,7 @@ class Writer(RowHashes):
         Raises
         ------
         DatabaseError
-            The connection was lost; `committing` tells whether while the answer to COMMIT was awaited.
+            The connection was lost; `unanswered` tells whether while the answer to COMMIT was awaited.
         """
         self._before_merge()
         self.run(self._begin_sql())
@@ -413,6 +415,11 @@ class Writer(RowHashes):
             if not self.lost:
                 self._after_merge()
         failpoint("merge.after_commit")
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the connection was lost while the answer to COMMIT was awaited."""
+        return self.lost and self.committing
 
     @contextmanager
     def reading(self) -> Iterator[None]:
