@@ -131,15 +131,19 @@ def test_whichever_file_call_of_an_export_fails_no_package_is_left_that_is_not_w
     create_sample(source, tmp_path / "source", seed=1, size=2).close()
     path.parent.mkdir()
 
+    def build(db: dt.Database, *, overwrite: bool = False) -> None:
+        builder = dt.PackageBuilder(db).add_all()
+        builder.build(path, progress=False, encoding="columns", overwrite=overwrite)  # documents are a file each
+
     def attempt(n: int, countdown: Countdown, number: int) -> None:
         with dt.Database(source, files={SAMPLE_FILES: dt.FolderStore(tmp_path / "source")}) as db:
             _ = db.schema
             with failing_files(tmp_path, countdown, number):
-                fails(lambda: dt.PackageBuilder(db).add_all().build(path, progress=False), countdown)
+                fails(lambda: build(db), countdown)
             if path.exists():  # nothing failed but looking at it afterwards, or taking it away again
                 assert dt.DataPackage.open(path).verify().ok, n
             assert for_ever or [item.name for item in path.parent.iterdir()] in ([], [name]), n
-            dt.PackageBuilder(db).add_all().build(path, progress=False, overwrite=True)
+            build(db, overwrite=True)
         assert dt.DataPackage.open(path).verify().ok, n
         assert [item.name for item in path.parent.iterdir()] == [name], n
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -95,6 +95,10 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, int]]:
                     raise PackageError(f"has a link, a pipe or a device: {name!r:.80}", where=str(root))
 
 
+def _raised(error: OSError) -> None:
+    raise error
+
+
 class FolderMember:
     """A file of a folder while it is being written; see `datatransfer.package.archive.Member`."""
 
@@ -179,12 +183,13 @@ class FolderWriter:
 
     def reader(self) -> FolderReader:
         """Return a reader of the members that are written so far."""
-        return FolderReader(self.beside)
+        with put_aside_errors(self.path):
+            return FolderReader(self.beside)
 
     def finish(self) -> Path:
         """Make the folder durable and move it into place."""
         with put_aside_errors(self.path):
-            for folder, _, _ in os.walk(self.beside):
+            for folder, _, _ in os.walk(self.beside, onerror=_raised):
                 sync_folder(Path(folder))
             failpoint("export.before_move")
             if self._overwrite and is_there(self.path):
