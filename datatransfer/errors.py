@@ -31,7 +31,8 @@ row or a password. This module knows nothing of databases and packages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 
@@ -233,6 +234,31 @@ class Cancelled(DataTransferError):
     code = "cancelled"
     exit_code = 130
     retryable = True
+
+
+@contextmanager
+def clearing_up(after: BaseException | None) -> Iterator[None]:
+    """Clear up on the way of an error: what fails then becomes a note of that error, and does not take its place.
+
+    Parameters
+    ----------
+    after : BaseException or None
+        The error; with None, what fails is raised.
+
+    Examples
+    --------
+    >>> first = DatabaseError("the connection was lost")
+    >>> with clearing_up(first):
+    ...     raise OSError(5, "Input/output error", "stage.sqlite")
+    >>> first.__notes__
+    ["clearing up failed, too: [Errno 5] Input/output error: 'stage.sqlite'"]
+    """
+    try:
+        yield
+    except (DataTransferError, OSError) as second:
+        if after is None:
+            raise
+        after.add_note(f"clearing up failed, too: {second}")
 
 
 def all_errors() -> list[type[DataTransferError]]:

@@ -47,7 +47,6 @@ class FilePlacer:
         self.unmapped: set[str] = set()
         self._targets = {plan.fit.source.name: plan for plan in plans}
         self._written: list[tuple[FileStore, str]] = []
-        self._kept = False
 
     def absent(self) -> list[tuple[str, str, str]]:
         """Return the files that are not in their stores yet: table, column, path."""
@@ -103,16 +102,26 @@ class FilePlacer:
             action = "written" if mine else "found"
             self.placed.append(ImportedFile(*where, reference.name, entry.sha256, entry.bytes, action))
 
-    def keep(self) -> None:
-        """Let the files stay: the import is committed."""
-        self._kept = True
+    def take_back(self) -> None:
+        """Remove what was written, after a rollback.
 
-    def undo_unless_kept(self) -> None:
-        """Remove what was written, after a rollback."""
-        if not self._kept:
-            for store, path in reversed(self._written):
+        Raises
+        ------
+        FileStoreError
+            Some cannot be removed; all others are.
+        """
+        stuck: list[FileStoreError] = []
+        while self._written:
+            store, path = self._written.pop()
+            try:
                 store.delete(path)
-            self._written.clear()
+            except FileStoreError as error:
+                stuck.append(error)
+        if stuck:
+            raise FileStoreError(
+                f"{len(stuck)} files that were written cannot be removed: {stuck[0].message}", where=stuck[0].where,
+                hint="resume the import, or drop its stage, when that is cured",
+            )  # fmt: skip
 
 
 def _holds(store: FileStore, path: str, sha256: str) -> bool:

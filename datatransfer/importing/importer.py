@@ -326,7 +326,11 @@ class PackageImporter:
         except BaseException as error:
             plan.discard(error)
             raise
-        plan.discard()
+        try:
+            plan.discard()
+        except DataTransferError as error:  # it is committed: what is left over does no harm
+            left = f"its stage could not be removed, see datatransfer.drop_stage: {error}"
+            return replace(done, warnings=[*done.warnings, left])
         return done
 
     def _last_seq(self) -> int:
@@ -421,8 +425,11 @@ class PackageImporter:
             merge = Merge(plan, listener, self.cancellation, backup)
             try:
                 merge.run()
-            except DatabaseError:
-                if not plan.writer.committing or not stages.was_committed(self.target, plan.writer):
+            except DatabaseError as error:
+                if not plan.writer.unanswered:
+                    raise
+                if not stages.was_committed(self.target, plan.writer):
+                    merge.take_back(error)
                     raise
                 plan.writer.committed = True
             interrupts.tell(f"the import is done: receipt {plan.writer.import_id}")

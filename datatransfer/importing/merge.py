@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.errors import MergeError, TargetChangedError
+from datatransfer import interrupts
+from datatransfer.errors import MergeError, TargetChangedError, clearing_up
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
@@ -71,6 +71,7 @@ class Merge:
         self.warnings = list(plan.warnings)
         self.images: dict[str, pa.Table | None] = {}
         self._after = AfterImages(plan)
+        self._placer = FilePlacer(plan.package, plan.target, list(plan.plans.values()))
         self._done = 0
         # As the target sees them: also by foreign keys that only it has, and without those that were dropped.
         circles = DependencyGraph(Schema({name: p.fit.source for name, p in plan.plans.items()})).cycles
@@ -88,23 +89,31 @@ class Merge:
             The database refused, or touched other rows than planned.
         """
         plans = list(self.plan.plans.values())
-        with ExitStack() as stack:
-            placer = FilePlacer(self.plan.package, self.plan.target, plans)
-            stack.callback(placer.undo_unless_kept)
-            stack.callback(self._after.end)
-            ours = self._note_files(placer)
+        try:
+            ours = self._note_files()
             failpoint("merge.begin")
             try:
-                self._transact(plans, placer, ours, before_commit)
+                self._transact(plans, ours, before_commit)
             except MergeError:
                 self._blame_others(plans)
                 raise
-            placer.keep()
+        except BaseException as error:
+            if not self.writer.unanswered:  # else it may have happened
+                self.take_back(error)
+            raise
+        finally:
+            self._after.end()
+
+    def take_back(self, error: BaseException) -> None:
+        """Remove the files that were placed, after a rollback; where that fails, the stage goes on naming them."""
+        self.writer.needed = True
+        with interrupts.shielded(), clearing_up(error):
+            self._placer.take_back()
+            self.writer.needed = False
 
     def _transact(
         self,
         plans: list[TablePlan],
-        placer: FilePlacer,
         ours: list[tuple[str, str, str]],
         before_commit: Callable[[], None] | None,
     ) -> None:
@@ -117,7 +126,7 @@ class Merge:
                 self._recheck(plan)
             self._save(plans)
             self._prepare(plans)
-            placer.place(ours)
+            self._placer.place(ours)
             for plan in plans:
                 self.cancellation.check()
                 self._merge_table(plan)
@@ -130,7 +139,7 @@ class Merge:
                 if plan.counts.get(Action.INSERT):
                     self.writer.advance_sequences(plan.fit.target)
             self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
-            write_receipt(self.plan, self.warnings, placer.placed, self.images)
+            write_receipt(self.plan, self.warnings, self._placer.placed, self.images)
             self._after.record()
             if before_commit is not None:
                 before_commit()
@@ -154,10 +163,10 @@ class Merge:
                     where=plan.fit.target.name, hint="nothing was changed; plan again",
                 )  # fmt: skip
 
-    def _note_files(self, placer: FilePlacer) -> list[tuple[str, str, str]]:
+    def _note_files(self) -> list[tuple[str, str, str]]:
         """Log the files that will be placed before any is; return those that an earlier attempt may have left."""
         earlier = stages.noted_files(self.writer.noted())
-        absent = placer.absent()
+        absent = self._placer.absent()
         if absent or earlier:
             stages.note_files(self.writer, list(dict.fromkeys([*earlier, *absent])))
         return earlier

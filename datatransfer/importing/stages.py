@@ -19,7 +19,7 @@ from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.connection import checked
 from datatransfer.database.writers import WRITERS, Writer
-from datatransfer.errors import DatabaseError, DataTransferError, UsageError
+from datatransfer.errors import DatabaseError, DataTransferError, UsageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.given import uuid_of
 from datatransfer.importing.actions import Policies
@@ -115,22 +115,23 @@ class Session:
 
 def begin(writer: Writer, session: Session) -> None:
     """Open a new stage: claimed by this process, and saying whose it is."""
-    others = _sweep(writer.db)
+    others = sweep(writer.db)
     session = replace(session, number=1 + max((other.number for other in others), default=0))
     if not writer.hold():
         raise UsageError("another process holds this import", where=str(session.import_id))
     try:
         writer.open_log()
         session.write(writer)
-    except DataTransferError:
+    except BaseException as error:
         if not writer.lost:
-            writer.drop_stage()  # nobody could tell whose it is
+            with clearing_up(error):
+                writer.drop_stage()  # nobody could tell whose it is
         raise
     failpoint("stage.opened")
 
 
-def _sweep(target: Database) -> list[Session]:
-    """Remove stages of processes that are gone of which nobody can say whose they are; return the others."""
+def sweep(target: Database) -> list[Session]:
+    """Remove stages of undos, and of processes that ended before they said whose; return those of other imports."""
     sessions = []
     for import_id, noted in find(target).items():
         if (session := Session.read(noted)) is not None:
@@ -146,11 +147,11 @@ def _sweep(target: Database) -> list[Session]:
 
 
 def leave(writer: Writer, error: BaseException | None) -> None:
-    """End work on a stage: remove it, unless an error says that going on later may succeed."""
-    with interrupts.shielded():
+    """End work on a stage: remove it, unless it is needed, or an error says that going on later may succeed."""
+    with interrupts.shielded(), clearing_up(error):
         try:
             may_go_on = isinstance(error, DatabaseError) and error.retryable and not interrupts.came()
-            if writer.lost or may_go_on:
+            if writer.lost or writer.needed or may_go_on:
                 _tell_left(writer)
                 return
             try:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from datatransfer import interrupts
 from datatransfer.database import ledger
-from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError
+from datatransfer.database.dialects.failures import database_errors
+from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.backup import Backup
@@ -102,7 +103,14 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         It was undone.
     UsageError
         There is no such import, or it cannot be undone.
+    DatabaseError
+        The database does not answer, or refuses.
     """
+    with database_errors(db.engine, "looking at the import", where=str(import_id)):
+        return _check_undo(db, import_id)
+
+
+def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     record = _undoable(db, str(import_id))
     writer = _begin(db, record.import_id)
     try:
@@ -110,9 +118,12 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         touched.lay()
         _refuse_gaps(touched, record)
         touched.sort()
-        return UndoReport(record.import_id, touched.counts(), list(touched.problems()))
-    finally:
-        _end(writer)
+        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()))
+    except BaseException as error:
+        _end(writer, error)
+        raise
+    _end(writer)
+    return report
 
 
 @interrupts.held()
@@ -136,11 +147,18 @@ def undo(
         Rows were edited since, or others refer to them; nothing was changed.
     AlreadyUndoneError
         It was undone, by this process or another.
+    DatabaseError
+        The database does not answer, or refuses.
     """
+    with database_errors(db.engine, "undoing the import", where=str(import_id)):
+        return _undo(db, import_id, keep_edited=keep_edited, backup=backup)
+
+
+def _undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool, backup: str | Path | None) -> str:
     try:
         record = _undoable(db, str(import_id))
     except AlreadyUndoneError:
-        _drop_left(db, str(import_id))
+        stages.sweep(db)
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
     writer = _begin(db, record.import_id)
@@ -157,12 +175,14 @@ def undo(
         try:
             _reverse(touched, files, Reversal(touched, record, saved), keep_edited=keep_edited)
         except DatabaseError:
-            if not writer.committing or not stages.was_committed(db, writer):
+            if not writer.unanswered or not stages.was_committed(db, writer):
                 raise
         interrupts.tell(f"the undo is done: receipt {writer.import_id}")
         failpoint("undo.after_commit")
-    finally:
-        _end(writer)
+    except BaseException as error:
+        _end(writer, error)
+        raise
+    _end(writer)
     with interrupts.shielded():
         finish_files(db, record.import_id)
     failpoint("undo.finished")
@@ -262,35 +282,24 @@ def _still_merged(writer: Writer, import_id: str) -> None:
 
 def _begin(db: Database, import_id: str) -> Writer:
     """Open a stage that says what it is for; what an earlier attempt left is dropped."""
-    _drop_left(db, import_id)
+    stages.sweep(db)
     writer = stages.writer_for(db, uuid.uuid4())
-    if not writer.hold():
-        writer.close()
-        raise UsageError("another process holds this undo", where=import_id)
     try:
+        if not writer.hold():
+            raise UsageError("another process holds this undo", where=import_id)
         writer.open_log()
         writer.note(_UNDO_OF, import_id)
-    except BaseException:
-        _end(writer)
+    except BaseException as error:
+        _end(writer, error)
         raise
     return writer
 
 
-def _drop_left(db: Database, import_id: str) -> None:
-    for stage_id, noted in stages.find(db).items():
-        if noted.get(_UNDO_OF) != import_id:
-            continue
-        left = stages.writer_for(db, stage_id)
+def _end(writer: Writer, error: BaseException | None = None) -> None:
+    """Remove the stage, which is of use only to the undo that made it."""
+    with interrupts.shielded(), clearing_up(error):
         try:
-            if left.hold():
-                left.drop_stage()
+            if not writer.lost:
+                writer.drop_stage()
         finally:
-            left.close()
-
-
-def _end(writer: Writer) -> None:
-    try:
-        if not writer.lost:
-            writer.drop_stage()
-    finally:
-        writer.close()
+            writer.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import BinaryIO, cast
 
-from datatransfer.errors import PackageError
+from datatransfer.errors import PackageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.package.archive import MAX_ENTRIES, Window, check_distinct, closed, read_limited
 from datatransfer.package.placing import hold, is_there, put_aside_errors, refuse_existing, sweep, sync_folder
@@ -99,6 +99,10 @@ def _walk(folder: Path, root: Path) -> Iterator[tuple[str, int]]:
                     raise PackageError(f"has a link, a pipe or a device: {name!r:.80}", where=str(root))
 
 
+def _raised(error: OSError) -> None:
+    raise error
+
+
 class FolderMember:
     """A file of a folder while it is being written; see `datatransfer.package.archive.Member`."""
 
@@ -162,7 +166,12 @@ class FolderWriter:
             sweep(path)
             refuse_existing(path, overwrite=overwrite)
             self.beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-            self._held = os.open(self.beside, os.O_RDONLY)
+            try:
+                self._held = os.open(self.beside, os.O_RDONLY)
+            except OSError as error:
+                with clearing_up(error):
+                    self.beside.rmdir()
+                raise
             hold(self._held)
 
     def member(self, name: str, *, large: bool = False) -> FolderMember:
@@ -178,31 +187,52 @@ class FolderWriter:
 
     def reader(self) -> FolderReader:
         """Return a reader of the members that are written so far."""
-        return FolderReader(self.beside)
+        with put_aside_errors(self.path):
+            return FolderReader(self.beside)
 
     def finish(self) -> Path:
         """Make the folder durable and move it into place."""
         with put_aside_errors(self.path):
-            for folder, _, _ in os.walk(self.beside):
+            for folder, _, _ in os.walk(self.beside, onerror=_raised):
                 sync_folder(Path(folder))
             failpoint("export.before_move")
             if self._overwrite and is_there(self.path):
                 old = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.old")
                 self.path.rename(old)
-                self.beside.rename(self.path)
+                try:
+                    self.beside.rename(self.path)
+                except OSError as error:
+                    with clearing_up(error):
+                        old.rename(self.path)
+                    raise
                 shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
             else:
                 refuse_existing(self.path, overwrite=False)
                 self.beside.rename(self.path)
-            sync_folder(self.path.parent)
+            self._make_durable()
         failpoint("export.after_move")
         self._let_go()
         return self.path
 
+    def _make_durable(self) -> None:
+        try:
+            sync_folder(self.path.parent)
+        except OSError as error:
+            if not self._overwrite:  # the caller is told that there is no package
+                with clearing_up(error):
+                    shutil.rmtree(self.path)
+            raise
+
     def abort(self) -> None:
         """Leave nothing behind."""
-        shutil.rmtree(self.beside, ignore_errors=True)
-        self._let_go()
+        if self._held < 0:
+            return
+        try:
+            with put_aside_errors(self.path, doing="cleared away"):
+                if is_there(self.beside):
+                    shutil.rmtree(self.beside)
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._held >= 0:

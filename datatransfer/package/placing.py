@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from datatransfer.errors import PackageError, PackageExistsError
+from datatransfer.errors import PackageError, PackageExistsError, clearing_up
 
 try:
     import fcntl
@@ -28,8 +28,14 @@ _HINTS = {
 
 
 @contextlib.contextmanager
-def put_aside_errors(path: Path) -> Iterator[None]:
+def put_aside_errors(path: Path, *, doing: str = "written") -> Iterator[None]:
     """Turn an error of the file system into a `PackageError` that names the destination.
+
+    Parameters
+    ----------
+    path : Path
+    doing : str
+        What it cannot be.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def put_aside_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         hint = _HINTS.get(error.errno or 0, "")
-        raise PackageError(f"cannot be written: {reason}", where=str(path), hint=hint) from error
+        raise PackageError(f"cannot be {doing}: {reason}", where=str(path), hint=hint) from error
 
 
 def is_there(path: str | Path) -> bool:
@@ -119,7 +125,22 @@ def _is_abandoned(beside: Path) -> bool:
 
 
 def place_file(beside: str, path: Path, *, overwrite: bool) -> None:
-    """Move a finished file into place; without ``overwrite`` never onto another, even one that came meanwhile."""
+    """Move a finished file into place, durably; without ``overwrite`` never onto another, even one that came meanwhile.
+
+    Where the last steps fail, it is taken away again: the caller is told that there is no package.
+    """
+    _move(beside, path, overwrite=overwrite)
+    try:
+        Path(beside).unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        if not overwrite:
+            with clearing_up(error):
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _move(beside: str, path: Path, *, overwrite: bool) -> None:
     if overwrite:
         refuse_existing(path, overwrite=True)
         Path(beside).replace(path)
@@ -135,8 +156,6 @@ def place_file(beside: str, path: Path, *, overwrite: bool) -> None:
         # a file system without hard links: the check and the move cannot be one step
         refuse_existing(path, overwrite=False)
         Path(beside).replace(path)
-        return
-    Path(beside).unlink()
 
 
 def sync_folder(path: Path) -> None:

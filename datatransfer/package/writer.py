@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
-from datatransfer.errors import PackageError
+from datatransfer.errors import PackageError, clearing_up
 from datatransfer.events import Listener, Progress, silent
 from datatransfer.package.archive import CHUNK, create_archive
 from datatransfer.package.columns import ColumnsEncoder
@@ -84,8 +84,11 @@ class PackageWriter:
     def __enter__(self) -> PackageWriter:
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        self._archive.abort()
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        with clearing_up(error):
+            self._archive.abort()
 
     # --- rows -------------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,10 @@ from datatransfer.package import zipformat as z
 from datatransfer.package.archive import CHUNK, MAX_ENTRIES, Window, read_limited
 from datatransfer.package.placing import (
     hold,
-    is_there,
     place_file,
     put_aside_errors,
     refuse_existing,
     sweep,
-    sync_folder,
 )
 
 
@@ -104,7 +102,6 @@ class ZipWriter:
         self._names: set[str] = set()
         self._open: ZipMember | None = None
         self._begin = 0
-        self._done = False
 
     def member(self, name: str, *, large: bool = False) -> ZipMember:
         """Begin a member; ``large`` if it may exceed 4 GiB."""
@@ -184,21 +181,26 @@ class ZipWriter:
             self._file.close()
             failpoint("export.before_move")
             place_file(self._beside, self.path, overwrite=self._overwrite)
-            self._done = True
-            sync_folder(self.path.parent)
         failpoint("export.after_move")
-        os.close(self._held)
+        self._let_go()
         return self.path
 
     def abort(self) -> None:
         """Leave nothing behind."""
-        if self._done or not is_there(self._beside):
+        if self._held < 0:
             return
         try:
-            self._file.raw.close()
+            with put_aside_errors(self.path, doing="cleared away"):
+                try:
+                    self._file.raw.close()
+                finally:
+                    Path(self._beside).unlink(missing_ok=True)
         finally:
-            Path(self._beside).unlink(missing_ok=True)
-            os.close(self._held)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.close(self._held)
+        self._held = -1
 
 
 class WrittenMembers:

@@ -3,7 +3,8 @@
 hypothesis
     Thousands of made-up schemas and rows, on SQLite, PostgreSQL and MariaDB.
 tests
-    What is marked ``campaign``: too slow for the normal run, such as packages of 200,000 documents.
+    What is marked ``campaign``: too slow for the normal run, such as packages of 200,000 documents. And what is marked
+    ``longer``, in full: more processes' rounds, more exports, every call of every database failing in its turn.
 scale
     The benchmarks of memory and TPC-H at scale 1.
 """
@@ -31,13 +32,13 @@ def main() -> int:
     seed = [f"--hypothesis-seed={options.seed}"] if options.seed is not None else []
     parts = {
         "hypothesis": [*PYTEST, *seed, "-m", "not benchmark", *MADE_UP],
-        "tests": [*PYTEST, "-m", "campaign", "tests"],
+        "tests": [*PYTEST, "-m", "campaign or longer", "tests"],
         "scale": [sys.executable, "-m", "tests.benchmarks", "memory", "tpch", "--scale", "1"],
     }
     unknown = set(options.part) - set(parts)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    environment = {**os.environ, "DATATRANSFER_EXAMPLES": str(options.examples)}
+    environment = {"DATATRANSFER_STRIDE": "1", **os.environ, "DATATRANSFER_EXAMPLES": str(options.examples)}
     codes = [subprocess.run(parts[name], cwd=ROOT, env=environment, check=False).returncode
              for name in options.part or parts]  # fmt: skip
     return next((code for code in codes if code), 0)

@@ -10,7 +10,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -71,6 +72,43 @@ class Call:
         """Run in a child and fail if that fails, with its traceback."""
         code = self.run()
         assert code == 0, Path(self.said).read_text() if self.said and Path(self.said).exists() else code
+
+
+def answers(calls: Sequence[Call], timeout: float = 120) -> list[Any]:
+    """Start calls, let them go at one moment, and return what each told."""
+    processes = [call.start() for call in calls]
+    time.sleep(0.3)
+    Path(calls[0].options["go"]).touch()
+    until = time.monotonic() + timeout
+    for process in processes:
+        process.join(max(0.0, until - time.monotonic()))
+    alive = [process for process in processes if process.exitcode is None]
+    for process in alive:
+        process.kill()
+        process.join()
+    assert not alive, "some wait for each other for ever"
+    told = []
+    for call, process in zip(calls, processes, strict=True):
+        assert process.exitcode == 0, Path(call.said).read_text()
+        told.append(json.loads(Path(call.said).read_text()))
+    return told
+
+
+@contextmanager
+def waiting(call: Call, place: str, wait: Path, *, fails: bool = False) -> Iterator[None]:
+    """Run a call in a child that stands at a place meanwhile, then let it go on to its end."""
+    environment = {"DATATRANSFER_FAILPOINT": place, "DATATRANSFER_FAILPOINT_WAIT": str(wait)}
+    process = Call(**{**vars(call), "environment": environment}).start()
+    until = time.monotonic() + 60
+    while not wait.exists() and process.is_alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    try:
+        assert wait.exists(), Path(call.said).read_text()
+        yield
+    finally:
+        wait.unlink(missing_ok=True)
+        process.join(120)
+    assert (process.exitcode == 0) is not fails, Path(call.said).read_text()
 
 
 def _child(call: Call) -> None:

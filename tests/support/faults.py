@@ -77,6 +77,33 @@ def failing_database(db: dt.Database, countdown: Countdown) -> Iterator[None]:
         yield
 
 
+def fails(call: Callable[[], object], countdown: Countdown) -> None:
+    """Run something during which a call fails: it does not matter, or there is a typed error."""
+    try:
+        call()
+    except dt.DataTransferError:
+        assert countdown.struck
+
+
+def again(importer: Callable[[], dt.PackageImporter], **policies: str) -> None:
+    """Do what a person would: drop what is of no use, resume, and if there is nothing to resume, run."""
+    found = dt.stages(importer().target)
+    for stage in found[found["package"] == ""]["import_id"]:  # it ended before it could say whose it is
+        dt.drop_stage(importer().target, stage)
+    try:
+        importer().resume()
+    except dt.UsageError:
+        importer().run(**policies)
+
+
+def again_undone(db: dt.Database, import_id: object) -> None:
+    """Undo once more, which has nothing but the rest to do where it had happened."""
+    try:
+        dt.receipt(db, str(import_id)).undo()
+    except dt.AlreadyUndoneError:
+        assert dt.receipt(db, str(import_id)).state == "undone"
+
+
 _EVENTS = {"open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "os.truncate"}
 _watch: list[tuple[Countdown, str, int]] = []
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.receipts import Receipt
 
 DIALECTS = ("sqlite", "postgresql", "mariadb")
+SERVERS = ("postgresql", "mariadb")
 PAIRS = [(source, target) for source in DIALECTS for target in DIALECTS]
 ENCODINGS = ("documents", "columns")
 SAMPLE_FILES = "attachments.path"

@@ -17,7 +17,7 @@ from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.sqlitefiles import refuse_missing
-from datatransfer.errors import UsageError
+from datatransfer.errors import DatabaseError, UsageError, clearing_up
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType, arrow_schema
 
@@ -175,9 +175,12 @@ class Dialect:
                 self._begin_snapshot(conn)
             with interrupts.cancelling(self._canceller(conn)):
                 yield conn
-        finally:
-            with interrupts.shielded():
+        except BaseException as error:
+            with interrupts.shielded(), clearing_up(error):
                 self._end_snapshot(conn)
+            raise
+        with interrupts.shielded():
+            self._end_snapshot(conn)
 
     def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
         """Return what makes the statement of a snapshot fail that runs when it is called, from another thread."""
@@ -191,9 +194,18 @@ class Dialect:
         conn.begin()
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
-        with database_errors(self.engine, "closing a snapshot"):
-            conn.rollback()
+        try:
+            with database_errors(self.engine, "closing a snapshot"):
+                self._put_back(conn)
+        except DatabaseError:
+            conn.invalidate()  # in the caller's pool it would go on with our settings
+            raise
+        finally:
             conn.close()
+
+    def _put_back(self, conn: sa.Connection) -> None:
+        """End the transaction, and undo what `_begin_snapshot` set."""
+        conn.rollback()
 
     def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
         """Return the table with definite types for the rows of a source; here they are definite already."""

@@ -79,13 +79,13 @@ class MariadbDialect(Dialect):
 
         return cancel
 
-    def _end_snapshot(self, conn: sa.Connection) -> None:
-        zone = conn.info.pop("datatransfer", None)
-        if zone is not None and not conn.invalidated:
-            conn.rollback()
+    def _put_back(self, conn: sa.Connection) -> None:
+        conn.rollback()
+        zone = None if conn.invalidated else conn.info.pop("datatransfer", None)
+        if zone is not None:
             escaped = zone.replace("'", "''")
             self.execute(conn, f"SET time_zone = '{escaped}', net_write_timeout = DEFAULT")
-        super()._end_snapshot(conn)
+            conn.rollback()
 
     def resolve_types(self, conn: sa.Connection, table: Table, source: RowSource) -> Table:
         """Return the table; its types are definite, but its storage must take part in snapshots."""

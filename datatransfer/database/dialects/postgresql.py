@@ -114,10 +114,12 @@ class PostgresqlDialect(Dialect):
         return cancel
 
     def _end_snapshot(self, conn: sa.Connection) -> None:
-        fast: FastReader | None = conn.info.pop("datatransfer_fast", None)
-        if fast is not None:
-            fast.close()
-        super()._end_snapshot(conn)
+        try:
+            fast: FastReader | None = conn.info.pop("datatransfer_fast", None) if not conn.invalidated else None
+            if fast is not None:
+                fast.close()
+        finally:
+            super()._end_snapshot(conn)
 
     def _fast(
         self, conn: sa.Connection, table: Table, source: RowSource, batch_rows: int

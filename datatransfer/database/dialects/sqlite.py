@@ -115,18 +115,16 @@ class SqliteDialect(Dialect):
 
         return cancel
 
-    def _end_snapshot(self, conn: sa.Connection) -> None:
+    def _put_back(self, conn: sa.Connection) -> None:
         raw = _driver(conn)
         fast = conn.info.pop("datatransfer_fast", None)
         if fast is not None:
             fast.close()
-        with database_errors(self.engine, "closing a snapshot"):
-            if raw.in_transaction:
-                raw.execute("ROLLBACK")
-            settings = conn.info.pop("datatransfer", None)
-            if settings is not None:
-                raw.isolation_level, raw.text_factory, raw.row_factory = settings
-            conn.close()
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        settings = conn.info.pop("datatransfer", None)
+        if settings is not None:
+            raw.isolation_level, raw.text_factory, raw.row_factory = settings
 
     # --- reading ------------------------------------------------------------------------------------------------
 

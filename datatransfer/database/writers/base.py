@@ -75,6 +75,8 @@ class Writer(RowHashes):
         self.in_merge = False
         self.committing = False
         self.committed = False
+        #: The stage names files that are still to be removed, and must stay until they are.
+        self.needed = False
         self.session_id = ""
         self.lock_seconds = LOCK_SECONDS
         #: The target table of the statement at work, for errors that the database gives no table for.
@@ -422,7 +424,7 @@ class Writer(RowHashes):
         Raises
         ------
         DatabaseError
-            The connection was lost; `committing` tells whether while the answer to COMMIT was awaited.
+            The connection was lost; `unanswered` tells whether while the answer to COMMIT was awaited.
         """
         self._before_merge()
         self.run(self._begin_sql())
@@ -444,6 +446,11 @@ class Writer(RowHashes):
                 with interrupts.shielded():
                     self._after_merge()
         failpoint("merge.after_commit")
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the connection was lost while the answer to COMMIT was awaited."""
+        return self.lost and self.committing
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -7,7 +7,6 @@ after ADBC has closed it, and ADBC never opens the target.
 
 from __future__ import annotations
 
-import glob
 import marshal
 import os
 import re
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
 # Sidecars that ADBC's copy of SQLite has open in this process, so that Python's must keep its hands off them.
 _LOADING: set[Path] = set()
+_GLANCE_SECONDS = 1.0
 _NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -72,6 +72,25 @@ def _beside(doing: str) -> Iterator[None]:
         raise DatabaseError(
             f"{doing} failed ({type(error).__name__})", hint="the disk may be full; nothing was changed"
         ) from None
+
+
+def _log_of(sidecar: Path) -> dict[str, str]:
+    """Return what the log of a stage says; nothing while rows are being loaded, which keeps the file locked."""
+    if sidecar in _LOADING or not sidecar.exists():
+        return {}
+    # not read-only: what a killed process had begun is rolled back first
+    where = f"file:{quote_url(str(sidecar))}?mode=rw"
+    with _beside("reading a stage"):
+        try:
+            with closing(sqlite3.connect(where, uri=True, timeout=_GLANCE_SECONDS)) as raw:
+                if not raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
+                    return {}
+                return dict(raw.execute("SELECT name, value FROM log").fetchall())
+        except sqlite3.OperationalError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code != sqlite3.SQLITE_BUSY and (code != sqlite3.SQLITE_CANTOPEN or sidecar.exists()):
+                raise
+    return {}
 
 
 def _hash(*values: Any) -> int:
@@ -122,22 +141,14 @@ class SQLiteWriter(Writer):
         refuse_missing(db.engine.url)  # else a mistyped path would look like a database without stages
         path = _file_of(db)
         found: dict[str, dict[str, str]] = {}
-        pattern = f"{glob.escape(path.name)}.{STAGE_PREFIX}*.sqlite*" if path else ""
-        for beside in sorted(path.parent.glob(pattern)) if path else ():
-            name = beside.name.removesuffix(".lock").removesuffix("-journal")
-            sidecar = beside.with_name(name)
-            prefix = name.removeprefix(f"{path.name if path else ''}.{STAGE_PREFIX}").removesuffix(".sqlite")
-            if prefix in found:
-                continue
-            found[prefix] = {}
-            if sidecar.exists() and sidecar not in _LOADING:
-                # not read-only: what a killed process had begun is rolled back first
-                with (
-                    _beside("reading a stage"),
-                    closing(sqlite3.connect(f"file:{quote_url(str(sidecar))}?mode=rw", uri=True)) as raw,
-                ):
-                    if raw.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
-                        found[prefix] = dict(raw.execute("SELECT name, value FROM log").fetchall())
+        if path is None or not path.parent.is_dir():
+            return found
+        ours = re.compile(rf"({re.escape(path.name)}\.{STAGE_PREFIX}([0-9a-f]+)\.sqlite)(-journal|\.lock)*")
+        with _beside("looking for stages"), os.scandir(path.parent) as items:
+            beside = sorted(match.groups()[:2] for item in items if (match := ours.fullmatch(item.name)))
+        for name, prefix in beside:
+            if prefix not in found:
+                found[prefix] = _log_of(path.with_name(name))
         return found
 
     def _remember(self, conn: Any) -> None:
@@ -151,11 +162,15 @@ class SQLiteWriter(Writer):
         for pragma in (
             "trusted_schema = OFF",
             "cache_size = -131072",
-            f"busy_timeout = {round(self.lock_seconds * 1000)}",
+            f"busy_timeout = {self._milliseconds}",
         ):
             self.run(f"PRAGMA {pragma}")
         self._raw = self.conn.connection.dbapi_connection
         self._raw.create_function(_HASH, -1, _hash, deterministic=True)
+
+    @property
+    def _milliseconds(self) -> int:
+        return round(self.lock_seconds * 1000)
 
     def explain(self, error: DBAPIError) -> Any:
         text = str(error.orig)
@@ -218,7 +233,7 @@ class SQLiteWriter(Writer):
     def _make_sidecar(self) -> None:
         with _beside("making the stage beside the database"):
             os.close(os.open(self._sidecar, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            with closing(sqlite3.connect(self._sidecar)) as raw:
+            with closing(sqlite3.connect(self._sidecar, timeout=self.lock_seconds)) as raw:
                 raw.execute("PRAGMA page_size = 16384")
 
     def _detach(self) -> None:
@@ -277,6 +292,7 @@ class SQLiteWriter(Writer):
             with adbc.connect(str(self._sidecar), autocommit=True) as raw:
                 ingesting.execute(raw, "PRAGMA synchronous = OFF")
                 ingesting.execute(raw, "PRAGMA cache_size = -65536")
+                ingesting.execute(raw, f"PRAGMA busy_timeout = {self._milliseconds}")  # others look into the log
                 raw.adbc_connection.set_autocommit(False)
                 ingesting.ingest(raw, name, pa.RecordBatchReader.from_batches(plain, guarded()))
                 if checkpoint:
@@ -303,7 +319,7 @@ class SQLiteWriter(Writer):
         tagged = {name.decode() for name in schema.metadata[b"tagged"].split(b",")}
         insert = f"INSERT INTO {name} ({', '.join(schema.names)}) VALUES ({', '.join('?' * len(schema.names))})"
         with _beside("opening the stage"):
-            raw = sqlite3.connect(self._sidecar, isolation_level=None)
+            raw = sqlite3.connect(self._sidecar, isolation_level=None, timeout=self.lock_seconds)
         rows = 0
         try:
             raw.execute("PRAGMA synchronous = OFF")
