@@ -282,7 +282,7 @@ class Merge:
     def _update(self, plan: TablePlan) -> int:
         w = self.writer
         skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
-        fits = [f for f in plan.fit.columns if f.target.name not in skipped]
+        fits = [f for f in plan.fit.columns if f.target.name not in skipped and not f.given]
         named: list[tuple[str, Any]] = [(f"n{i}", f) for i, f in enumerate(fits)]
         lead = ", ".join(f"m.k{i} AS k{i}" for i in range(len(plan.key)))
         join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.UPDATE}'"
