@@ -20,6 +20,8 @@ _OTHERS = {
 _CALLS = {"plan.conflicts": "datatransfer plan", "preview()": "--preview"}
 _WORD = r'"[\w-]+"'
 _WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
+_LEAVE_OUT = re.compile(r'\bleave_out\("(.+?)"\)')
+_STOP_UP = re.compile(r'\bstop\("(.+?)", direction="up"\)')
 _OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")
 
 
@@ -33,6 +35,7 @@ def as_typed(text: str) -> str:
     """
     for call, typed in _CALLS.items():
         text = text.replace(call, typed)
+    text = _STOP_UP.sub(r"--stop \1:up", _LEAVE_OUT.sub(r"--leave-out \1", text))
     text = _WITH_WORD.sub(_option, text)
     return _OTHER.sub(lambda found: _OTHERS[found[1]], text)
 
