@@ -362,6 +362,46 @@ def test_a_target_that_requires_the_column_says_so_and_takes_a_default(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_default_for_a_reference_that_was_left_out_must_lead_somewhere(
+    make: Make, tmp_path: Path, dialect: str
+) -> None:
+    target = make(f"{empty()}; INSERT INTO teams VALUES (7, 'theirs')", dialect)
+    builder = dt.PackageBuilder(make(dialect=dialect)).add("users").leave_out("users.team_id")
+    with builder.stop("users.team_id", direction="up").build(tmp_path / "p.zip", progress=False) as package:
+        importer = dt.PackageImporter(package, target)
+        with pytest.raises(errors.MergeError) as caught:
+            importer.run(default={"users": {"team_id": 77}})
+        if dialect != "postgresql":  # which says it in its own words
+            assert caught.value.where == "users.team_id"
+            assert "2 rows would refer to rows of teams that do not exist" in caught.value.message
+        assert target.count("users") == 0
+        assert importer.run(default={"users": {"team_id": 7}}).total("insert") == 4
+    assert values(target, "SELECT team_id FROM users") == [(7,), (7,)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_reference_to_what_was_left_out_must_lead_somewhere_in_the_target(
+    make: Make, tmp_path: Path, dialect: str
+) -> None:
+    script = """
+        CREATE TABLE people (id INTEGER PRIMARY KEY, ssn VARCHAR(9) UNIQUE);
+        CREATE TABLE cards (id INTEGER PRIMARY KEY, holder VARCHAR(9), FOREIGN KEY (holder) REFERENCES people (ssn));
+    """
+    target = make(f"{script}; INSERT INTO people VALUES (9, 'y')", dialect)
+    source = make(f"{script}; INSERT INTO people VALUES (1, 'x'); INSERT INTO cards VALUES (5, 'x')", dialect)
+    with everything(source, "people.ssn").build(tmp_path / "p.zip", progress=False) as package:
+        with pytest.raises(errors.MergeError):
+            dt.PackageImporter(package, target).run()
+        assert target.count("people") == 1
+        if dialect != "postgresql":  # where nobody can ask for it
+            dt.PackageImporter(package, target).run(on_orphan="keep")
+            assert values(target, "SELECT holder FROM cards") == [("x",)]
+    there = make(f"{script}; INSERT INTO people VALUES (9, 'x')", dialect)
+    with everything(source, "people.ssn").build(tmp_path / "q.zip", progress=False) as package:
+        assert written(dt.PackageImporter(package, there).run()) == 2
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
 def test_rows_that_are_there_keep_what_the_package_does_not_have(make: Make, tmp_path: Path, dialect: str) -> None:
     db = make(dialect=dialect)
     with everything(db, *SECRETS).build(tmp_path / "p.zip", progress=False) as package:
