@@ -277,6 +277,25 @@ def test_all_findings_are_told_at_once_and_cured_at_once(
     assert [bool(placed) for (placed,) in rows_of(url, "orders", "placed_at")] == [True, True, False]
 
 
+def test_a_default_for_a_column_that_the_package_lacks_leaves_rows_alone_that_are_there(
+    dialect: str, databases: Databases, package: dt.DataPackage
+) -> None:
+    url = databases.create(dialect)
+    make(url, drifted(users__channel=[sa.String(10), "not null"]),
+         {"users": [{"id": 1, "email": "ann@example.org", "age": 29, "channel": "shop"}]})  # fmt: skip
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(package, target)
+        policies: dict[str, Any] = {
+            "on_match": "update", "match_on": {"users": ["email"]}, "default": {"users": {"channel": "web"}},
+        }  # fmt: skip
+        with importer.plan(**policies) as plan:
+            assert list(plan.diff()["field"]) == ["age"]
+        receipt = importer.run(**policies)
+        assert receipt.total("update") == 1
+        assert rows_of(url, "users", "id", "age", "channel") == [(1, 30, "shop"), (2, None, "web")]
+        assert importer.run(**policies).total("update") == 0
+
+
 def test_another_key_is_told_and_a_column_with_a_default_takes_it(
     dialect: str, databases: Databases, package: dt.DataPackage
 ) -> None:

@@ -96,6 +96,7 @@ def _export(commands: Any) -> None:
     parser = _command(
         commands, "export", "transfers.export", "write rows, what they depend on, and their files into a package",
         "datatransfer export sqlite:///shop.db all.zip --all",
+        "datatransfer export sqlite:///shop.db all.zip --all --leave-out users.password",
         'datatransfer export sqlite:///shop.db open.zip --table orders --where "placed >= :day" --param day=2026-01-01',
         "datatransfer export sqlite:///shop.db c42.zip --key customers=42 --stop audit.order_id \\",
         "    --files attachments.path=uploads/",
@@ -113,6 +114,10 @@ def _export(commands: Any) -> None:
         ("null", "leave out what this foreign key refers to, and set it to NULL"),
     ):
         rules.add_argument(f"--{word}", action="append", default=[], metavar="TABLE.COLUMN[:up|:down]", help=about)
+    parser.add_argument(
+        "--leave-out", action="append", default=[], metavar="TABLE.COLUMN",
+        help="do not carry this column; again for more columns",
+    )  # fmt: skip
     _policy(parser, "--on-orphan", ON_ORPHAN, "rows whose parent does not exist")
     _policy(parser, "--on-missing-file", ("error", "skip"), "referenced files that are missing or unreadable")
     _policy(parser, "--encoding", ENCODINGS, "one JSON document a row, or columns (Parquet)")

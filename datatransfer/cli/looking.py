@@ -73,6 +73,7 @@ def summary_of(package: DataPackage) -> dict[str, Any]:
         "digest": metadata.digest,
         "tables": records(package.tables),
         "files": records(package.files),
+        "left_out": package.left_out,
     }
 
 
@@ -89,6 +90,7 @@ def _contents(package: DataPackage) -> tuple[Document, str]:
         f"{package.path}: {size(document['bytes'])}, format {document['format_version']}, {document['encoding']}",
         f"id {document['package_id']}, made {document['created']}",
         f"digest {document['digest'] or 'not computed when it was made'}",
+        *(f"left out: {table}.{column}" for table, columns in package.left_out.items() for column in columns),
     ]
     text = "\n".join(map(visible, facts)) + "\n\n" + text_of(document["tables"], nothing="no tables")
     if document["files"]:

@@ -137,6 +137,8 @@ def builder(source: Database, options: argparse.Namespace, out: Output) -> Packa
         made.add_all()
     for root in options.roots:
         _add(made, source, root)
+    if options.leave_out:
+        made.leave_out(*options.leave_out)
     for word in ("follow", "stop", "null"):
         for label in getattr(options, word):
             _rule(made, word, label)

@@ -48,10 +48,12 @@ def export(options: argparse.Namespace, out: Output) -> int:
 def _preview(selection: Selection, out: Output) -> int:
     for warning in selection.warnings:
         out.warn(warning)
-    files = records(selection.files)
-    document = {"tables": records(selection.counts), "files": files}
+    tables, files = records(selection.counts), records(selection.files)
+    document = {"tables": tables, "files": files, "left_out": list(selection.left_out)}
     end = f"{counted(selection.total, 'row')}, {counted(len(files), 'file')}; nothing was written"
-    out.result(document, f"{text_of(document['tables'], nothing='no rows')}\n\n{end}")
+    if selection.left_out:
+        end = f"left out: {visible(', '.join(selection.left_out))}\n{end}"
+    out.result(document, f"{text_of(tables, nothing='no rows')}\n\n{end}")
     return 0
 
 

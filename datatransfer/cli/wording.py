@@ -44,6 +44,8 @@ _CALLS = {
 _CALL = re.compile("|".join(rf"(?<![\w.]){re.escape(call)}(?!\w)" for call in _CALLS))
 _WORD = r'"[\w-]+"'
 _WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
+_LEAVE_OUT = re.compile(r'\bleave_out\("(.+?)"\)')
+_STOP_UP = re.compile(r'\bstop\("(.+?)", direction="up"\)')
 _OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")
 
 
@@ -58,6 +60,7 @@ def as_typed(text: str) -> str:
     'see datatransfer receipts'
     """
     text = _CALL.sub(lambda found: _CALLS[found[0]], text)
+    text = _STOP_UP.sub(r"--stop \1:up", _LEAVE_OUT.sub(r"--leave-out \1", text))
     text = _WITH_WORD.sub(_option, text)
     return _OTHER.sub(lambda found: _OTHERS[found[1]], text)
 

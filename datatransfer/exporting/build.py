@@ -181,6 +181,7 @@ class Build:
             "relations": [
                 {"child": fk.label, "parent": f"{fk.parent}.({', '.join(fk.parent_columns)})"} for fk in undeclared
             ],
+            **({"left_out": {t: sorted(c) for t, c in sorted(plan.left_out.items())}} if plan.left_out else {}),
             "on_orphan": self.options.on_orphan,
             "on_missing_file": self.options.on_missing_file,
             "missing_files": self.missing,

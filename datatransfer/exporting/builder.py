@@ -18,6 +18,7 @@ from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
 from datatransfer.exporting.closure import closed
 from datatransfer.exporting.conditions import Condition, check_condition
 from datatransfer.exporting.keys import check_keys, check_uuids
+from datatransfer.exporting.leaving import Columns, check, with_columns
 from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
@@ -62,6 +63,7 @@ class PackageBuilder:
         self._listener = checked_listener(listener)
         self._roots: list[Root] = []
         self._rules = Rules()
+        self._left_out: Columns = {}
 
     def __repr__(self) -> str:
         return f"PackageBuilder({self.db.url_shown!r}, {len(self._roots)} roots)"
@@ -160,6 +162,33 @@ class PackageBuilder:
     def null(self, foreign_key: str, *, direction: Direction = "up") -> PackageBuilder:
         """Do not follow a foreign key upward, and set it to NULL where its parent is not in the package."""
         return self._rule(foreign_key, direction, Rule("null"))
+
+    def leave_out(self, *columns: str) -> PackageBuilder:
+        """Do not carry some columns: the package has neither them nor a foreign or unique key that uses them.
+
+        That changes no row of the selection: conditions may use the columns, and foreign keys are followed by them as
+        ever. To leave out the parents that only such a foreign key leads to, stop it upward; that is possible although
+        every row of the source needs one. `DataPackage.why` cannot tell of rows that only such a foreign key leads to.
+        Files whose paths stand in a column that is left out stay behind with it.
+
+        Parameters
+        ----------
+        *columns : str
+            ``"users.password"``.
+
+        Raises
+        ------
+        UnknownTableError, UnknownColumnError
+        UsageError
+            The column belongs to a table's key or is its ``entity_uuid``, without which rows cannot be matched; or it
+            is the last one.
+
+        Examples
+        --------
+        ``builder.add_all().leave_out("users.password", "users.token")``
+        """
+        self._left_out = with_columns(self.db.schema, self._left_out, columns)
+        return self
 
     def _rule(self, foreign_key: str, direction: Direction, rule: Rule) -> PackageBuilder:
         self._rules.set(self.db.schema.foreign_key(foreign_key), direction, rule)
@@ -290,8 +319,9 @@ class PackageBuilder:
         return DataPackage.open(options.path)
 
     def _plan(self) -> Plan:
-        plan = Plan(tuple(self._roots), self._rules.copy(), self.db.schema)
+        plan = Plan(tuple(self._roots), self._rules.copy(), self.db.schema, self._left_out)
         plan.check()
+        check(plan.schema, plan.left_out)  # it may have been read again, and be another one
         return plan
 
     def _listener_for(self, progress: Listener | bool | None) -> Listener:

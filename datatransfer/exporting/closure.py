@@ -134,6 +134,11 @@ class Closure:
             self._tables[name] = table
         return self._tables[name]
 
+    def carried(self, name: str) -> Table:
+        """Return a table as the package has it: without the columns that are left out, and the keys that use them."""
+        own = self.table(name)
+        return replace(self.plan.carried.tables[name], key=own.key, key_kind=own.key_kind)
+
     def taken(self, name: str) -> Chosen:
         """Return what is selected of a table, empty at first."""
         if name not in self.chosen:

@@ -56,7 +56,7 @@ def _plain(values: list[Any], tagged: bool) -> list[Any]:
 def all_referenced(closure: Closure) -> Iterator[tuple[Referenced, FileStore]]:
     """Yield every path that selected rows hold, with its store, in the order of tables and columns."""
     for (table, column), store in sorted(closure.db.files.items(), key=lambda item: item[0]):
-        if table in closure.chosen:
+        if table in closure.chosen and column in closure.plan.carried.table(table).by_name:
             for one in referenced(closure, table, column):
                 yield one, store
 

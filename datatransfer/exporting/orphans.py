@@ -23,8 +23,8 @@ def checked_keys(closure: Closure, name: str) -> list[ForeignKey]:
 
 
 def references(closure: Closure, name: str) -> list[ForeignKey]:
-    """Return the foreign keys of a table that can be followed."""
-    schema = closure.plan.schema
+    """Return the foreign keys that a table has in the package and that can be followed."""
+    schema = closure.plan.carried
     return [fk for fk in schema.table(name).foreign_keys if fk.parent in schema and usable(closure, fk)]
 
 
@@ -86,6 +86,8 @@ def count_outside(closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
     for fk, direction, rule in closure.plan.rules:
         if direction != "up" or rule.follows_all or fk.table not in closure.chosen or not usable(closure, fk):
             continue
+        if not closure.plan.carries(fk):
+            continue  # the package does not know that its rows refer to anything by it
         condition = left_out(closure, fk)
         if not fk.enforced:
             condition = f"({condition} AND NOT {without_parent(closure, fk)})"

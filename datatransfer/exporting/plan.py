@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
 from datatransfer.errors import SelectionError, UsageError
 from datatransfer.exporting.conditions import Condition, plain
 from datatransfer.exporting.keys import Key
+from datatransfer.exporting.leaving import Columns
 from datatransfer.schema.tables import ForeignKey, Schema
 
 Direction = Literal["up", "down", "both"]
@@ -154,11 +156,22 @@ class Rules:
 
 @dataclass(frozen=True)
 class Plan:
-    """Roots and rules together."""
+    """Roots, rules and columns to leave out, together."""
 
     roots: tuple[Root, ...]
     rules: Rules
     schema: Schema
+    left_out: Columns = field(default_factory=dict)
+
+    @cached_property
+    def carried(self) -> Schema:
+        """The schema that the package gets: without the columns that are left out, and the keys that use them."""
+        return self.schema.without(self.left_out)
+
+    def carries(self, fk: ForeignKey) -> bool:
+        """Return whether the package has the columns of a foreign key, those of its parent included."""
+        sides = (fk.table, fk.columns), (fk.parent, fk.parent_columns)
+        return not any(self.left_out.get(name, frozenset()) & set(columns) for name, columns in sides)
 
     def check(self) -> None:
         """Raise `SelectionError` if nothing was asked for."""

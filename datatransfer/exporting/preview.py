@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks
 from datatransfer.events import Warned
-from datatransfer.exporting.closure import Closure, closed, usable
+from datatransfer.exporting.closure import Closure, Edge, closed, usable
 from datatransfer.exporting.files import Referenced, all_referenced, size_of
+from datatransfer.exporting.leaving import copies_of, cure, dotted
 from datatransfer.exporting.orphans import count_orphans, count_outside
 from datatransfer.exporting.plan import Plan
 from datatransfer.exporting.why import Why, explain
@@ -53,6 +54,8 @@ class Selection:
         Orphans, keys with NULL, columns that look like secrets, references that lead out, missing files and more.
     orphans, outside, nulled : mapping of foreign key to number of rows
         References to nothing; references to rows that a rule leaves out, kept and set to NULL.
+    left_out : tuple of str
+        The columns that are not carried, ``"users.password"``.
     total, bytes : int
         Rows, and estimated bytes without files.
     """
@@ -66,6 +69,7 @@ class Selection:
     _db: Database
     _plan: Plan
     roots: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -126,9 +130,10 @@ class Selection:
     def __repr__(self) -> str:
         files = f", {blocks.plural(len(self.referenced_files), 'file')}" if self.referenced_files else ""
         warned = f", {blocks.plural(len(self.warnings), 'warning')}" if self.warnings else ""
+        left_out = f", {blocks.plural(len(self.left_out), 'column')} left out" if self.left_out else ""
         tables = blocks.plural(len(self.table_counts), "table")
         about = f"about {blocks.size(self.bytes)}"
-        return f"Selection({blocks.plural(self.total, 'row')} of {tables}, {about}{files}{warned})"
+        return f"Selection({blocks.plural(self.total, 'row')} of {tables}, {about}{files}{left_out}{warned})"
 
     def _repr_html_(self) -> str:
         rows = [(c.table, c.rows, blocks.size(c.bytes), c.because) for c in self.table_counts]
@@ -139,6 +144,9 @@ class Selection:
             ]
             title = blocks.plural(len(shown), "file")
             parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
+        if self.left_out:
+            title = f"{blocks.plural(len(self.left_out), 'column')} left out"
+            parts.append(blocks.fold(title, blocks.listing(self.left_out)))
         if self.warnings:
             texts = [f"{w.where}: {w.message}" if w.where else w.message for w in self.warnings]
             title = blocks.plural(len(texts), "warning")
@@ -166,7 +174,8 @@ def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:
         )
         warnings = [*facts(closure, counts), *_referring(orphans, kept, nulled), *_lost_files(files)]
         roots = tuple(dict.fromkeys(root.table for root in plan.roots))
-        return Selection(tables, files, tuple(warnings), orphans, kept, nulled, db, plan, roots)
+        left_out = dotted(plan.left_out)
+        return Selection(tables, files, tuple(warnings), orphans, kept, nulled, db, plan, roots, left_out)
 
 
 def _files(closure: Closure) -> tuple[tuple[Referenced, int], ...]:
@@ -182,7 +191,7 @@ def _bytes(closure: Closure, name: str, rows: int) -> int:
     """Estimate the bytes of the selected rows from the first ones."""
     if not rows:
         return 0
-    sql, table = closure.sql, closure.chosen[name].table
+    sql, table = closure.sql, closure.carried(name)
     exprs = ", ".join(closure.db.dialect.read_sql(column) for column in table.columns)
     tail = closure.source(name).tail()
     sample = sql.rows(f"SELECT {exprs} FROM {sql.from_table(table, 't')}{tail} {sql.limit(_SAMPLE_ROWS)}")
@@ -192,18 +201,23 @@ def _bytes(closure: Closure, name: str, rows: int) -> int:
 
 def _because(closure: Closure, name: str) -> str:
     chosen = closure.chosen[name]
-    if chosen.whole is not None:
-        numbers = [chosen.whole[1]]
-    elif chosen.keys is not None:
-        numbers = [
-            int(row[0]) for row in closure.sql.rows(f"SELECT DISTINCT edge FROM {chosen.keys.name} ORDER BY edge")
-        ]
-    else:
+    if chosen.whole is None and chosen.keys is None:
         return ", ".join(f"refers by {fk.label}" for fk in chosen.down) or "asked for"
-    edges = [closure.edges[number] for number in numbers]
+    edges = _edges(closure, name)
     words = {"root": "asked for", "down": "refers by", "up": "referred to by"}
     texts = [f"{words[edge.kind]} {edge.fk.label if edge.fk else ''}".strip() for edge in edges]
     return ", ".join(dict.fromkeys(texts))
+
+
+def _edges(closure: Closure, name: str) -> list[Edge]:
+    """Return what the rows of a table were reached by, as far as it is remembered."""
+    chosen = closure.chosen[name]
+    if chosen.whole is not None:
+        return [closure.edges[chosen.whole[1]]]
+    if chosen.keys is None:
+        return []
+    rows = closure.sql.rows(f"SELECT DISTINCT edge FROM {chosen.keys.name} ORDER BY edge")
+    return [closure.edges[int(row[0])] for row in rows]
 
 
 def facts(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
@@ -218,19 +232,37 @@ def facts(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
         for name, count in closure.missing_keys.items()
     ]
     for name in counts:
-        table = closure.plan.schema.table(name)
-        found += [
-            Warned("secret", "the column looks like a secret and would be carried", f"{name}.{column}")
-            for column in secrets_in(table)
-        ]
+        table = closure.carried(name)
+        found += [_secret(closure.plan.schema.table(name), column) for column in secrets_in(table)]
         found += [
             Warned("foreign_key_broken", "the foreign key names columns or a table that do not exist", fk.label)
             for fk in table.foreign_keys
             if fk.parent not in closure.plan.schema or not usable(closure, fk)
         ]
+    found += _leaving(closure, counts)
     if closure.plan.is_everything:
         found += [Warned("left_out", f"{item.kind}: {item.reason}", item.name) for item in closure.plan.schema.left_out]
     return found + _filtered(closure, counts)
+
+
+def _secret(table: Table, column: str) -> Warned:
+    text = f"the column looks like a secret and would be carried{cure(table, column)}"
+    return Warned("secret", text, f"{table.name}.{column}")
+
+
+def _leaving(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
+    """Return what is carried although, as it may seem, it went with the columns that are left out."""
+    schema, gone = closure.plan.schema, closure.plan.left_out
+    found = [warning for name in counts for warning in copies_of(schema.table(name), schema, gone)] if gone else []
+    for name in counts if gone else ():
+        for edge in _edges(closure, name):
+            if edge.kind == "up" and edge.fk is not None and not closure.plan.carries(edge.fk):
+                label = edge.fk.label
+                text = (
+                    f'rows of {name} are carried because of it, though it is left out; stop("{label}", direction="up")'
+                )
+                found.append(Warned("column_left_out", f"{text} leaves them out", label))
+    return found
 
 
 def secrets_in(table: Table) -> list[str]:

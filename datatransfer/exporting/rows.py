@@ -88,7 +88,7 @@ class Rows:
             Rows without parent, and the policy is ``error``.
         """
         closure = self.closure
-        table, source = closure.table(name), closure.source(name)
+        table, source = closure.carried(name), closure.source(name)
         reserved = [column.name for column in table.columns if column.name.startswith(RESERVED_PREFIX)]
         if reserved:
             raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
@@ -111,7 +111,7 @@ class Rows:
         return [
             (left_out(closure, fk), null_columns(closure, fk))
             for fk, direction, rule in closure.plan.rules
-            if direction == "up" and rule.nulls and fk.table == name
+            if direction == "up" and rule.nulls and fk.table == name and closure.plan.carries(fk)
         ]
 
     def _check_orphans(self, prepared: Prepared) -> list[tuple[str, tuple[str, ...]]]:
@@ -160,7 +160,7 @@ class Rows:
         """Make room for the integer keys that later tables look up."""
         if not prepared.source.whole:
             return
-        for fk in self.closure.plan.schema.children_of(prepared.table.name):
+        for fk in self.closure.plan.carried.children_of(prepared.table.name):
             if fk.enforced or len(fk.parent_columns) != 1 or fk.is_self:
                 continue
             name = fk.parent_columns[0]

@@ -66,10 +66,11 @@ class Comparer:
 
     def _compared(self, plan: TablePlan, joins: dict[str, str]) -> list[tuple[int, ColumnFit, str]]:
         skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
+        # A default for a column that the package does not have says nothing about rows that have a value there.
         return [
             (i, f, self.remap.value(plan, f, joins))
             for i, f in enumerate(plan.fit.columns)
-            if f.target.name not in skipped
+            if f.target.name not in skipped and not f.given
         ]
 
     def _newer(self, plan: TablePlan, joins: dict[str, str]) -> str:

@@ -53,7 +53,8 @@ class Mapping:
         Tables of the package that are left out.
     default : mapping of table to mapping of column to value
         Values of the target's columns for every row that brings none of its own: the package lacks the column, or
-        holds NULL. Numbers, texts, truth values; anything else as text.
+        holds NULL. Where it lacks the column, rows that are there already keep what they have. Numbers, texts, truth
+        values; anything else as text.
     cast : mapping of table to mapping of column to kind
         Columns of the package that may lose something on the way, and the kind of value that they become, e.g.
         ``"integer"``: digits are rounded, texts cut, times shortened. What changed is counted in the plan's warnings.

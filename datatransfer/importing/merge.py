@@ -36,8 +36,9 @@ from datatransfer.importing.recording import updated_rows, write_receipt
 from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.rivals import refuse_rivals
 from datatransfer.importing.uniques import Uniques
+from datatransfer.importing.unverified import Unverified, unverified
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema
+from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,6 +126,7 @@ class Merge:
             for plan in plans:
                 self._recheck(plan)
             self._save(plans)
+            loose = self._unverified(plans)
             self._prepare(plans)
             self._placer.place(ours)
             for plan in plans:
@@ -135,6 +137,7 @@ class Merge:
                 self.listener(Progress("merge", plan.fit.source.name, self._done, total))
             self.writer.at = ""  # what fails from here on fails for any of them
             self.writer.restore_tables()
+            loose.refuse_more()
             for plan in plans:
                 if plan.counts.get(Action.INSERT):
                     self.writer.advance_sequences(plan.fit.target)
@@ -228,6 +231,11 @@ class Merge:
         if not self.backup.write(self.images):
             self.warnings.append("no row of the target was overwritten, so there is no backup")
 
+    def _unverified(self, plans: list[TablePlan]) -> Unverified:
+        keep = self.plan.policies.on_orphan is OnOrphan.KEEP
+        touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
+        return Unverified([] if keep else touched, self.plan.target.schema, self.writer)
+
     def _prepare(self, plans: list[TablePlan]) -> None:
         touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
         suspend = self.plan.policies.triggers is Triggers.SUSPEND
@@ -292,7 +300,7 @@ class Merge:
     def _update(self, plan: TablePlan) -> int:
         w = self.writer
         skipped = {*plan.key, ENTITY_UUID, IMPORTED_FROM_UUID}
-        fits = [f for f in plan.fit.columns if f.target.name not in skipped]
+        fits = [f for f in plan.fit.columns if f.target.name not in skipped and not f.given]
         named: list[tuple[str, Any]] = [(f"n{i}", f) for i, f in enumerate(fits)]
         lead = ", ".join(f"m.k{i} AS k{i}" for i in range(len(plan.key)))
         join = f"JOIN {w.stage_name('m', plan.number)} m ON m.r = s.r AND m.a = '{Action.UPDATE}'"
@@ -305,10 +313,4 @@ class Merge:
 
 def _is_verified(plan: TablePlan) -> bool:
     """Whether every foreign key of the target is one of the package, whose references were looked at."""
-
-    def named(key: ForeignKey) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-        parts = (key.columns, (key.parent,), key.parent_columns)
-        columns, parent, above = (tuple(name.lower() for name in names) for names in parts)
-        return columns, parent[0], above
-
-    return {named(key) for key in plan.fit.target.foreign_keys} <= {named(key) for key in plan.fit.source.foreign_keys}
+    return not unverified(plan)

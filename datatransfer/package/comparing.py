@@ -7,7 +7,7 @@ the digest sees them, except that a foreign key is equal if both parents are the
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,12 +42,14 @@ class RowSource(Protocol):
         """Return the rows of a table."""
 
 
-def diff(before: RowSource, after: RowSource) -> pd.DataFrame:
+def diff(before: RowSource, after: RowSource, *, ignoring: Mapping[str, Collection[str]] | None = None) -> pd.DataFrame:
     """Return how one source differs from another.
 
     Parameters
     ----------
     before, after : RowSource
+    ignoring : mapping of table to columns, optional
+        What is not compared, whether or not a side has it.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def diff(before: RowSource, after: RowSource) -> pd.DataFrame:
     import pandas as pd
 
     names = sorted({*before.schema.tables, *after.schema.tables})
-    sides = _Side(before), _Side(after)
+    sides = _Side(before, ignoring or {}), _Side(after, ignoring or {})
     related = before.origin == after.origin  # equal keys of unrelated databases mean nothing
     matches = {name: _match(sides[0].rows(name), sides[1].rows(name), by_key=related) for name in names}
     found = [row for name in names for row in _table(name, sides, matches)]
@@ -78,15 +80,15 @@ class _Table:
 class _Side:
     """One of the two sources; each table is read once."""
 
-    def __init__(self, source: RowSource) -> None:
+    def __init__(self, source: RowSource, ignoring: Mapping[str, Collection[str]]) -> None:
         self.source = source
+        self.schema = source.schema.without(ignoring)
         self._tables: dict[str, _Table | None] = {}
 
     def rows(self, name: str) -> _Table | None:
         """Return a table, or None if this side does not have it."""
         if name not in self._tables:
-            here = name in self.source.schema
-            self._tables[name] = self._read(self.source.schema.tables[name]) if here else None
+            self._tables[name] = self._read(self.schema.tables[name]) if name in self.schema else None
         return self._tables[name]
 
     def _read(self, table: Table) -> _Table:

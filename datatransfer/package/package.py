@@ -45,7 +45,9 @@ All of these, no others:
 ``selection``       object, how the rows were chosen. A reader may rely on: ``everything`` (true if all rows were
                     asked for), ``roots`` (array of objects with ``table`` and perhaps ``keys``), ``outside`` (object:
                     label of a foreign key → rows whose parent was left out on request), and where they are there
-                    ``on_missing_file`` (``error`` or ``skip``) and ``missing_files`` (how many were skipped)
+                    ``on_missing_file`` (``error`` or ``skip``), ``missing_files`` (how many were skipped) and
+                    ``left_out`` (object: table → array of the columns of the source that the package was not to have,
+                    in the order of names; ``columns``, keys and references of the package know nothing of them)
 ``counts``          object ``tables``, ``rows``, ``files``, ``bytes`` (of all members but the two JSON documents)
 ``encoding``        ``documents`` or ``columns``, for all tables
 ``manifest_sha256`` of the bytes of ``manifest.json``, 64 digits in lower case, as every sha256
@@ -257,6 +259,13 @@ class DataPackage:
             return self.metadata.digest
         return self.computed_digest()
 
+    @property
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """The columns of the source that were left out on request, by table."""
+        found = self.metadata.selection.get("left_out")
+        items = found.items() if isinstance(found, dict) else ()
+        return {name: tuple(map(str, names)) for name, names in items if isinstance(names, list)}
+
     def computed_digest(self) -> str:
         """Compute the semantic digest from the rows, whatever is recorded."""
         from datatransfer.package.digest import semantic_digest
@@ -413,7 +422,7 @@ class DataPackage:
         -------
         DataFrame
             Columns ``table``, ``key``, ``change`` (``added``, ``removed``, ``changed``), ``field``, ``before`` (here),
-            ``after`` (there). No rows: no difference.
+            ``after`` (there). No rows: no difference. Columns that either package left out on request are not compared.
 
         Raises
         ------
@@ -424,10 +433,13 @@ class DataPackage:
 
         if hasattr(other, "open_rows"):
             with other.open_rows() as rows:
-                return diff(self, rows)
+                return diff(self, rows, ignoring=self.left_out)
         if missing := lacking(other):
             raise UsageError(f"cannot compare with a {type(other).__name__}: it has no {missing[0]}")
-        return diff(self, other)
+        theirs = other.left_out if isinstance(other, DataPackage) else {}
+        names = {*self.left_out, *theirs}
+        ignoring = {name: {*self.left_out.get(name, ()), *theirs.get(name, ())} for name in names}
+        return diff(self, other, ignoring=ignoring)
 
     def __repr__(self) -> str:
         counts = self.metadata.counts
@@ -446,6 +458,7 @@ class DataPackage:
         facts = blocks.listing([
             f"from {self.metadata.dialect}, {self.metadata.created:%Y-%m-%d %H:%M} UTC, by {self.metadata.created_by}",
             f"{blocks.plural(self.metadata.counts['files'], 'file')}, {self.metadata.encoding}",
+            *(f"left out: {name}.{column}" for name, columns in self.left_out.items() for column in columns),
         ])  # fmt: skip
         return blocks.block(title, facts, blocks.table(("table", "rows", "size", "key"), rows))
 

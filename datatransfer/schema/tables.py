@@ -6,7 +6,7 @@ Nothing here reads or writes. A table is named by one string: its own name in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -186,6 +186,8 @@ class Table:
         Those of which it is the child.
     rules : tuple of UniqueRule
         All that is unique: key, constraints, and indexes of every kind. Known of databases only.
+    hidden : tuple of str
+        Columns that the table has in its database and that `without` took away, in the table's order.
     """
 
     name: str
@@ -197,6 +199,7 @@ class Table:
     bare_name: str = ""
     db_schema: str | None = None
     rules: tuple[UniqueRule, ...] = field(default=(), compare=False)
+    hidden: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def by_name(self) -> Mapping[str, Column]:
@@ -250,6 +253,27 @@ class Table:
         """Return the table with some columns' types replaced."""
         columns = tuple(replace(c, type=types[c.name]) if c.name in types else c for c in self.columns)
         return replace(self, columns=columns)
+
+    def without(self, gone: Mapping[str, Collection[str]]) -> Table:
+        """Return the table without some columns of it and of its parents, and without the keys that use them.
+
+        Parameters
+        ----------
+        gone : mapping of table name to column names
+        """
+        mine = set(gone.get(self.name, ())) & set(self.by_name)
+        keys = tuple(
+            fk for fk in self.foreign_keys
+            if not mine & set(fk.columns) and not {*gone.get(fk.parent, ())} & {*fk.parent_columns}
+        )  # fmt: skip
+        key = () if mine & set(self.key) else self.key
+        return replace(
+            self, columns=tuple(c for c in self.columns if c.name not in mine), foreign_keys=keys,
+            key=key, key_kind=self.key_kind if key else "none",
+            uniques=tuple(unique for unique in self.uniques if not mine & set(unique)),
+            rules=tuple(rule for rule in self.rules if not mine & set(rule.columns)),
+            hidden=self.hidden + tuple(name for name in self.column_names if name in mine),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -317,6 +341,12 @@ class Schema:
             for table in self.tables:
                 self._children[table] = tuple(fk for fk in self.foreign_keys() if fk.parent == table)
         return self._children.get(name, ())
+
+    def without(self, gone: Mapping[str, Collection[str]]) -> Schema:
+        """Return the schema without some columns, see `Table.without`."""
+        if not any(gone.values()):
+            return self
+        return Schema({name: table.without(gone) for name, table in self.tables.items()}, self.left_out)
 
     def split(self, dotted: str) -> tuple[Table, tuple[str, ...]]:
         """Split ``"table.column"`` or ``"table.(a, b)"``; table names may hold dots themselves.

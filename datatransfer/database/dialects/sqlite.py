@@ -57,7 +57,7 @@ class SqliteDialect(Dialect):
 
         A table WITHOUT ROWID always has a key of NOT NULL columns.
         """
-        taken = {name.lower() for name in table.column_names}
+        taken = {name.lower() for name in (*table.column_names, *table.hidden)}
         known = [table.by_name.get(name) for name in table.key]
         if table.key_kind == "primary" and not any(column is not None and column.nullable for column in known):
             return None
@@ -162,11 +162,13 @@ class SqliteDialect(Dialect):
         return found
 
     def _is_whole(self, table: Table, source: RowSource) -> bool:
-        """Whether all columns of all rows of a table of this database are asked for, and nothing else."""
+        """Whether all rows of a table of this database are asked for, all columns but hidden ones, and nothing else."""
         if self._reflected is None or not source.whole or source.join or source.where or source.extra:
             return False
         known = self._reflected.tables.get(table.name)
-        return known is not None and known.column_names == table.column_names and known.key == table.key
+        if known is None or known.key != table.key:
+            return False
+        return table.column_names == tuple(name for name in known.column_names if name not in table.hidden)
 
     def _fast(
         self, conn: sa.Connection, table: Table, source: RowSource, batch_rows: int

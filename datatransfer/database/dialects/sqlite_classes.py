@@ -92,12 +92,15 @@ class Classes:
         Columns that hold a value in the first rows, in the order given.
     wide : bool
         Whether a row is so long that batches must not be counted in rows; known only where somebody looked.
+    hidden : tuple of str
+        Columns of the table that nobody looked at, because they are not asked for.
     """
 
     types: dict[str, LogicalType] = field(default_factory=dict)
     mixed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     wide: bool = False
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

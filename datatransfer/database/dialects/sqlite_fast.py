@@ -257,7 +257,18 @@ class FastSnapshot:
         others : sequence
             What the caller is likely to ask next, in that order.
         """
+        found = self._proof(table, rows, others)
+        unknown = set(found.hidden) - set(table.hidden)
+        # Looked at before it was asked for, with a column that is left out now: that one may be what is wide.
+        if unknown or (found.wide and found.hidden != table.hidden):
+            with self._lock:
+                self._proofs.pop(table.name)
+            found = self._proof(table, rows, ())
+        return found
+
+    def _proof(self, table: Table, rows: Rowset, others: Sequence[tuple[Table, Rowset]]) -> Classes:
         with self._lock:
+            self._waiting = [(table, rows) if one[0].name == table.name else one for one in self._waiting]
             for other, other_rows in [(table, rows), *others]:
                 if other.name not in self._proofs:
                     self._proofs[other.name] = Future()
@@ -279,6 +290,7 @@ class FastSnapshot:
     def _prove(self, table: Table, rows: Rowset) -> Classes:
         columns = [column for column in table.columns if column.type.kind == "any"]
         found = storage_classes(lambda sql: self._prover.execute(sql).fetchall(), columns, rows, self._quote)
+        found.hidden = table.hidden
         if self._guarded:
             found.wide = self._has_wide_row(table, found.types, rows)
         return found
