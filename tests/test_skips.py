@@ -72,4 +72,4 @@ def test_what_is_required_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     assert required() == set()
     monkeypatch.delenv("DATATRANSFER_REQUIRE")
-    assert required() == {"postgresql", "mariadb", "data"}
+    assert required() == {"postgresql", "mariadb", "data", "browser"}
