@@ -61,7 +61,7 @@ CLOSE = """async () => {
   await panel.sessionContext.shutdown();
   panel.dispose();
 }"""
-HAS_COMMAND = "(name) => window.jupyterapp.commands.hasCommand(name)"
+HAS_COMMAND = "(name) => Boolean(window.jupyterapp?.commands.hasCommand(name))"
 THEME = """async (name) => await window.jupyterapp.commands.execute("apputils:change-theme", {theme: name})"""
 THEME_IS = "(name) => document.body.dataset.jpThemeName === name"
 
@@ -94,6 +94,7 @@ class Lab:
         self.pictures = pictures
         self.foreign: list[str] = []
         self.errors: list[str] = []
+        self._loaded = False
         context.route("**/*", self._route)
         context.on("request", self._requested)
         context.add_init_script(PANEL)
@@ -138,7 +139,7 @@ class Lab:
 
     def open(self, name: str, *, theme: str = "light") -> None:
         """Open a notebook of the server's folder, alone, and wait for its kernel."""
-        if self.page.url == "about:blank":
+        if not self._loaded:
             self.load()
         self.page.evaluate(OPEN, name)
         self.page.wait_for_function(READY)
@@ -150,10 +151,11 @@ class Lab:
         self.page.goto(self.server.address(f"lab/workspaces/page_{next(_names)}"))
         for command in ("docmanager:open", "notebook:run-cell", "apputils:change-theme"):  # some are registered late
             self.page.wait_for_function(HAS_COMMAND, arg=command)
+        self._loaded = True
 
     def close(self) -> None:
         """Close what is open and shut its kernel down, and forget what was complained of."""
-        if self.page.url != "about:blank":
+        if self._loaded:
             self.page.evaluate(CLOSE)
         self.foreign.clear()
         self.errors.clear()

@@ -2,6 +2,7 @@
 
 ``python -m tests.browser.versions lowest|newest [pytest options …]`` makes a fresh environment with these versions of
 JupyterLab, ipykernel and ipywidgets, says which they are, and runs the tests in it. Everything else is the newest.
+``--keep DIR`` makes it there, leaves it there, and takes the one that is there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def run(word: str, options: list[str], folder: Path) -> int:
     """Make the environment in a folder, run the tests in it, and return their exit code."""
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(lowest() if word == "lowest" else []), encoding="utf-8")
-    venv.create(folder / "venv", with_pip=True)
+    if not (folder / "venv").exists():
+        venv.create(folder / "venv", with_pip=True)
     python = str(folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
     # ours alone: what a caller's PYTHONPATH adds would be found first
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -48,7 +50,11 @@ def main() -> int:
     """Run what was asked for; the exit code is that of pytest."""
     parser = argparse.ArgumentParser(prog="python -m tests.browser.versions", description=__doc__.splitlines()[0])
     parser.add_argument("word", choices=("lowest", "newest"))
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a folder for the environment, that stays")
     chosen, options = parser.parse_known_args()
+    if chosen.keep is not None:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
+        return run(chosen.word, options, chosen.keep.absolute())
     with tempfile.TemporaryDirectory(prefix="datatransfer-versions-") as folder:
         return run(chosen.word, options, Path(folder))
 
