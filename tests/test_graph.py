@@ -102,6 +102,7 @@ def test_the_bundle_holds_text_svg_and_mermaid_and_no_html() -> None:
     assert "2 rows" in bundle["image/svg+xml"]
     assert "<script" not in bundle["image/svg+xml"]
     assert 'n1 -->|"items.r0"| n0' in bundle["text/vnd.mermaid"]
+    assert "accTitle: 2 tables, 1 foreign key\n" in bundle["text/vnd.mermaid"]  # read to those who cannot see it
     assert graph.to_svg() == DependencyGraph(graph.schema, counts=graph.counts, roots=["orders"]).to_svg()
 
 

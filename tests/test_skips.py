@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,4 +73,39 @@ def test_what_is_required_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     assert required() == set()
     monkeypatch.delenv("DATATRANSFER_REQUIRE")
-    assert required() == {"postgresql", "mariadb", "data"}
+    assert required() == {"postgresql", "mariadb", "data", "browser"}
+
+
+def _run_browser_tests(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in ("CI", "DATATRANSFER_REQUIRE")}
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "no:cacheprovider",
+            *options,
+            "tests/browser/test_looks.py",
+        ],
+        cwd=ROOT,
+        env={**clean, "DATATRANSFER_TEST_CHROMIUM": "/nowhere/chromium", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_browser_tests_are_left_out_unless_they_are_asked_for() -> None:
+    assert re.search(r"\n\d+ deselected", _run_browser_tests().stdout)
+
+
+def test_without_a_browser_they_are_skipped_with_the_reason_and_fail_in_ci() -> None:
+    skipped = _run_browser_tests("-m", "browser").stdout
+    assert re.search(r"browser: (none of chromium.* found|.*not installed): ", skipped)
+    assert re.search(r"\n\d+ skipped in", skipped)
+    failed = _run_browser_tests("-m", "browser", CI="true")
+    assert failed.returncode == 1
+    assert "browser is required here" in failed.stdout

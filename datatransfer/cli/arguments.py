@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"datatransfer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     looking = (_demo, _tables, _export, _inspect, _verify, _diff, _check)
-    for add in (*looking, _plan, _import, _resume, _stages, _receipts, _undo, _track):
+    for add in (*looking, _plan, _import, _resume, _stages, _receipts, _undo, _track, _lab):
         add(commands)
     return parser
 
@@ -302,6 +302,21 @@ def _track(commands: Any) -> None:
     )  # fmt: skip
     _database(parser, "url")
     parser.add_argument("tables", metavar="TABLE", nargs="*")
+
+
+def _lab(commands: Any) -> None:
+    parser = _command(
+        commands, "lab", "lab.lab", "copy the tutorial notebooks into a folder of your own and open them in JupyterLab",
+        "datatransfer lab",
+        "datatransfer lab --folder ~/lessons --no-start",
+        "datatransfer lab -- --no-browser --port 8890      # options of JupyterLab",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folder", metavar="DIR", default="datatransfer-notebooks",
+        help="default ./datatransfer-notebooks; what is there already stays as it is",
+    )  # fmt: skip
+    parser.add_argument("--no-start", dest="start", action="store_false", help="only copy them")
+    parser.add_argument("jupyter", metavar="OPTION", nargs="*", help="after --: options of JupyterLab")
 
 
 def _policy(parser: argparse.ArgumentParser, option: str, words: Sequence[str], about: str) -> None:

@@ -10,13 +10,15 @@ from datatransfer.display.svg import Edge, Node
 MAX_CHARACTERS = 50_000
 
 
-def mermaid(nodes: Sequence[Node], edges: Sequence[Edge]) -> str:
+def mermaid(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = "") -> str:
     """Return a flowchart; arrows point from child to parent, edges of a cycle are dotted.
+
+    The title is not drawn: JupyterLab shows a picture made of the text, and reads the title to those who cannot see it.
 
     Names are only ever labels, in entity codes, so no name can become syntax.
     """
     number = {node.name: f"n{index}" for index, node in enumerate(nodes)}
-    lines = ["flowchart RL"]
+    lines = ["flowchart RL", *([f"  accTitle: {_label(title)}"] if title else [])]
     for node in nodes:
         label = _label(node.name) + (f"<br/>{_label(node.note)}" if node.note else "")
         shape = f'(["{label}"])' if node.marked else f'["{label}"]'

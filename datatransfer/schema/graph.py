@@ -123,7 +123,9 @@ class DependencyGraph:
         """Return Mermaid text, empty above 500 foreign keys or 50,000 characters."""
         if self._too_large:
             return ""
-        text = _mermaid.mermaid(self._nodes(), self._edges())
+        nodes, edges = self._nodes(), self._edges()
+        title = f"{plural(len(nodes), 'table')}, {plural(len(edges), 'foreign key')}"
+        text = _mermaid.mermaid(nodes, edges, title=title)
         return text if len(text) <= _mermaid.MAX_CHARACTERS else ""
 
     def to_svg(self) -> str:

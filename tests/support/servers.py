@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import NotSupportedError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-REQUIRABLE = ("postgresql", "mariadb", "data")
+REQUIRABLE = ("postgresql", "mariadb", "data", "browser")
 _serial = itertools.count(1)
 
 

@@ -1,0 +1,1 @@
+"""What people see: a real JupyterLab in a real browser, driven by Playwright."""
