@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from datatransfer.display import shown
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
 from datatransfer.exporting.closure import closed
 from datatransfer.exporting.conditions import Condition
 from datatransfer.exporting.keys import check_keys, check_uuids
+from datatransfer.exporting.looks import builder_html
 from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
@@ -58,8 +60,18 @@ class PackageBuilder:
         self._roots: list[Root] = []
         self._rules = Rules()
 
+    @property
+    def roots(self) -> tuple[Root, ...]:
+        """What was asked for so far."""
+        return tuple(self._roots)
+
+    @shown.as_text
     def __repr__(self) -> str:
         return f"PackageBuilder({self.db.url_shown!r}, {len(self._roots)} roots)"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        return builder_html(self)
 
     # --- what to take -----------------------------------------------------------------------------------------------
 

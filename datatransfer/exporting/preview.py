@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.events import Warned
 from datatransfer.exporting.closure import Closure, closed, usable
 from datatransfer.exporting.files import Referenced, all_referenced, size_of
+from datatransfer.exporting.looks import selection_html
 from datatransfer.exporting.orphans import count_orphans, count_outside
 from datatransfer.exporting.plan import Plan
 from datatransfer.exporting.why import Why, explain
@@ -40,7 +41,7 @@ class TableCount:
 
 
 @dataclass(frozen=True, repr=False)
-class Selection:
+class Selection(shown.Listed):
     """What a build would carry. Nothing was written; the counts are those of one moment.
 
     Attributes
@@ -55,6 +56,13 @@ class Selection:
         References to nothing; references to rows that a rule leaves out, kept and set to NULL.
     total, bytes : int
         Rows, and estimated bytes without files.
+
+    Examples
+    --------
+    >>> selection = builder.preview()                   # doctest: +SKIP
+    >>> selection.counts                                # doctest: +SKIP
+    >>> selection.why("items", 7)                       # doctest: +SKIP
+    >>> selection.graph                                 # doctest: +SKIP
     """
 
     table_counts: tuple[TableCount, ...]
@@ -123,6 +131,7 @@ class Selection:
         with closed(self._db, self._plan) as closure:
             return explain(closure, table, key)
 
+    @shown.as_text
     def __repr__(self) -> str:
         files = f", {blocks.plural(len(self.referenced_files), 'file')}" if self.referenced_files else ""
         warned = f", {blocks.plural(len(self.warnings), 'warning')}" if self.warnings else ""
@@ -130,20 +139,9 @@ class Selection:
         about = f"about {blocks.size(self.bytes)}"
         return f"Selection({blocks.plural(self.total, 'row')} of {tables}, {about}{files}{warned})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        rows = [(c.table, c.rows, blocks.size(c.bytes), c.because) for c in self.table_counts]
-        parts = [blocks.table(("table", "rows", "about", "because"), rows)]
-        if self.referenced_files:
-            shown = [
-                (f"{r.table}.{r.column}", r.path, blocks.size(size), r.problem) for r, size in self.referenced_files
-            ]
-            title = blocks.plural(len(shown), "file")
-            parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
-        if self.warnings:
-            texts = [f"{w.where}: {w.message}" if w.where else w.message for w in self.warnings]
-            title = blocks.plural(len(texts), "warning")
-            parts.append(blocks.fold(title, blocks.listing(texts), is_open=True))
-        return blocks.block(repr(self), *parts)
+        return selection_html(self)
 
 
 def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:

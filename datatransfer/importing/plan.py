@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datatransfer.display import shown
 from datatransfer.display.plain import counted
 from datatransfer.errors import ConflictError, UnknownTableError, UsageError
 from datatransfer.importing import stages
@@ -21,6 +22,7 @@ from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
 from datatransfer.importing.fingerprint import fingerprint
 from datatransfer.importing.frames import Frames
+from datatransfer.importing.looks import plan_html
 from datatransfer.importing.remap import Remap, TablePlan
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 Replan = Callable[["ImportPlan", "Mapping[str, StagedTable]", set[str]], None]
 
 
-@dataclass
-class ImportPlan:
+@dataclass(repr=False)
+class ImportPlan(shown.Listed):
     """The actions that an import will take.
 
     Attributes
@@ -67,6 +69,8 @@ class ImportPlan:
     #: Seconds that each phase took.
     timings: dict[str, float] = field(default_factory=dict)
     replan: Replan | None = field(default=None, repr=False)
+
+    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "let_go", "done", "seen"})
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
@@ -386,13 +390,15 @@ class ImportPlan:
     def __exit__(self, *_: object) -> None:
         self.discard()
 
+    @shown.as_text
     def __repr__(self) -> str:
         totals = {a: sum(p.counts.get(a, 0) for p in self.plans.values()) for a in Action}
-        said = ", ".join(f"{n} {a}" for a, n in totals.items() if n) or "nothing to do"
+        said = ", ".join(f"{n:,} {a}" for a, n in totals.items() if n) or "nothing to do"
         return f"ImportPlan({said})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
+        return plan_html(self)
 
 
 def _past(decision: Decision) -> str:

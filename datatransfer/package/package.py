@@ -150,8 +150,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.errors import PackageError, UsageError
+from datatransfer.package import looks
 from datatransfer.package.archive import ArchiveReader, open_archive
 from datatransfer.package.contents import BATCH_ROWS, Contents
 from datatransfer.package.manifest import MANIFEST_MEMBER, MAX_MANIFEST_BYTES, Manifest, TableEntry
@@ -171,7 +172,7 @@ if TYPE_CHECKING:
 __all__ = ["DataPackage", "Finding", "PackageTable", "PackageWriter", "Report"]
 
 
-class DataPackage:
+class DataPackage(shown.Listed):
     """A package that was opened: looked at in place, never unpacked.
 
     Opening reads ``metadata.json`` and ``manifest.json`` only. Every other member is compared with its recorded sha256
@@ -184,11 +185,15 @@ class DataPackage:
     metadata : PackageMetadata
     manifest_data : Manifest
         Tables, parts and files as dataclasses; `manifest` shows the entities to people.
+    report : Report or None
+        What `verify` found when it was last called.
 
     Examples
     --------
     >>> package = DataPackage.open("open-orders.zip")  # doctest: +SKIP
+    >>> package.tables, package.files, package.graph  # doctest: +SKIP
     >>> package["orders"].to_frame()  # doctest: +SKIP
+    >>> package.verify()  # doctest: +SKIP
     """
 
     def __init__(self, archive: ArchiveReader, metadata: PackageMetadata, manifest: Manifest) -> None:
@@ -197,6 +202,7 @@ class DataPackage:
         self.path = archive.path
         self.metadata = metadata
         self.manifest_data = manifest
+        self.report: Report | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> DataPackage:
@@ -313,7 +319,7 @@ class DataPackage:
         import pandas as pd
 
         rows = [
-            (entry.table.name, entry.rows, _bytes(entry), ", ".join(entry.table.key), len(entry.table.columns),
+            (entry.table.name, entry.rows, looks.size_of(entry), ", ".join(entry.table.key), len(entry.table.columns),
              len(entry.parts))
             for entry in self.manifest_data.tables
         ]  # fmt: skip
@@ -389,10 +395,10 @@ class DataPackage:
         from datatransfer.package.verifying import verify
 
         # what was compared before does not count: the members are read again
-        report = verify(Contents(self._archive, self.manifest_data), self.metadata)
+        self.report = report = verify(Contents(self._archive, self.manifest_data), self.metadata)
         if report.ok and self.metadata.digest is not None and self.metadata.digest != self.computed_digest():
             message = "the rows do not have the digest that is recorded"
-            return Report((*report.findings, Finding("error", "digest", METADATA_MEMBER, message)))
+            self.report = report = Report((*report.findings, Finding("error", "digest", METADATA_MEMBER, message)))
         return report
 
     def diff(self, other: Any) -> pd.DataFrame:
@@ -423,6 +429,7 @@ class DataPackage:
             raise UsageError(f"cannot compare with a {type(other).__name__}: it has no {missing[0]}")
         return diff(self, other)
 
+    @shown.as_text
     def __repr__(self) -> str:
         counts = self.metadata.counts
         return (
@@ -431,21 +438,12 @@ class DataPackage:
             f"{self.metadata.encoding}, format {self.metadata.format_version})"
         )
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        rows = [
-            (entry.table.name, entry.rows, blocks.size(_bytes(entry)), ", ".join(entry.table.key))
-            for entry in self.manifest_data.tables
-        ]
-        title = f"{self.path.name}: {blocks.plural(self.metadata.counts['rows'], 'row')}"
-        facts = blocks.listing([
-            f"from {self.metadata.dialect}, {self.metadata.created:%Y-%m-%d %H:%M} UTC, by {self.metadata.created_by}",
-            f"{blocks.plural(self.metadata.counts['files'], 'file')}, {self.metadata.encoding}",
-        ])  # fmt: skip
-        return blocks.block(title, facts, blocks.table(("table", "rows", "size", "key"), rows))
+        return looks.package_html(self)
 
-
-def _bytes(entry: TableEntry) -> int:
-    return sum(part.bytes for part in entry.parts)
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.schema.tables)
 
 
 def _manifest(archive: ArchiveReader, metadata: PackageMetadata, where: str) -> Manifest:
