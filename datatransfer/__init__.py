@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.receipts import receipt, receipts
     from datatransfer.importing.stages import drop_stage, stages
     from datatransfer.package.package import DataPackage
+    from datatransfer.progress import Throughput
     from datatransfer.schema.graph import DependencyGraph
 
 __version__ = "0.1.0"
@@ -85,6 +86,7 @@ __all__ = [
     "SchemaMismatchError",
     "SelectionError",
     "TargetChangedError",
+    "Throughput",
     "UndoConflictError",
     "UnknownColumnError",
     "UnknownTableError",
@@ -115,6 +117,7 @@ _ROOMS = {
     "datatransfer.importing.receipts": ("receipt", "receipts"),
     "datatransfer.importing.stages": ("drop_stage", "stages"),
     "datatransfer.package.package": ("DataPackage",),
+    "datatransfer.progress": ("Throughput",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from datatransfer.database.connection import Database
+    from datatransfer.display.charts import Chart
 
 _SECRET = re.compile(
     r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
@@ -106,6 +107,13 @@ class Selection(shown.Listed):
         """The selected tables with their counts; those that were asked for are marked."""
         counts = {count.table: count.rows for count in self.table_counts}
         return DependencyGraph(self._plan.schema, counts=counts, roots=self.roots)
+
+    def plot(self) -> Chart:
+        """Return rows and estimated bytes of each table as bars."""
+        from datatransfer.display.charts import tables_chart
+
+        rows = {count.table: count.rows for count in self.table_counts}
+        return tables_chart("Selected rows and bytes, about", rows, {c.table: c.bytes for c in self.table_counts})
 
     def why(self, table: str, key: Any) -> Why:
         """Return the chain of references from a row to a root; looked up in a fresh snapshot.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
+from datatransfer.display.charts import Chart, Panel, bars
 from datatransfer.importing.actions import Action
 
 if TYPE_CHECKING:
@@ -13,6 +14,31 @@ if TYPE_CHECKING:
     from datatransfer.importing.receipts import Receipt
 
 _FILES = 20
+
+
+class PlanLooks(shown.Listed):
+    """What of an import plan is for people: a line, a table, a picture."""
+
+    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "let_go", "done", "seen"})
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Per table and action, how many entities."""
+        raise NotImplementedError
+
+    @shown.as_text
+    def __repr__(self) -> str:
+        totals = {a: sum(counts.get(str(a), 0) for counts in self.counts.values()) for a in Action}
+        said = ", ".join(f"{n:,} {a}" for a, n in totals.items() if n) or "nothing to do"
+        return f"ImportPlan({said})"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        return plan_html(cast("ImportPlan", self))
+
+    def plot(self) -> Chart:
+        """Return how many entities of each table get which action, as bars."""
+        return actions_chart("What the import would do", self.counts)
 
 
 def plan_html(plan: ImportPlan) -> str:
@@ -86,3 +112,14 @@ def _warnings(texts: Sequence[str]) -> list[str]:
         return []
     listed = blocks.listing(texts)
     return [blocks.note("warn", blocks.plural(len(texts), "warning"), listed)]
+
+
+def actions_chart(title: str, counts: Mapping[str, Mapping[str, int]]) -> Chart:
+    """Return stacked bars: a line for each table, a part for each action."""
+    return bars(title, [Panel("rows", counts)])
+
+
+def seconds_chart(timings: Mapping[str, float]) -> Chart:
+    """Return how long each phase took."""
+    milliseconds = {phase: {"seconds": round(value * 1000)} for phase, value in timings.items()}
+    return bars("Seconds of each phase", [Panel("seconds", milliseconds, lambda value: f"{value / 1000:.2f} s")])

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import shown
 from datatransfer.display.plain import counted
 from datatransfer.errors import ConflictError, UnknownTableError, UsageError
 from datatransfer.importing import stages
@@ -22,7 +21,7 @@ from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
 from datatransfer.importing.fingerprint import fingerprint
 from datatransfer.importing.frames import Frames
-from datatransfer.importing.looks import plan_html
+from datatransfer.importing.looks import PlanLooks
 from datatransfer.importing.remap import Remap, TablePlan
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ Replan = Callable[["ImportPlan", "Mapping[str, StagedTable]", set[str]], None]
 
 
 @dataclass(repr=False)
-class ImportPlan(shown.Listed):
+class ImportPlan(PlanLooks):
     """The actions that an import will take.
 
     Attributes
@@ -69,8 +68,6 @@ class ImportPlan(shown.Listed):
     #: Seconds that each phase took.
     timings: dict[str, float] = field(default_factory=dict)
     replan: Replan | None = field(default=None, repr=False)
-
-    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "let_go", "done", "seen"})
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
@@ -389,16 +386,6 @@ class ImportPlan(shown.Listed):
 
     def __exit__(self, *_: object) -> None:
         self.discard()
-
-    @shown.as_text
-    def __repr__(self) -> str:
-        totals = {a: sum(p.counts.get(a, 0) for p in self.plans.values()) for a in Action}
-        said = ", ".join(f"{n:,} {a}" for a, n in totals.items() if n) or "nothing to do"
-        return f"ImportPlan({said})"
-
-    @shown.as_html
-    def _repr_html_(self) -> str:
-        return plan_html(self)
 
 
 def _past(decision: Decision) -> str:

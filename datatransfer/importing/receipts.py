@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer.database import ledger
 from datatransfer.display import shown
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
-from datatransfer.importing.looks import receipt_html
+from datatransfer.importing.looks import actions_chart, receipt_html, seconds_chart
 from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.database.connection import Database
+    from datatransfer.display.charts import Chart
     from datatransfer.importing.undo import UndoReport
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
@@ -115,6 +116,26 @@ class Receipt(shown.Listed):
             numbers = {name: counts.get(action, 0) for name, action in self._names.items()}
             rows.append({"table": table, "rows": sum(numbers.values()), **numbers})
         return pd.DataFrame(rows, columns=["table", "rows", *self._names])
+
+    def plot(self, what: Literal["rows", "seconds"] = "rows") -> Chart:
+        """Return what was done as bars.
+
+        Parameters
+        ----------
+        what : {"rows", "seconds"}
+            How many rows of each table were inserted, updated and so on; or how long each phase took.
+
+        Raises
+        ------
+        UsageError
+            It is something else.
+        """
+        if what not in ("rows", "seconds"):
+            raise UsageError(f"plot() takes no {what!r}", hint="use 'rows' or 'seconds'")
+        if what == "seconds":
+            return seconds_chart(self.timings)
+        named = {t: {name: c.get(action, 0) for name, action in self._names.items()} for t, c in self.counts.items()}
+        return actions_chart("What the undo did" if self.undo_of else "What the import did", named)
 
     @property
     def tables(self) -> pd.DataFrame:

@@ -166,6 +166,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from datatransfer.display.charts import Chart
     from datatransfer.package.reasons import Chain
     from datatransfer.schema.graph import DependencyGraph
 
@@ -360,7 +361,28 @@ class DataPackage(shown.Listed):
         found = self.metadata.selection.get("roots")
         roots = [str(root.get("table")) for root in found if isinstance(root, dict)] if isinstance(found, list) else []
         counts = {entry.table.name: entry.rows for entry in self.manifest_data.tables}
-        return DependencyGraph(self.schema, counts=counts, roots=[name for name in roots if name in self.schema])
+        from datatransfer.package.neighbours import around
+
+        contents, metadata = self._contents, self.metadata
+        return DependencyGraph(
+            self.schema, counts=counts, roots=[name for name in roots if name in self.schema],
+            entities=lambda table, key, depth: around(contents, metadata, table, key, depth),
+        )  # fmt: skip
+
+    def plot(self) -> Chart:
+        """Return rows and bytes of each table as bars.
+
+        Examples
+        --------
+        >>> package.plot()                              # doctest: +SKIP
+        """
+        from datatransfer.display.charts import tables_chart
+
+        entries = self.manifest_data.tables
+        rows = {entry.table.name: entry.rows for entry in entries}
+        return tables_chart(
+            f"Rows and bytes of {self.path.name}", rows, {e.table.name: looks.size_of(e) for e in entries}
+        )
 
     # --- questions --------------------------------------------------------------------------------------------------
 
