@@ -208,6 +208,7 @@ def test_every_table_of_a_collapsed_graph_is_in_a_box_or_listed(limit: int) -> N
     small = collapse(nodes, edges, graph.cycles, limit)
     drawn = sum(int(node.note.split()[0].replace(",", "")) if node.group else 1 for node in small.nodes)
     assert drawn + len(small.alone) == 500
+    assert all(node.note != "1 table" for node in small.nodes)
     assert len(small.nodes) <= limit + 12
     ends = {name for edge in small.edges for name in (edge.source, edge.target)}
     assert ends == {node.name for node in small.nodes}  # each box keeps an arrow

@@ -56,7 +56,8 @@ def collapse(nodes: Sequence[Node], edges: Sequence[Edge], cycles: Sequence[Coll
     if len(set(box_of.values())) + len(rest) > limit:
         box_of.update(_around(rest, hubs, between))
     box_of.update({name: name for name in rest if name not in box_of})
-    box_of = _fewest(box_of, limit)
+    size = Counter(box_of.values())
+    box_of = _fewest({name: box if size[box] > 1 else name for name, box in box_of.items()}, limit)
     alone = tuple(node.name for node in nodes if not degree[node.name])
     boxes = tuple(_boxes(nodes, box_of))
     drawn, dropped = _arrows(between, box_of)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_QUICK_BYTES = 1 << 20
+_QUICK_BYTES = 256 << 10
 _FIRST_ROWS = 10
 
 
