@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from datatransfer.notebook.export_form import ExportForm
     from datatransfer.notebook.import_form import ImportForm
     from datatransfer.package.package import DataPackage
+    from datatransfer.progress import Throughput
     from datatransfer.schema.graph import DependencyGraph
 
 __version__ = "0.1.0"
@@ -94,6 +95,7 @@ __all__ = [
     "SchemaMismatchError",
     "SelectionError",
     "TargetChangedError",
+    "Throughput",
     "UndoConflictError",
     "UnknownColumnError",
     "UnknownTableError",
@@ -129,6 +131,7 @@ _ROOMS = {
     "datatransfer.notebook.export_form": ("ExportForm",),
     "datatransfer.notebook.import_form": ("ImportForm",),
     "datatransfer.package.package": ("DataPackage",),
+    "datatransfer.progress": ("Throughput",),
     "datatransfer.schema.graph": ("DependencyGraph",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

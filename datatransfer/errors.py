@@ -82,6 +82,17 @@ class DataTransferError(Exception):
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text} ({self.hint})" if self.hint else text
 
+    def _repr_html_(self) -> str:
+        from datatransfer.display.problems import error_html
+
+        return error_html(self)
+
+    def _render_traceback_(self) -> list[str]:
+        """Tell IPython how to show the error when it ends a cell: briefly, with the usual traceback on request."""
+        from datatransfer.display.problems import rendered
+
+        return rendered(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the error as plain data, for ``--json``."""
         return {

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from datatransfer.display.plain import visible
+from datatransfer.display.plain import counted, visible
 from datatransfer.errors import UsageError
 from datatransfer.events import Event, Listener, Progress, Warned, silent
 from datatransfer.given import kind_of
 
+if TYPE_CHECKING:
+    from datatransfer.display.charts import Chart
+
+_SPANS = 120
 WORDS = {
     "select": "choosing rows",
     "read": "reading rows",
@@ -182,3 +188,73 @@ class TqdmListener:
         from tqdm import tqdm
 
         return tqdm
+
+
+class Throughput:
+    """A listener that remembers how fast a transfer was, by phase, and draws it.
+
+    Parameters
+    ----------
+    then : callable, optional
+        Another listener that gets every event, too.
+    clock : callable
+        Seconds that never go back.
+
+    Examples
+    --------
+    >>> ticks = iter([0.0, 1.0, 3.0])
+    >>> seen = Throughput(clock=lambda: next(ticks))
+    >>> for rows in (0, 100, 500):
+    ...     seen(Progress("read", "orders", rows_done=rows, rows_total=500))
+    >>> seen.rates("read")
+    [(0.0, 100.0), (1.0, 100.0), (1.0, 200.0), (3.0, 200.0)]
+    """
+
+    def __init__(self, then: Listener | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._then = then
+        self._clock = clock
+        self._begun: float | None = None
+        self._last = 0.0
+        self._seen: dict[str, list[tuple[float, int]]] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Remember one event."""
+        if isinstance(event, Progress):
+            now = self._clock()
+            self._begun = now if self._begun is None else self._begun
+            if event.phase not in self._seen:  # its rows were carried since the event before
+                self._seen[event.phase] = [(self._last, 0)] if event.rows_done else []
+            self._last = now - self._begun
+            self._seen[event.phase].append((self._last, event.rows_done))
+        if self._then is not None:
+            self._then(event)
+
+    def __repr__(self) -> str:
+        return f"Throughput({'; '.join(self._notes()) or 'nothing was told'})"
+
+    def rates(self, phase: str) -> list[tuple[float, float]]:
+        """Return (seconds, rows per second) at the beginning and the end of at most 120 spans of a phase."""
+        told = self._seen.get(phase, [])
+        every = max(1, -(-len(told) // _SPANS))
+        kept = [*told[::every], *([told[-1]] if told and (len(told) - 1) % every else [])]
+        found: list[tuple[float, float]] = []
+        for (a, before), (b, after) in pairwise(kept):
+            if b > a and after >= before:
+                found += [(a, (after - before) / (b - a)), (b, (after - before) / (b - a))]
+        return found
+
+    def _notes(self) -> list[str]:
+        notes = []
+        for phase, told in self._seen.items():
+            seconds, rows = told[-1][0] - told[0][0], told[-1][1] - told[0][1]
+            words = WORDS.get(phase, phase)
+            speed = f", {rows / seconds:,.0f} rows/s" if seconds > 0 and rows > 0 else ""
+            notes.append(f"{words}: {counted(max(0, rows), 'row')} in {seconds:.1f} s{speed}")
+        return notes
+
+    def plot(self) -> Chart:
+        """Return rows per second over time, a line for each phase, as an object that draws itself."""
+        from datatransfer.display.charts import rates
+
+        lines = {phase: self.rates(phase) for phase in self._seen}
+        return rates("Rows per second", lines, unit="rows/s", notes=self._notes())

@@ -19,6 +19,7 @@ from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
 from datatransfer.database.filestores import FileStore
 from datatransfer.database.sqlitefiles import is_missing, refuse_missing, sqlite_path
+from datatransfer.display import blocks, shown
 from datatransfer.errors import UsageError
 from datatransfer.given import instance, kind_of, suggestion, uuid_of
 from datatransfer.schema.tables import ForeignKey, Schema, Table
@@ -88,8 +89,26 @@ class Database:
         self._relations: list[ForeignKey] = []
         self.files: Mapping[tuple[str, str], FileStore] = self._checked_files(files or {})
 
+    @shown.as_text
     def __repr__(self) -> str:
         return f"Database({self.url_shown!r})"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        """Show what is known already: nothing is asked, so a schema that was not read yet is none."""
+        stores = [f"{table}.{column}: {store!r}" for (table, column), store in self.files.items()]
+        facts = blocks.facts([
+            ("url", self.url_shown), ("dialect", self.dialect.name), ("schema", self.dialect.schema or ""),
+            ("origin", self._given_origin or ""), ("files", "; ".join(stores)),
+        ])  # fmt: skip
+        if self._schema is None:
+            return blocks.block("Database", facts, blocks.note("quiet", "not read yet: db.tables, db.graph"))
+        rows = [
+            (t.name, len(t.columns), ", ".join(t.key) or "none", blocks.names([fk.parent for fk in t.foreign_keys], 6))
+            for t in self._schema
+        ]
+        listed = blocks.table(("table", "columns", "key", "refers to"), rows)
+        return blocks.block("Database", facts, listed, blocks.note("quiet", "rows are counted by db.tables"))
 
     def __enter__(self) -> Database:
         return self

@@ -7,9 +7,42 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from datatransfer.display.theme import variables
 
 MAX_ROWS = 60
-_CELL = "padding:2px 8px;text-align:{align};vertical-align:top"
+Tone = Literal["good", "warn", "bad", "quiet"]
+
+_MARKS = {"good": "✓", "warn": "!", "bad": "✗", "quiet": "·"}
+_STYLE = variables(".dt-b") + (
+    ".dt-b{background:var(--dt-ground);color:var(--dt-text);padding:4px 6px;line-height:1.45;overflow-x:auto}"
+    ".dt-b .dt-h{font-weight:600;margin:2px 0 4px}.dt-b .dt-q{color:var(--dt-muted)}"
+    ".dt-b table{border-collapse:collapse;margin:4px 0;font-size:inherit;color:inherit}"
+    ".dt-b th,.dt-b td{padding:2px 10px 2px 0;text-align:left;vertical-align:top;background:none;color:inherit;"
+    "border:0;white-space:normal;overflow-wrap:break-word;max-width:32em}"
+    ".dt-b thead th{color:var(--dt-muted);font-weight:600;border-bottom:1px solid var(--dt-line)}"
+    ".dt-b .dt-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".dt-b thead .dt-n{text-align:right}"
+    ".dt-b details{margin:4px 0}.dt-b summary{cursor:pointer}.dt-b ul{margin:2px 0 4px 1.4em;padding:0}"
+    ".dt-b .dt-t{border-left:4px solid var(--dt-quiet);padding-left:8px;margin:4px 0}"
+    ".dt-b .dt-t.dt-good{border-color:var(--dt-good)}.dt-b .dt-t.dt-warn{border-color:var(--dt-warn)}"
+    ".dt-b .dt-t.dt-bad{border-color:var(--dt-bad)}"
+    ".dt-b .dt-w{display:inline-block;width:7em;height:.7em;background:var(--dt-soft)}"
+    ".dt-b .dt-w span{display:block;height:100%;background:var(--dt-accent)}"
+)
+
+
+class Html(str):
+    """Text that is HTML already, and safe: made by the functions of this module only."""
+
+    __slots__ = ()
+
+
+class Figure(str):
+    """Text of a number with its unit: stands to the right, like a number."""
+
+    __slots__ = ()
 
 
 def escape(value: object) -> str:
@@ -58,7 +91,7 @@ def split_outside(text: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def size(count: int) -> str:
+def size(count: int) -> Figure:
     """Return a number of bytes for people.
 
     Examples
@@ -67,53 +100,105 @@ def size(count: int) -> str:
     ('999 bytes', '1.5 MB')
     """
     if count < 1000:
-        return plural(count, "byte")
+        return Figure(plural(count, "byte"))
     amount = float(count)
     for unit in ("kB", "MB", "GB", "TB"):
         amount /= 1000
         if amount < 999.95 or unit == "TB":
             break
-    return f"{amount:.1f} {unit}"
+    return Figure(f"{amount:.1f} {unit}")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = MAX_ROWS) -> str:
-    """Return an HTML table; numbers are aligned right; what is beyond the limit is counted."""
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = MAX_ROWS) -> Html:
+    """Return an HTML table; columns of numbers are aligned right; what is beyond the limit is counted."""
     all_rows = list(rows)
-    head = "".join(f'<th style="{_CELL.format(align="left")}">{escape(name)}</th>' for name in header)
-    lines = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in all_rows[:limit]]
+    shown = all_rows[:limit]
+    right = [bool(shown) and all(_is_number(row[at]) for row in shown if at < len(row)) for at in range(len(header))]
+    head = "".join(
+        f'<th scope="col"{_NUMBER if number else ""}>{escape(name)}</th>'
+        for name, number in zip(header, right, strict=True)
+    )
+    lines = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in shown]
     more = len(all_rows) - limit
     if more > 0:
-        lines.append(f'<tr><td colspan="{len(header)}">and {more:,} more</td></tr>')
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        lines.append(f'<tr><td colspan="{len(header)}" class="dt-q">and {more:,} more</td></tr>')
+    top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
+    return Html(f"<table>{top}<tbody>{''.join(lines)}</tbody></table>")
+
+
+_NUMBER = ' class="dt-n"'
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | Figure) and not isinstance(value, bool)
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f'<td style="{_CELL.format(align="right")}">{value:,}</td>'
-    return f'<td style="{_CELL.format(align="left")}">{escape(shorten(str(value), 200))}</td>'
+    if isinstance(value, Html):
+        return f"<td>{value}</td>"
+    if _is_number(value):
+        return f"<td{_NUMBER}>{escape(value) if isinstance(value, str) else f'{value:,}'}</td>"
+    return f"<td>{escape(shorten(str(value), 200))}</td>"
 
 
-def fold(summary: str, inner: str, *, is_open: bool = False) -> str:
+def facts(pairs: Iterable[tuple[str, object]]) -> Html:
+    """Return names and values, a line each; pairs without a value are left out."""
+    lines = [
+        f'<tr><th scope="row" class="dt-q">{escape(name)}</th>{_cell(value)}</tr>'
+        for name, value in pairs
+        if value not in ("", None)
+    ]
+    return Html(f"<table><tbody>{''.join(lines)}</tbody></table>") if lines else Html()
+
+
+def fold(summary: str, inner: str, *, is_open: bool = False) -> Html:
     """Return a fold; `summary` is text, `inner` is HTML."""
-    return f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>{inner}</details>"
+    return Html(f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>{inner}</details>")
 
 
-def bar(fraction: float) -> str:
-    """Return a bar that fills a fraction of its width."""
+def bar(fraction: float) -> Html:
+    """Return a bar that fills a fraction of its width; what it says stands beside it as a number."""
     percent = max(0.0, min(1.0, fraction)) * 100
-    return (
-        '<div style="width:8em;background:var(--jp-layout-color2,#ddd)">'
-        f'<div style="width:{percent:.0f}%;height:0.7em;background:var(--jp-brand-color1,#1976d2)"></div></div>'
-    )
+    return Html(f'<span class="dt-w" aria-hidden="true"><span style="width:{percent:.0f}%"></span></span>')
 
 
-def block(title: str, *parts: str) -> str:
+def share(value: int, most: int) -> Html:
+    """Return a bar for one of several values, of which `most` is the greatest; any that is not 0 is seen."""
+    return bar(max(0.02, value / most) if value and most else 0.0)
+
+
+def note(tone: Tone, text: str, inner: str = "") -> Html:
+    """Return a line with a mark for how things are, in words and in colour; `inner` is HTML."""
+    return Html(f'<div class="dt-t dt-{tone}">{_MARKS[tone]} {escape(text)}{inner}</div>')
+
+
+def block(title: str, *parts: str) -> Html:
     """Return a titled block; `title` is text, the parts are HTML."""
-    return f"<div><strong>{escape(title)}</strong>{''.join(parts)}</div>"
+    head = f'<div class="dt-h">{escape(shorten(title, 300))}</div>' if title else ""
+    return Html(f'<div class="dt-b"><style>{_STYLE}</style>{head}{"".join(parts)}</div>')
 
 
-def listing(items: Iterable[object], *, limit: int = MAX_ROWS) -> str:
+def listing(items: Iterable[object], *, limit: int = MAX_ROWS) -> Html:
     """Return an HTML list of texts; what is beyond the limit is counted."""
-    texts = [escape(item) for item in items]
+    texts = [escape(shorten(str(item), 300)) for item in items]
     shown = texts[:limit] + ([f"and {len(texts) - limit:,} more"] if len(texts) > limit else [])
-    return f"<ul>{''.join(f'<li>{text}</li>' for text in shown)}</ul>"
+    return Html(f"<ul>{''.join(f'<li>{text}</li>' for text in shown)}</ul>")
+
+
+def problem(title: str, pairs: Iterable[tuple[str, object]], more: Iterable[tuple[str, object]] = ()) -> Html:
+    """Return the box of an error: what, where, why and what to do, and further facts in a fold."""
+    folded = list(more)
+    inner = facts(pairs) + (fold("facts", facts(folded)) if folded else "")
+    return block("", note("bad", title, inner))
+
+
+def names(items: Sequence[str], limit: int = 12) -> str:
+    """Return names as one text; what is beyond the limit is counted.
+
+    Examples
+    --------
+    >>> names(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more:,} more" if more > 0 else "")

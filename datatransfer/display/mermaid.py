@@ -1,4 +1,4 @@
-"""A layered graph as Mermaid text."""
+"""A graph as Mermaid text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_CHARACTERS = 50_000
 
 
 def mermaid(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = "") -> str:
-    """Return a flowchart; arrows point from child to parent, edges of a cycle are dotted.
+    """Return a flowchart; arrows point from child to parent: dotted where the child may do without, thick in a cycle.
 
     The title is not drawn: JupyterLab shows a picture made of the text, and reads the title to those who cannot see it.
 
@@ -25,7 +25,7 @@ def mermaid(nodes: Sequence[Node], edges: Sequence[Edge], *, title: str = "") ->
         lines.append(f"  {number[node.name]}{shape}")
     for edge in edges:
         if edge.source in number and edge.target in number:
-            arrow = "-.->" if edge.marked else "-->"
+            arrow = "==>" if edge.marked else "-.->" if edge.optional else "-->"
             lines.append(f'  {number[edge.source]} {arrow}|"{_label(edge.label)}"| {number[edge.target]}')
     return "\n".join(lines) + "\n"
 

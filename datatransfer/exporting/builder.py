@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 from datatransfer import interrupts
 from datatransfer.database.connection import checked
 from datatransfer.database.ownplaces import refuse_own_places
+from datatransfer.display import shown
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
@@ -19,6 +20,7 @@ from datatransfer.exporting.closure import closed
 from datatransfer.exporting.conditions import Condition, check_condition
 from datatransfer.exporting.keys import check_keys, check_uuids
 from datatransfer.exporting.leaving import Columns, check, with_columns
+from datatransfer.exporting.looks import builder_html
 from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
@@ -65,8 +67,18 @@ class PackageBuilder:
         self._rules = Rules()
         self._left_out: Columns = {}
 
+    @property
+    def roots(self) -> tuple[Root, ...]:
+        """What was asked for so far."""
+        return tuple(self._roots)
+
+    @shown.as_text
     def __repr__(self) -> str:
         return f"PackageBuilder({self.db.url_shown!r}, {len(self._roots)} roots)"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        return builder_html(self)
 
     # --- what to take -----------------------------------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.events import Warned
 from datatransfer.exporting.closure import Closure, Edge, closed, usable
 from datatransfer.exporting.files import Referenced, all_referenced, size_of
 from datatransfer.exporting.leaving import copies_of, cure, dotted
+from datatransfer.exporting.looks import selection_html
 from datatransfer.exporting.orphans import count_orphans, count_outside
 from datatransfer.exporting.plan import Plan
 from datatransfer.exporting.why import Why, explain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from datatransfer.database.connection import Database
+    from datatransfer.display.charts import Chart
 
 _SECRET = re.compile(
     r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
@@ -41,7 +43,7 @@ class TableCount:
 
 
 @dataclass(frozen=True, repr=False)
-class Selection:
+class Selection(shown.Listed):
     """What a build would carry. Nothing was written; the counts are those of one moment.
 
     Attributes
@@ -58,6 +60,13 @@ class Selection:
         The columns that are not carried, ``"users.password"``.
     total, bytes : int
         Rows, and estimated bytes without files.
+
+    Examples
+    --------
+    >>> selection = builder.preview()                   # doctest: +SKIP
+    >>> selection.counts                                # doctest: +SKIP
+    >>> selection.why("items", 7)                       # doctest: +SKIP
+    >>> selection.graph                                 # doctest: +SKIP
     """
 
     table_counts: tuple[TableCount, ...]
@@ -103,6 +112,13 @@ class Selection:
         counts = {count.table: count.rows for count in self.table_counts}
         return DependencyGraph(self._plan.schema, counts=counts, roots=self.roots)
 
+    def plot(self) -> Chart:
+        """Return rows and estimated bytes of each table as bars."""
+        from datatransfer.display.charts import tables_chart
+
+        rows = {count.table: count.rows for count in self.table_counts}
+        return tables_chart("Selected rows and bytes, about", rows, {c.table: c.bytes for c in self.table_counts})
+
     def why(self, table: str, key: Any) -> Why:
         """Return the chain of references from a row to a root; looked up in a fresh snapshot.
 
@@ -127,6 +143,7 @@ class Selection:
         with closed(self._db, self._plan) as closure:
             return explain(closure, table, key)
 
+    @shown.as_text
     def __repr__(self) -> str:
         files = f", {blocks.plural(len(self.referenced_files), 'file')}" if self.referenced_files else ""
         warned = f", {blocks.plural(len(self.warnings), 'warning')}" if self.warnings else ""
@@ -135,23 +152,9 @@ class Selection:
         about = f"about {blocks.size(self.bytes)}"
         return f"Selection({blocks.plural(self.total, 'row')} of {tables}, {about}{files}{left_out}{warned})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        rows = [(c.table, c.rows, blocks.size(c.bytes), c.because) for c in self.table_counts]
-        parts = [blocks.table(("table", "rows", "about", "because"), rows)]
-        if self.referenced_files:
-            shown = [
-                (f"{r.table}.{r.column}", r.path, blocks.size(size), r.problem) for r, size in self.referenced_files
-            ]
-            title = blocks.plural(len(shown), "file")
-            parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
-        if self.left_out:
-            title = f"{blocks.plural(len(self.left_out), 'column')} left out"
-            parts.append(blocks.fold(title, blocks.listing(self.left_out)))
-        if self.warnings:
-            texts = [f"{w.where}: {w.message}" if w.where else w.message for w in self.warnings]
-            title = blocks.plural(len(texts), "warning")
-            parts.append(blocks.fold(title, blocks.listing(texts), is_open=True))
-        return blocks.block(repr(self), *parts)
+        return selection_html(self)
 
 
 def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
+from datatransfer.display.blocks import shorten
+from datatransfer.display.svg import Node, chain_svg
 from datatransfer.errors import SelectionError
 from datatransfer.exporting.keys import Key, check_keys
 from datatransfer.exporting.roots import typed_key
+from datatransfer.package.reasons import SHOWN
 
 if TYPE_CHECKING:
     from datatransfer.exporting.closure import Closure, Edge
@@ -38,12 +41,16 @@ class Step:
     foreign_key: str = ""
     text: str = ""
 
+    @property
+    def named(self) -> str:
+        """The table and what names the row."""
+        return f"{self.table} {', '.join(map(str, self.key))}".strip()
+
     def __str__(self) -> str:
-        named = f"{self.table} {', '.join(map(str, self.key))}".strip()
         if self.reached == "root":
-            return f"{named}: {self.text}"
+            return f"{self.named}: {self.text}"
         how = "refers by" if self.reached == "down" else "is referred to by"
-        return f"{named}: {how} {self.foreign_key}"
+        return f"{self.named}: {how} {self.foreign_key}"
 
 
 class Why(Sequence[Step]):
@@ -58,11 +65,22 @@ class Why(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._steps)
 
+    @shown.as_text
     def __repr__(self) -> str:
-        return "\n".join(f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps))
+        lines = [f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps[:SHOWN])]
+        return "\n".join([*lines, *([f"and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else [])])
 
-    def _repr_html_(self) -> str:
-        return blocks.block("Why", blocks.listing(self._steps))
+    def to_svg(self) -> str:
+        """Return the chain as a drawing, the row above, the root below."""
+        steps = []
+        for step in self._steps[:SHOWN]:
+            node = Node(step.named, shorten(step.text, 80), step.reached == "root")
+            steps.append((node, step.foreign_key, step.reached == "up"))
+        return chain_svg(steps, title="Why a row is selected")
+
+    @shown.as_bundle
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
 
 
 def explain(closure: Closure, table: str, key: Any) -> Why:

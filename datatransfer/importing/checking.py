@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.display.plain import counted
 from datatransfer.importing import cures
 from datatransfer.importing.fitting import Comparison, compare
@@ -17,6 +17,7 @@ from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.revisions import revisions
 from datatransfer.importing.rights import lacking
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
+from datatransfer.package.report import SHOWN
 from datatransfer.schema.tables import UniqueRule
 
 if TYPE_CHECKING:
@@ -85,15 +86,26 @@ class SchemaReport:
     def __iter__(self) -> Iterator[Misfit]:
         return iter(self.findings)
 
-    def __repr__(self) -> str:
-        words = "the package fits" if self.ok else counted(len(self.errors), "error")
-        lines = [f"  {blocks.visible(f'{item.severity} {item.code}: {item}')}" for item in self.findings]
-        return "\n".join([f"SchemaReport({words})", *lines])
+    @property
+    def _words(self) -> str:
+        return "the package fits" if self.ok else counted(len(self.errors), "error")
 
+    @shown.as_text
+    def __repr__(self) -> str:
+        more = len(self) - len(self.errors)
+        return f"SchemaReport({self._words}{f', {more:,} more to know' if more else ''})"
+
+    def __str__(self) -> str:
+        lines = [f"  {blocks.visible(f'{item.severity} {item.code}: {item}')}" for item in self.findings[:SHOWN]]
+        more = [f"  and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
+        return "\n".join([repr(self), *lines, *more])
+
+    @shown.as_html
     def _repr_html_(self) -> str:
-        words = "the package fits" if self.ok else counted(len(self.errors), "error")
-        rows = [tuple(str(item.to_json()[name]) for name in _COLUMNS) for item in self.findings]
-        return blocks.block(f"Schemas: {words}", *([blocks.table(_COLUMNS, rows)] if rows else []))
+        state = blocks.note("good" if self.ok else "bad", f"Schemas: {self._words}")
+        rows = [(f.severity, f.code, f.where, f.message, f.hint, f.cure.code) for f in self.findings]
+        header = ("severity", "code", "where", "what", "what to do", "or say")
+        return blocks.block("Package and target", state, *([blocks.table(header, rows)] if rows else []))
 
 
 def check(planner: Planner, stager: Stager) -> SchemaReport:

@@ -22,6 +22,7 @@ from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
 from datatransfer.importing.fingerprint import fingerprint
 from datatransfer.importing.frames import Frames
+from datatransfer.importing.looks import PlanLooks
 from datatransfer.importing.remap import Remap, TablePlan
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 Replan = Callable[["ImportPlan", "Mapping[str, StagedTable]", set[str]], None]
 
 
-@dataclass
-class ImportPlan:
+@dataclass(repr=False)
+class ImportPlan(PlanLooks):
     """The actions that an import will take.
 
     Attributes
@@ -394,14 +395,6 @@ class ImportPlan:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
-
-    def __repr__(self) -> str:
-        totals = {a: sum(p.counts.get(a, 0) for p in self.plans.values()) for a in Action}
-        said = ", ".join(f"{n} {a}" for a, n in totals.items() if n) or "nothing to do"
-        return f"ImportPlan({said})"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{self!r}</p>{self.summary.to_html(index=False)}"
 
 
 def _past(decision: Decision) -> str:

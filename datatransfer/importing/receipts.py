@@ -11,14 +11,15 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer.database import ledger
 from datatransfer.database.connection import checked
-from datatransfer.display import blocks
+from datatransfer.display import shown
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
 from datatransfer.given import instance, suggestion, uuid_of
+from datatransfer.importing.looks import actions_chart, receipt_html, seconds_chart
 from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from datatransfer.database.connection import Database
+    from datatransfer.display.charts import Chart
     from datatransfer.importing.undo import UndoReport
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
@@ -33,8 +35,16 @@ _UNDONE = {"removed": "delete", "restored": "update", "brought back": "insert", 
 _STORY_FILES = 20
 
 
-@dataclass(frozen=True)
-class Receipt:
+@dataclass
+class Known:
+    """What was read last of the record of an import: pictures show it, for they ask no database."""
+
+    record: ledger.ImportRecord | None = None
+    files: Sequence[ledger.ImportedFile] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class Receipt(shown.Listed):
     """The story of one import, or of one undo.
 
     Attributes
@@ -49,7 +59,16 @@ class Receipt:
         Seconds of each phase: stage, plan, wait (for other merges), merge (the transaction, in which locks are held).
     undo_of : str
         Of an undo: the import that it took back.
+
+    Examples
+    --------
+    >>> receipt = importer.run()                        # doctest: +SKIP
+    >>> receipt.summary                                 # doctest: +SKIP
+    >>> receipt.id_map("orders")                        # doctest: +SKIP
+    >>> receipt.check_undo(), receipt.undo()            # doctest: +SKIP
     """
+
+    _unlisted = frozenset({"maps", "known", "when", "way_back"})
 
     target: Database = field(repr=False)
     import_id: uuid.UUID
@@ -60,6 +79,7 @@ class Receipt:
     timings: Mapping[str, float] = field(default_factory=dict)
     maps: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict, repr=False)
     undo_of: str = ""
+    known: Known = field(default_factory=Known, repr=False, compare=False)
 
     # --- what was done ------------------------------------------------------------------------------------------
 
@@ -78,7 +98,8 @@ class Receipt:
         if not self.recorded:
             return None
         with self.target.connect() as conn:
-            return ledger.read_import(conn, self.import_id)
+            self.known.record = ledger.read_import(conn, self.import_id)
+        return self.known.record
 
     @property
     def _names(self) -> dict[str, str]:
@@ -97,6 +118,26 @@ class Receipt:
             numbers = {name: counts.get(action, 0) for name, action in self._names.items()}
             rows.append({"table": table, "rows": sum(numbers.values()), **numbers})
         return pd.DataFrame(rows, columns=["table", "rows", *self._names])
+
+    def plot(self, what: Literal["rows", "seconds"] = "rows") -> Chart:
+        """Return what was done as bars.
+
+        Parameters
+        ----------
+        what : {"rows", "seconds"}
+            How many rows of each table were inserted, updated and so on; or how long each phase took.
+
+        Raises
+        ------
+        UsageError
+            It is something else.
+        """
+        if what not in ("rows", "seconds"):
+            raise UsageError(f"plot() takes no {what!r}", hint="use 'rows' or 'seconds'")
+        if what == "seconds":
+            return seconds_chart(self.timings)
+        named = {t: {name: c.get(action, 0) for name, action in self._names.items()} for t, c in self.counts.items()}
+        return actions_chart("What the undo did" if self.undo_of else "What the import did", named)
 
     @property
     def tables(self) -> pd.DataFrame:
@@ -185,7 +226,8 @@ class Receipt:
         if not self.recorded:
             return []
         with self.target.connect() as conn:
-            return ledger.imported_files(conn, self.import_id)
+            self.known.files = ledger.imported_files(conn, self.import_id)
+        return list(self.known.files)
 
     # --- the way back -------------------------------------------------------------------------------------------
 
@@ -238,6 +280,7 @@ class Receipt:
 
         self._refuse_unrecorded()
         done = undo.undo(self.target, self.import_id, keep_edited=keep_edited, backup=backup)
+        self._record()
         return receipt(self.target, done)
 
     def _refuse_unrecorded(self) -> None:
@@ -246,12 +289,13 @@ class Receipt:
 
     # --- the story ----------------------------------------------------------------------------------------------
 
-    def _facts(self) -> list[tuple[str, str]]:
-        record = self._record()
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what is known of the import by name: ids, state, origin, path, policies; as it was read last."""
+        record = self.known.record
         if record is None:
             return [("package", self.package_id), ("state", "nothing was written: it was all there already")]
         options = dict(record.options)
-        facts = [("undo" if self.undo_of else "import", str(self.import_id)), ("state", _when(record))]
+        facts = [("undo" if self.undo_of else "import", str(self.import_id)), ("state", self.when)]
         if self.undo_of:
             facts.append(("of", self.undo_of))
         facts += [("package", record.package_id), ("from", record.origin)]
@@ -261,14 +305,21 @@ class Receipt:
         return [*facts, ("policies", ", ".join(words))] if words else facts
 
     @property
-    def _way_back(self) -> str:
-        if not self.recorded or self.state != "merged":
+    def when(self) -> str:
+        """The state that was read last, and since when."""
+        return _when(self.known.record) if self.known.record else ""
+
+    @property
+    def way_back(self) -> str:
+        """What to say to undo it; empty where nothing was written, or all of it was taken back already."""
+        if self.known.record is None or self.known.record.state != "merged":
             return ""
         return f"receipt.undo(), or: datatransfer undo URL {self.import_id}"
 
     def story(self) -> str:
         """Return the receipt as text: when, what, from where, how it was decided, and the way back."""
-        lines = [f"{name:<9} {visible(value)}" for name, value in self._facts()]
+        self._record()
+        lines = [f"{name:<9} {visible(value)}" for name, value in self.facts()]
         lines += ["", aligned(list(self.summary.columns), self.summary.to_numpy().tolist())]
         lines += [f"warning: {visible(warning)}" for warning in self.warnings]
         files = self._files()
@@ -276,29 +327,21 @@ class Receipt:
             lines += ["", f"{counted(len(files), 'file')}:"]
             lines += [f"  {file.action:<8} {visible(file.path)}" for file in files[:_STORY_FILES]]
             lines += [f"  and {len(files) - _STORY_FILES} more"] if len(files) > _STORY_FILES else []
-        if self._way_back:
-            lines += ["", f"to undo it: {self._way_back}"]
+        if self.way_back:
+            lines += ["", f"to undo it: {self.way_back}"]
         return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.story()
 
+    @shown.as_text
     def __repr__(self) -> str:
-        parts = [f"{self.total(action)} {name}" for name, action in self._names.items() if self.total(action)]
+        parts = [f"{self.total(action):,} {name}" for name, action in self._names.items() if self.total(action)]
         return f"{'Undo' if self.undo_of else ''}Receipt({str(self.import_id)[:8]}: {', '.join(parts) or 'nothing'})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        parts = [blocks.table(list(self.summary.columns), self.summary.to_numpy().tolist())]
-        parts.append(blocks.listing(self.warnings) if self.warnings else "")
-        try:
-            files = [[f.path, f.bytes, f.action] for f in self._files()]
-            parts.append(blocks.fold("about it", blocks.table(["", ""], self._facts())))
-            if files:
-                parts.append(blocks.fold(f"{len(files)} files", blocks.table(["path", "bytes", "action"], files)))
-            parts.append(blocks.fold("how to undo it", blocks.escape(self._way_back)) if self._way_back else "")
-        except Exception:  # a picture of an object never raises: the database may be gone
-            parts.append(blocks.escape("the database does not answer"))
-        return blocks.block(repr(self), *parts)
+        return receipt_html(self, self._names)
 
 
 def _when(record: ledger.ImportRecord) -> str:
@@ -350,8 +393,9 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     wanted = uuid_of(import_id, "import_id", hint="see dt.receipts(db)")
     with checked(db).connect() as conn:
         record = ledger.read_import(conn, wanted)
+        files = ledger.imported_files(conn, record.import_id)
     timings = json.loads(record.session or "{}").get("timings", {})
     return Receipt(
         db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings),
-        timings=timings, undo_of=str(record.options.get("undo_of", "")),
+        timings=timings, undo_of=str(record.options.get("undo_of", "")), known=Known(record, files),
     )  # fmt: skip

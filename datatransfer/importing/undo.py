@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.display import blocks, shown
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
 from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
@@ -80,17 +81,19 @@ class UndoReport:
     def _total(self, table: str, state: str) -> int:
         return sum(n for (_, found), n in self.counts[table].items() if found == state)
 
+    @shown.as_text
     def __repr__(self) -> str:
-        parts = [f"{n} {s}" for s in STATES if (n := sum(self._total(t, s) for t in self.counts))]
+        parts = [f"{n:,} {s}" for s in STATES if (n := sum(self._total(t, s) for t in self.counts))]
         return f"UndoReport({', '.join(parts) or 'nothing to undo'})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        from datatransfer.display import blocks
-
+        words = "everything can be taken back" if self.ok else "some rows cannot simply be taken back"
         rows = [[name, *(self._total(name, s) for s in STATES)] for name in self.counts]
         listed = blocks.table(["table", "key", "state", "by"], self.rows)
-        more = blocks.fold(f"{len(self.rows)} rows that are not simply put back", listed) if self.rows else ""
-        return blocks.block(repr(self), blocks.table(["table", *STATES], rows), more)
+        more = blocks.fold(f"{blocks.plural(len(self.rows), 'row')} in another state", listed) if self.rows else ""
+        state = blocks.note("good" if self.ok else "warn", words)
+        return blocks.block("Undo", state, blocks.table(["table", *STATES], rows), more)
 
 
 @interrupts.held()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from datatransfer.display import shown
+from datatransfer.display.blocks import plural
 from datatransfer.package.fields import SHA256, Fields
 from datatransfer.package.jsontext import read_json, write_json
 from datatransfer.package.metadata import FEATURES, Encoding, encoding_of
@@ -113,13 +115,25 @@ class FileEntry:
     missing: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Manifest:
     """The tables, parts and files of a package."""
 
     tables: tuple[TableEntry, ...]
     files: tuple[FileEntry, ...] = ()
     encoding: Encoding = "documents"
+
+    @shown.as_text
+    def __repr__(self) -> str:
+        rows = sum(entry.rows for entry in self.tables)
+        counted = f"{plural(rows, 'row')} of {plural(len(self.tables), 'table')}, {plural(len(self.files), 'file')}"
+        return f"Manifest({counted}, {self.encoding})"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        from datatransfer.package.looks import manifest_html
+
+        return manifest_html(self)
 
     @cached_property
     def schema(self) -> Schema:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from datatransfer.display import shown
 from datatransfer.errors import PackageError
 from datatransfer.package.fields import SHA256, Fields
 from datatransfer.package.jsontext import read_json, write_json
@@ -27,7 +28,7 @@ Encoding = Literal["documents", "columns"]
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PackageMetadata:
     """What a package is.
 
@@ -76,6 +77,19 @@ class PackageMetadata:
     digest: str | None = None
     requires: Mapping[str, str] = field(default_factory=dict)
     format_version: str = FORMAT_VERSION
+
+    @shown.as_text
+    def __repr__(self) -> str:
+        return (
+            f"PackageMetadata({self.dialect!r}, {self.created:%Y-%m-%d %H:%M} UTC, {self.encoding}, "
+            f"format {self.format_version}, id {self.package_id})"
+        )
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        from datatransfer.package.looks import metadata_html
+
+        return metadata_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``metadata.json``."""

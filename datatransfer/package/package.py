@@ -156,9 +156,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.errors import PackageError, UsageError
 from datatransfer.given import path_of
+from datatransfer.package import looks
 from datatransfer.package.archive import ArchiveReader, open_archive
 from datatransfer.package.contents import BATCH_ROWS, Contents
 from datatransfer.package.manifest import MANIFEST_MEMBER, MAX_MANIFEST_BYTES, Manifest, TableEntry
@@ -172,13 +173,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from datatransfer.display.charts import Chart
     from datatransfer.package.reasons import Chain
     from datatransfer.schema.graph import DependencyGraph
 
 __all__ = ["DataPackage", "Finding", "PackageTable", "PackageWriter", "Report"]
 
 
-class DataPackage:
+class DataPackage(shown.Listed):
     """A package that was opened: looked at in place, never unpacked.
 
     Opening reads ``metadata.json`` and ``manifest.json`` only. Every other member is compared with its recorded sha256
@@ -191,11 +193,15 @@ class DataPackage:
     metadata : PackageMetadata
     manifest_data : Manifest
         Tables, parts and files as dataclasses; `manifest` shows the entities to people.
+    report : Report or None
+        What `verify` found when it was last called.
 
     Examples
     --------
     >>> package = DataPackage.open("open-orders.zip")  # doctest: +SKIP
+    >>> package.tables, package.files, package.graph  # doctest: +SKIP
     >>> package["orders"].to_frame()  # doctest: +SKIP
+    >>> package.verify()  # doctest: +SKIP
     """
 
     def __init__(self, archive: ArchiveReader, metadata: PackageMetadata, manifest: Manifest) -> None:
@@ -204,6 +210,7 @@ class DataPackage:
         self.path = archive.path
         self.metadata = metadata
         self.manifest_data = manifest
+        self.report: Report | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> DataPackage:
@@ -327,7 +334,7 @@ class DataPackage:
         import pandas as pd
 
         rows = [
-            (entry.table.name, entry.rows, _bytes(entry), ", ".join(entry.table.key), len(entry.table.columns),
+            (entry.table.name, entry.rows, looks.size_of(entry), ", ".join(entry.table.key), len(entry.table.columns),
              len(entry.parts))
             for entry in self.manifest_data.tables
         ]  # fmt: skip
@@ -368,7 +375,28 @@ class DataPackage:
         found = self.metadata.selection.get("roots")
         roots = [str(root.get("table")) for root in found if isinstance(root, dict)] if isinstance(found, list) else []
         counts = {entry.table.name: entry.rows for entry in self.manifest_data.tables}
-        return DependencyGraph(self.schema, counts=counts, roots=[name for name in roots if name in self.schema])
+        from datatransfer.package.neighbours import around
+
+        contents, metadata = self._contents, self.metadata
+        return DependencyGraph(
+            self.schema, counts=counts, roots=[name for name in roots if name in self.schema],
+            entities=lambda table, key, depth: around(contents, metadata, table, key, depth),
+        )  # fmt: skip
+
+    def plot(self) -> Chart:
+        """Return rows and bytes of each table as bars.
+
+        Examples
+        --------
+        >>> package.plot()                              # doctest: +SKIP
+        """
+        from datatransfer.display.charts import tables_chart
+
+        entries = self.manifest_data.tables
+        rows = {entry.table.name: entry.rows for entry in entries}
+        return tables_chart(
+            f"Rows and bytes of {self.path.name}", rows, {e.table.name: looks.size_of(e) for e in entries}
+        )
 
     # --- questions --------------------------------------------------------------------------------------------------
 
@@ -404,10 +432,10 @@ class DataPackage:
 
         self._archive.open(METADATA_MEMBER).close()  # a closed package is a wrong call, not a finding
         # what was compared before does not count: the members are read again
-        report = verify(Contents(self._archive, self.manifest_data), self.metadata)
+        self.report = report = verify(Contents(self._archive, self.manifest_data), self.metadata)
         if report.ok and self.metadata.digest is not None and self.metadata.digest != self.computed_digest():
             message = "the rows do not have the digest that is recorded"
-            return Report((*report.findings, Finding("error", "digest", METADATA_MEMBER, message)))
+            self.report = report = Report((*report.findings, Finding("error", "digest", METADATA_MEMBER, message)))
         return report
 
     def diff(self, other: Any) -> pd.DataFrame:
@@ -441,6 +469,7 @@ class DataPackage:
         ignoring = {name: {*self.left_out.get(name, ()), *theirs.get(name, ())} for name in names}
         return diff(self, other, ignoring=ignoring)
 
+    @shown.as_text
     def __repr__(self) -> str:
         counts = self.metadata.counts
         return (
@@ -449,22 +478,12 @@ class DataPackage:
             f"{self.metadata.encoding}, format {self.metadata.format_version})"
         )
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        rows = [
-            (entry.table.name, entry.rows, blocks.size(_bytes(entry)), ", ".join(entry.table.key))
-            for entry in self.manifest_data.tables
-        ]
-        title = f"{self.path.name}: {blocks.plural(self.metadata.counts['rows'], 'row')}"
-        facts = blocks.listing([
-            f"from {self.metadata.dialect}, {self.metadata.created:%Y-%m-%d %H:%M} UTC, by {self.metadata.created_by}",
-            f"{blocks.plural(self.metadata.counts['files'], 'file')}, {self.metadata.encoding}",
-            *(f"left out: {name}.{column}" for name, columns in self.left_out.items() for column in columns),
-        ])  # fmt: skip
-        return blocks.block(title, facts, blocks.table(("table", "rows", "size", "key"), rows))
+        return looks.package_html(self)
 
-
-def _bytes(entry: TableEntry) -> int:
-    return sum(part.bytes for part in entry.parts)
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.schema.tables)
 
 
 def _manifest(archive: ArchiveReader, metadata: PackageMetadata, where: str) -> Manifest:

@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
+from datatransfer.display.svg import Node, chain_svg
 from datatransfer.errors import KeyValueError
 from datatransfer.package.contents import Contents
 from datatransfer.package.linking import Held, find_parents, hold, needed_columns
 from datatransfer.package.metadata import PackageMetadata
 from datatransfer.schema.identity import canonical_key
 from datatransfer.schema.tables import ForeignKey
+
+SHOWN = 40
+"""Steps of a chain that are shown."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,12 +69,25 @@ class Chain(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._steps)
 
+    @shown.as_text
     def __repr__(self) -> str:
-        lines = [f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps)]
+        lines = [f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps[:SHOWN])]
+        lines += [f"and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
         return "\n".join(lines) or "no chain to a root: the package does not say why"
 
-    def _repr_html_(self) -> str:
-        return blocks.block("Why", blocks.listing(self._steps or ("no chain to a root",)))
+    def to_svg(self) -> str:
+        """Return the chain as a drawing, the row above, the root below."""
+        steps = []
+        for step in self._steps[:SHOWN]:
+            is_root = step.reached == "root"
+            node = Node(f"{step.table} {step.key}", "selected as a root" if is_root else "", is_root)
+            steps.append((node, step.foreign_key, step.reached == "up"))
+        none = Node("no chain to a root", "the package does not say why")
+        return chain_svg(steps or [(none, "", False)], title="Why a row is in the package")
+
+    @shown.as_bundle
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
 
 
 def why(contents: Contents, metadata: PackageMetadata, table: str, key: Any) -> Chain:
@@ -92,13 +109,21 @@ def why(contents: Contents, metadata: PackageMetadata, table: str, key: Any) -> 
     KeyValueError
         There is no row with this key, or the table has no key.
     """
-    return _Search(contents, metadata).chain(table, key)
+    return Search(contents, metadata).chain(table, key)
 
 
 _Node = tuple[str, int, bool]  # table, row, whether the chain has turned to parents
 
 
-class _Search:
+class Search:
+    """The rows of a package by number, and which refers to which; tables are read when they are first needed.
+
+    Parameters
+    ----------
+    contents : Contents
+    metadata : PackageMetadata
+    """
+
     def __init__(self, contents: Contents, metadata: PackageMetadata) -> None:
         self.contents = contents
         self.schema = contents.manifest.schema
@@ -108,7 +133,7 @@ class _Search:
 
     def chain(self, table: str, key: Any) -> Chain:
         """Search breadth first."""
-        start = self._row(table, key)
+        start = self.row(table, key)
         roots = self._roots()
         came: dict[_Node, tuple[_Node, str, str] | None] = {(table, start, False): None}
         edge: list[_Node] = [(table, start, False)]
@@ -126,11 +151,11 @@ class _Search:
         return Chain(())
 
     def _steps(self, end: _Node, came: dict[_Node, tuple[_Node, str, str] | None]) -> list[Step]:
-        steps = [Step(end[0], self._key(end), "root")]
+        steps = [Step(end[0], self.key(end), "root")]
         node = end
         while (before := came[node]) is not None:
             node, reached, label = before
-            steps.append(Step(node[0], self._key(node), reached, label))
+            steps.append(Step(node[0], self.key(node), reached, label))
         return steps[::-1]
 
     def _neighbours(self, node: _Node) -> list[tuple[_Node, str, str]]:
@@ -138,13 +163,14 @@ class _Search:
         found: list[tuple[_Node, str, str]] = []
         if not turned:
             for fk in self.schema.children_of(table):
-                children = (self._link(fk) == row).nonzero()[0].tolist()
+                children = (self.link(fk) == row).nonzero()[0].tolist()
                 found += [((fk.table, child, False), "up", fk.label) for child in children]
         known = [fk for fk in self.schema.table(table).foreign_keys if fk.parent in self.schema]
-        parents = [(fk, int(self._link(fk)[row])) for fk in known]
+        parents = [(fk, int(self.link(fk)[row])) for fk in known]
         return found + [((fk.parent, parent, True), "down", fk.label) for fk, parent in parents if parent >= 0]
 
-    def _link(self, fk: ForeignKey) -> Places:
+    def link(self, fk: ForeignKey) -> Places:
+        """Return for each row of the child the number of its parent, or -1."""
         if fk not in self._links:
             self._links[fk] = find_parents(self._rows(fk.table), self._rows(fk.parent), fk)
         return self._links[fk]
@@ -157,7 +183,8 @@ class _Search:
             self._held[name] = hold(table, self.contents.batches(name, columns=names), names)
         return self._held[name]
 
-    def _row(self, name: str, key: Any) -> int:
+    def row(self, name: str, key: Any) -> int:
+        """Return the number of the row with a key."""
         table = self.schema.table(name)
         if not table.key:
             raise KeyValueError("has no key to name a row by", where=name)
@@ -166,11 +193,12 @@ class _Search:
             raise KeyValueError(f"has a key of {len(table.key)} columns, not {len(values)}", where=name)
         wanted = canonical_key(values)
         for row in range(self._rows(name).rows):
-            if self._key((name, row, False)) == wanted:
+            if self.key((name, row, False)) == wanted:
                 return row
         raise KeyValueError("there is no row with this key in the package", where=name)
 
-    def _key(self, node: _Node) -> str:
+    def key(self, node: _Node) -> str:
+        """Return the canonical key of a row."""
         held = self._rows(node[0])
         names = held.table.key
         values = [held.columns[name][node[1]].as_py() for name in names]
@@ -198,4 +226,4 @@ class _Search:
         if node[0] not in roots:
             return False
         keys = roots[node[0]]
-        return keys is None or self._key(node) in keys
+        return keys is None or self.key(node) in keys

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Severity = Literal["error", "warning", "note"]
+SHOWN = 50
+"""Findings that are printed; `Report.to_frame` has all of them."""
 INCOMPLETE = frozenset({"missing-member"})
 """Codes of findings that say that something is not there, rather than wrong."""
 
@@ -90,12 +93,24 @@ class Report:
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
 
-    def __repr__(self) -> str:
-        words = "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
-        return "\n".join([f"Report({words})", *(f"  {blocks.visible(str(finding))}" for finding in self.findings)])
+    @property
+    def _words(self) -> str:
+        return "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
 
+    @shown.as_text
+    def __repr__(self) -> str:
+        kinds = Counter(finding.severity for finding in self.findings)
+        counted = [blocks.plural(kinds[kind], kind) for kind in ("error", "warning", "note") if kinds[kind]]
+        return f"Report({': '.join([self._words, *([', '.join(counted)] if counted else [])])})"
+
+    def __str__(self) -> str:
+        lines = [f"  {blocks.visible(str(finding))}" for finding in self.findings[:SHOWN]]
+        more = [f"  and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
+        return "\n".join([repr(self), *lines, *more])
+
+    @shown.as_html
     def _repr_html_(self) -> str:
-        words = "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
         rows = [(f.severity, f.code, f.where, f.message, f.hint) for f in self.findings]
-        header = ("severity", "code", "where", "message", "hint")
-        return blocks.block(f"Package: {words}", *([blocks.table(header, rows)] if rows else []))
+        header = ("severity", "code", "where", "what", "what to do")
+        state = blocks.note("good" if self.ok else "bad", f"The package is {self._words}")
+        return blocks.block("Report", state, *([blocks.table(header, rows)] if rows else []))

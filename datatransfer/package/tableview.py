@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks
+from datatransfer.display import blocks, shown
 from datatransfer.package.contents import BATCH_ROWS, Contents
 from datatransfer.schema.tables import Table
 from datatransfer.schema.values import untag
@@ -15,14 +15,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class PackageTable:
-    """One table of a package.
+_QUICK_BYTES = 256 << 10
+_FIRST_ROWS = 10
+
+
+class PackageTable(shown.Listed):
+    """One table of a package, read from its members when it is asked for.
 
     Attributes
     ----------
     name : str
     table : Table
         Columns, types and keys.
+
+    Examples
+    --------
+    >>> package["orders"].to_frame()              # doctest: +SKIP
+    >>> package["orders"].to_arrow()              # doctest: +SKIP
+    >>> for batch in package["orders"]:           # doctest: +SKIP
+    ...     print(batch.num_rows)
     """
 
     def __init__(self, contents: Contents, name: str) -> None:
@@ -83,16 +94,36 @@ class PackageTable:
         made = {column.name: _series(arrow.column(column.name), column.type.kind) for column in self.table.columns}
         return pd.DataFrame(made, columns=list(self.table.column_names))
 
+    @shown.as_text
     def __repr__(self) -> str:
         columns = ", ".join(blocks.visible(name) for name in self.table.column_names[:8])
         more = ", …" if len(self.table.columns) > 8 else ""
         return f"PackageTable({blocks.visible(self.name)!r}, {blocks.plural(len(self), 'row')}: {columns}{more})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
-        shown = self.head(10)
-        rows = [[_shown(value) for value in row] for row in shown.itertuples(index=False, name=None)]
         title = f"{self.name}: {blocks.plural(len(self), 'row')}"
-        return blocks.block(title, blocks.table(list(shown.columns), rows))
+        return blocks.block(title, self._first_rows(), blocks.fold("columns", self._columns(), is_open=not len(self)))
+
+    def _first_rows(self) -> str:
+        """Show the first rows if that is quick: the member that holds them is read and compared as a whole."""
+        if not self._entry.parts:
+            return ""
+        if self._entry.parts[0].bytes > _QUICK_BYTES:
+            return blocks.note("quiet", "a large table: .head() reads its first rows")
+        found = self.head(_FIRST_ROWS)
+        rows = [[_shown(value) for value in row] for row in found.itertuples(index=False, name=None)]
+        more = len(self) - len(rows)
+        return blocks.table(list(found.columns), rows) + (blocks.note("quiet", f"and {more:,} more") if more else "")
+
+    def _columns(self) -> str:
+        leads = {name: fk.parent for fk in self.table.foreign_keys for name in fk.columns}
+        rows = [
+            (c.name, c.type.kind, "yes" if c.nullable else "no", "key" if c.name in self.table.key else "",
+             f"→ {leads[c.name]}" if c.name in leads else "")
+            for c in self.table.columns
+        ]  # fmt: skip
+        return blocks.table(("column", "type", "may be NULL", "key", "refers to"), rows)
 
 
 def _shown(value: Any) -> str:

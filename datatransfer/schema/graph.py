@@ -5,24 +5,30 @@ It knows tables and foreign keys as plain data; who draws it knows nothing but b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import mermaid as _mermaid
+from datatransfer.display import shown
 from datatransfer.display import svg as _svg
 from datatransfer.display.blocks import plural
+from datatransfer.display.collapse import collapse
+from datatransfer.errors import UsageError
 from datatransfer.schema.tables import ForeignKey, Schema
 
 if TYPE_CHECKING:
     import networkx as nx
 
 MAX_EDGES = 500
-"""Graphs with more foreign keys are shown as a summary."""
+"""Graphs with more foreign keys are drawn collapsed, and give no Mermaid."""
+MAX_BOXES = 60
+"""Graphs with more tables are drawn collapsed."""
 
 
-class DependencyGraph:
+class DependencyGraph(shown.Listed):
     """The foreign keys between tables as a graph.
 
     Parameters
@@ -32,6 +38,10 @@ class DependencyGraph:
         Shown below the names; tables that are not in it are left out of the picture, not of `order`.
     roots : iterable of table names
         Marked in the picture.
+    root_word : str
+        What the legend calls them.
+    entities : callable, optional
+        Gives the neighbourhood of one entity, from a table, a key and a depth.
 
     Examples
     --------
@@ -45,10 +55,20 @@ class DependencyGraph:
     DependencyGraph(2 tables, 1 foreign key, no cycles)
     """
 
-    def __init__(self, schema: Schema, *, counts: Mapping[str, int] | None = None, roots: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        counts: Mapping[str, int] | None = None,
+        roots: Iterable[str] = (),
+        root_word: str = "asked for",
+        entities: Callable[[str, Any, int], Any] | None = None,
+    ) -> None:
         self.schema = schema
         self.counts = dict(counts) if counts is not None else None
         self.roots = frozenset(roots)
+        self._root_word = root_word
+        self._entities = entities
 
     @cached_property
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
@@ -106,6 +126,51 @@ class DependencyGraph:
         table = self.schema.tables[fk.table]
         return any(table.column(name).nullable and name not in table.key for name in fk.columns)
 
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def around(self, table: str, key: Any = None, *, depth: int = 1) -> Any:
+        """Return the neighbourhood of a table; with a key, of a package's graph, that of one entity.
+
+        Parameters
+        ----------
+        table : str
+        key : value or sequence of values, optional
+            A sequence for a key of several columns.
+        depth : int
+            How many foreign keys away, in either direction.
+
+        Returns
+        -------
+        DependencyGraph
+            Of the tables, the one in the middle marked; or with a key a graph whose boxes are entities.
+
+        Raises
+        ------
+        UnknownTableError
+            There is no such table.
+        UsageError
+            A key is given and this is not the graph of a package, or `depth` is negative.
+
+        Examples
+        --------
+        >>> db.graph.around("datasets")                     # doctest: +SKIP
+        >>> package.graph.around("datasets", 7)             # doctest: +SKIP
+        """
+        self.schema.table(table)
+        if depth < 0:
+            raise UsageError("depth= takes no negative number", where=table)
+        if key is not None:
+            if self._entities is None:
+                raise UsageError("entities are known of packages only", where=table, hint="use package.graph.around")
+            return self._entities(table, key, depth)
+        found = {table}
+        for _ in range(depth):
+            pairs = [(fk.table, fk.parent) for fk in self.foreign_keys]
+            found |= {name for pair in pairs if found & set(pair) for name in pair}
+        schema = Schema({name: each for name, each in self.schema.tables.items() if name in found})
+        counts = None if self.counts is None else {n: c for n, c in self.counts.items() if n in found}
+        return DependencyGraph(schema, counts=counts, roots=[table], root_word="in the middle")
+
     # --- other forms ------------------------------------------------------------------------------------------------
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
@@ -121,7 +186,7 @@ class DependencyGraph:
 
     def to_mermaid(self) -> str:
         """Return Mermaid text, empty above 500 foreign keys or 50,000 characters."""
-        if self._too_large:
+        if len(self.foreign_keys) > MAX_EDGES:
             return ""
         nodes, edges = self._nodes(), self._edges()
         title = f"{plural(len(nodes), 'table')}, {plural(len(edges), 'foreign key')}"
@@ -129,60 +194,61 @@ class DependencyGraph:
         return text if len(text) <= _mermaid.MAX_CHARACTERS else ""
 
     def to_svg(self) -> str:
-        """Return an ``<svg>`` element; above 500 foreign keys a summary in words."""
-        if self._too_large:
-            return _svg.text_lines(self._summary())
-        nodes = self._nodes()
-        return _svg.svg(nodes, self._edges(), self._layers({node.name for node in nodes}))
+        """Return an ``<svg>`` element; above 60 tables some stand together in one box, and those alone are listed."""
+        nodes, edges = self._nodes(), self._edges()
+        title = _svg.counted_title(len(nodes), len(edges), len(self.cycles))
+        if len(nodes) <= MAX_BOXES and len(edges) <= MAX_EDGES:
+            return _svg.graph_svg(nodes, edges, title=title, root=self._root_word)
+        small = collapse(nodes, edges, self.cycles, MAX_BOXES)
+        return _svg.graph_svg(
+            small.nodes, small.edges, title=title, alone=small.alone, lines=self._about(small.dropped),
+            root=f"{self._root_word}, or holds some",
+        )  # fmt: skip
 
-    @property
-    def _too_large(self) -> bool:
-        return len(self.foreign_keys) > MAX_EDGES
-
+    @cached_property
     def _shown(self) -> list[str]:
         return [name for name in self.order if self.counts is None or name in self.counts]
 
     def _nodes(self) -> list[_svg.Node]:
         counts = self.counts or {}
         return [
-            _svg.Node(name, plural(counts[name], "row") if name in counts else "", name in self.roots)
-            for name in self._shown()
+            _svg.Node(name, _svg.rows_by_name(counts, name), name in self.roots, counts.get(name))
+            for name in self._shown
         ]
 
     def _edges(self) -> list[_svg.Edge]:
-        return [_svg.Edge(fk.table, fk.parent, fk.label, self.is_cyclic(fk)) for fk in self.foreign_keys]
-
-    def _layers(self, shown: Collection[str]) -> list[list[str]]:
-        """Put every component one layer after the last of its parents."""
-        level: dict[str, int] = {}
-        for group in self.components:
-            parents = [fk.parent for name in group for fk in self.schema.tables[name].foreign_keys]
-            rank = max((level[p] + 1 for p in parents if p in level and p not in group and p in shown), default=0)
-            level.update(dict.fromkeys(group, rank))
-        layers: dict[int, list[str]] = {}
-        for name in self.order:
-            if name in shown:
-                layers.setdefault(level[name], []).append(name)
-        return [layers[rank] for rank in sorted(layers)]
-
-    def _summary(self) -> list[str]:
-        degree: dict[str, int] = dict.fromkeys(self.order, 0)
-        for fk in self.foreign_keys:
-            degree[fk.parent] += 1
-        top = sorted(degree, key=lambda name: (-degree[name], name))[:12]
-        counted = f"{plural(len(self.schema), 'table')}, {plural(len(self.foreign_keys), 'foreign key')}"
-        return [f"{counted}: too many to draw"] + [
-            f"{name}: referred to by {plural(degree[name], 'foreign key')}" for name in top
+        shown = set(self._shown)
+        return [
+            _svg.Edge(fk.table, fk.parent, fk.label, self.is_cyclic(fk), self.nullable(fk))
+            for fk in self.foreign_keys
+            if fk.table in shown and fk.parent in shown
         ]
 
+    def _about(self, dropped: int) -> list[str]:
+        """Say what a collapsed picture does not show."""
+        degree = Counter(fk.parent for fk in self.foreign_keys if not fk.is_self)
+        top = [
+            f"{name} ({count:,})" for name, count in sorted(degree.items(), key=lambda item: (-item[1], item[0]))[:8]
+        ]
+        counted = f"{plural(len(self.schema), 'table')}, {plural(len(self.foreign_keys), 'foreign key')}"
+        lines = [f"{counted}, drawn together; .around(table) shows one with its neighbours"]
+        lines += [f"most referred to: {', '.join(top)}"] if top else []
+        many = [group for group in self.cycles if len(group) > 1]
+        lines += [f"{plural(len(many), 'cycle')} of several tables: .cycles lists them"] if many else []
+        lines += [f"{plural(dropped, 'thinner arrow')} not drawn"] if dropped else []
+        return lines
+
+    @shown.as_text
     def __repr__(self) -> str:
         cycles = plural(len(self.cycles), "cycle") if self.cycles else "no cycles"
         counted = f"{plural(len(self.schema), 'table')}, {plural(len(self.foreign_keys), 'foreign key')}"
         return f"DependencyGraph({counted}, {cycles})"
 
+    @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
+        """Return text and pictures; no Mermaid where the picture is collapsed, for JupyterLab would prefer it."""
         bundle = {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
-        mermaid = self.to_mermaid()
+        mermaid = self.to_mermaid() if len(self._shown) <= MAX_BOXES else ""
         return bundle | ({"text/vnd.mermaid": mermaid} if mermaid else {})
 
 

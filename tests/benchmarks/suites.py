@@ -243,10 +243,12 @@ def opening(rows: int = ROWS, runs: int = 5) -> list[Line]:
     measure("export", f"sqlite:///{big_database(rows)}", str(big), runs=1)
     measure("export", f"sqlite:///{big_database(2000)}", str(small), runs=1)
     shown = measure("show", str(big), str(small), runs=runs)
+    drawn = measure("reprs", str(big), str(small), runs=runs)
     imported = measure("importing", runs=runs)
     loaded = imported.told["loaded"]
     return [
         Line("Opening and showing a package", shown.seconds * 1000, "ms", most=100.0),
+        Line("The slowest repr", drawn.seconds * 1000, "ms", most=50.0, note=f"of {drawn.told['slowest']}"),
         Line(
             "import datatransfer", imported.seconds * 1000, "ms", note=f"loads {', '.join(loaded) or 'nothing heavy'}"
         ),

@@ -1,0 +1,44 @@
+"""How selections and builders look in a notebook: made from what they hold, without asking any database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datatransfer.display import blocks
+
+if TYPE_CHECKING:
+    from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.exporting.preview import Selection
+
+
+def selection_html(selection: Selection) -> str:
+    """Return a selection as HTML: how much of which table, and what deserves a look."""
+    counts = selection.table_counts
+    most, heaviest = max((c.rows for c in counts), default=0), max((c.bytes for c in counts), default=0)
+    rows = [
+        (c.table, c.rows, blocks.share(c.rows, most), blocks.size(c.bytes), blocks.share(c.bytes, heaviest), c.because)
+        for c in counts
+    ]
+    told = f"{blocks.plural(selection.total, 'row')} of {blocks.plural(len(counts), 'table')}"
+    parts = [
+        blocks.note("quiet", f"{told}, about {blocks.size(selection.bytes)}; nothing has been written"),
+        blocks.table(("table", "rows", "", "about", "", "because"), rows),
+    ]
+    if selection.referenced_files:
+        shown = [(f"{r.table}.{r.column}", r.path, n, r.problem) for r, n in selection.referenced_files]
+        title = blocks.plural(len(shown), "file")
+        parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
+    if selection.left_out:
+        title = f"{blocks.plural(len(selection.left_out), 'column')} left out"
+        parts.append(blocks.fold(title, blocks.listing(selection.left_out)))
+    if selection.warnings:
+        texts = [f"{w.where}: {w.message}" if w.where else w.message for w in selection.warnings]
+        parts.append(blocks.note("warn", blocks.plural(len(texts), "warning"), blocks.listing(texts)))
+    return blocks.block("Selection", *parts)
+
+
+def builder_html(builder: PackageBuilder) -> str:
+    """Return a builder as HTML: what was asked for so far."""
+    roots = [f"{root.table}: {root.describe()}" for root in builder.roots]
+    asked = blocks.listing(roots) if roots else blocks.note("quiet", "nothing was asked for yet: add(…) or add_all()")
+    return blocks.block("Package builder", blocks.facts([("from", builder.db.url_shown)]), asked)

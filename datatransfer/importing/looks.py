@@ -1,0 +1,125 @@
+"""How plans and receipts look in a notebook: made from what they hold, without asking any database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from datatransfer.display import blocks, shown
+from datatransfer.display.charts import Chart, Panel, bars
+from datatransfer.importing.actions import Action
+
+if TYPE_CHECKING:
+    from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.receipts import Receipt
+
+_FILES = 20
+
+
+class PlanLooks(shown.Listed):
+    """What of an import plan is for people: a line, a table, a picture."""
+
+    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "let_go", "done", "seen"})
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Per table and action, how many entities."""
+        raise NotImplementedError
+
+    @shown.as_text
+    def __repr__(self) -> str:
+        totals = {a: sum(counts.get(str(a), 0) for counts in self.counts.values()) for a in Action}
+        said = ", ".join(f"{n:,} {a}" for a, n in totals.items() if n) or "nothing to do"
+        return f"ImportPlan({said})"
+
+    @shown.as_html
+    def _repr_html_(self) -> str:
+        return plan_html(cast("ImportPlan", self))
+
+    def plot(self) -> Chart:
+        """Return how many entities of each table get which action, as bars."""
+        return actions_chart("What the import would do", self.counts)
+
+
+def plan_html(plan: ImportPlan) -> str:
+    """Return a plan as HTML: whether it can run, and what it would do with each table."""
+    conflicts = plan.conflict_count
+    if plan.done:
+        state = blocks.note("quiet", "carried out or given up: importer.plan() makes another")
+    elif conflicts:
+        state = blocks.note(
+            "bad",
+            f"{blocks.plural(conflicts, 'entity is', 'entities are')} in conflict: "
+            "see plan.conflicts and plan.decide, or choose other policies",
+        )
+    else:
+        state = blocks.note("good", "ready: importer.run(plan). Nothing in the target has changed yet")
+    rows = [
+        (name, [each.counts.get(action, 0) for action in Action], each.staged.rows)
+        for name, each in plan.plans.items()
+    ]  # fmt: skip
+    words = [f"{name}={value}" for name, value in sorted(plan.policies.to_json().items()) if value]
+    told = blocks.facts([
+        ("package", plan.package.path.name), ("into", plan.target.url_shown), ("policies", ", ".join(words)),
+    ])  # fmt: skip
+    return blocks.block("Import plan", state, _counts([str(a) for a in Action], rows), *_warnings(plan.warnings), told)
+
+
+def receipt_html(receipt: Receipt, names: Mapping[str, str]) -> str:
+    """Return a receipt as HTML; its state is the one that was read last.
+
+    Parameters
+    ----------
+    receipt : Receipt
+    names : mapping of word to action
+        What the columns are called.
+    """
+    record, files = receipt.known.record, receipt.known.files
+    if record is None:
+        state = blocks.note("quiet", "nothing was written: it was all there already")
+    else:
+        state = blocks.note("quiet" if record.state == "undone" else "good", receipt.when)
+    rows = []
+    for table, counts in receipt.counts.items():
+        numbers = [counts.get(action, 0) for action in names.values()]
+        rows.append((table, numbers, sum(numbers)))
+    parts = [state, _counts(list(names), rows), *_warnings(receipt.warnings)]
+    if files:
+        listed = blocks.table(["path", "bytes", "what"], [(f.path, f.bytes, f.action) for f in files], limit=_FILES)
+        parts.append(blocks.fold(blocks.plural(len(files), "file"), listed))
+    seconds = [(phase, f"{value:.1f} s") for phase, value in receipt.timings.items()]
+    parts.append(blocks.fold("about it", blocks.facts([*receipt.facts(), *seconds])))
+    if receipt.way_back:
+        parts.append(blocks.fold("how to undo it", blocks.facts([("say", receipt.way_back)])))
+    return blocks.block("Undo" if receipt.undo_of else "Import", *parts)
+
+
+def _counts(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[int], int]]) -> str:
+    """Show numbers by table and action, with a bar for the rows; actions that were never taken are left out."""
+    kept = list(rows)
+    used = [at for at in range(len(heads)) if any(numbers[at] for _, numbers, _ in kept)]
+    most = max((total for _, _, total in kept), default=0)
+    table = blocks.table(
+        ["table", "rows", "", *(heads[at] for at in used)],
+        [(name, total, blocks.share(total, most), *(numbers[at] for at in used)) for name, numbers, total in kept],
+    )
+    left = [head for at, head in enumerate(heads) if at not in used]
+    return table + (blocks.note("quiet", f"none: {', '.join(left)}") if left and kept else "")
+
+
+def _warnings(texts: Sequence[str]) -> list[str]:
+    if not texts:
+        return []
+    listed = blocks.listing(texts)
+    return [blocks.note("warn", blocks.plural(len(texts), "warning"), listed)]
+
+
+def actions_chart(title: str, counts: Mapping[str, Mapping[str, int]]) -> Chart:
+    """Return stacked bars: a line for each table, a part for each action."""
+    return bars(title, [Panel("rows", counts)])
+
+
+def seconds_chart(timings: Mapping[str, float]) -> Chart:
+    """Return how long each phase took."""
+    milliseconds = {phase: {"seconds": round(value * 1000)} for phase, value in timings.items()}
+    return bars("Seconds of each phase", [Panel("seconds", milliseconds, lambda value: f"{value / 1000:.2f} s")])

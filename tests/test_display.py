@@ -1,0 +1,344 @@
+"""What objects look like: safe whatever they hold, the same every time, readable in both themes, without a query."""
+
+from __future__ import annotations
+
+import datetime as dtm
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import datatransfer as dt
+from datatransfer.database.ledger import ImportedFile, ImportRecord
+from datatransfer.display import blocks, theme
+from datatransfer.errors import all_errors
+from datatransfer.events import Warned
+from datatransfer.exporting.files import Referenced
+from datatransfer.exporting.plan import Plan, Rules
+from datatransfer.exporting.preview import Selection, TableCount
+from datatransfer.importing.checking import SchemaReport
+from datatransfer.importing.receipts import Known, Receipt
+from datatransfer.importing.undo import UndoReport
+from datatransfer.importing.validation import Misfit
+from datatransfer.package.manifest import FileEntry, FileReference, Manifest, TableEntry
+from datatransfer.package.report import Finding, Report
+from datatransfer.schema.tables import Column, Schema, Table
+from datatransfer.schema.values import LogicalType
+from tests.support.markup import PAYLOADS, html_text
+from tests.support.packages import metadata, picture, shop, table, write
+
+TEXTS = st.one_of(st.text(max_size=30), st.sampled_from(PAYLOADS))
+MOMENT = dtm.datetime(2026, 1, 2, 3, 4, tzinfo=dtm.UTC)
+
+
+# --- colours ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shade", ["light", "dark"])
+@pytest.mark.parametrize("name", theme.TEXTS)
+def test_texts_have_a_contrast_of_four_and_a_half_with_the_ground(name: str, shade: str) -> None:
+    assert theme.contrast(getattr(theme.TEXTS[name], shade), getattr(theme.GROUND, shade)) >= 4.5
+
+
+@pytest.mark.parametrize("shade", ["light", "dark"])
+@pytest.mark.parametrize("name", theme.SHAPES)
+def test_shapes_have_a_contrast_of_three_with_the_ground(name: str, shade: str) -> None:
+    assert theme.contrast(getattr(theme.SHAPES[name], shade), getattr(theme.GROUND, shade)) >= 3
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert theme.contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=0.001)
+    assert theme.contrast("#ffffff", "#767676") == pytest.approx(4.542, abs=0.001)
+
+
+def test_every_colour_is_set_for_both_themes_and_asks_the_host_first() -> None:
+    css = theme.variables(".x")
+    light, dark = css.split("@media (prefers-color-scheme:dark)")
+    for name in (*theme.TEXTS, "ground", *theme.SHAPES, "soft"):
+        assert f"--dt-{name}:" in light
+        assert f"--dt-{name}:" in dark
+    assert "--dt-text:var(--jp-ui-font-color1,var(--vscode-editor-foreground,#1f1f1f))" in light
+    assert "url(" not in blocks.block("x")
+    assert "@import" not in blocks.block("x")
+
+
+# --- every slot of every object --------------------------------------------------------------------------------------
+
+
+def objects_named(text: str) -> Iterator[Any]:
+    """Make one of each kind of object with a text in every slot that takes one."""
+    column = Column(text, LogicalType("integer"), declared=text)
+    one = Table(text, (column,), (text,), "primary")
+    yield Report((Finding("error", text, text, text, text), Finding("note", text, text, text)))
+    yield SchemaReport((Misfit(text, text, text, text),))
+    yield UndoReport(text, {text: {("insert", "edited"): 2}}, [(text, text, "edited", text)])
+    yield metadata(created_by=text, dialect=text, source_revision=text, digest=text, requires={text: text},
+                   selection={"roots": [{"table": text, "keys": [[1]]}, text, {}]},
+                   counts=dict.fromkeys(("tables", "rows", "files", "bytes"), 1))  # fmt: skip
+    files = (FileEntry(text, 1, text, (FileReference(text, text, text, text),), text),)
+    yield Manifest((TableEntry(one, "t", 3, ()),), files)
+    counts = (TableCount(text, 1, 2, True, text),)
+    referenced = ((Referenced(text, text, text, (text,), text), 3),)
+    db = dt.Database("sqlite://")
+    plan = Plan((), Rules(), Schema({text: one}))
+    yield Selection(counts, referenced, (Warned(text, text, text), Warned(text, text)), {}, {}, {}, db, plan)
+    record = ImportRecord(str(uuid.UUID(int=7)), 1, text, text, text, "merged", None, MOMENT, MOMENT, None,
+                          options={text: text, "package": text})  # fmt: skip
+    known = Known(record, [ImportedFile(text, text, text, text, 1, text)])
+    yield Receipt(db, uuid.UUID(int=7), text, {text: {"insert": 1}}, [text], timings={text: 0.5}, known=known)
+    yield dt.DataTransferError(text, where=text, hint=text, evidence={text: text, "list": [text] * 9})
+    db.close()
+
+
+def check(shown: Any) -> None:
+    """Check text and HTML of an object, twice."""
+    text, markup = repr(shown), shown._repr_html_()
+    assert text.isprintable() or isinstance(shown, dt.DataTransferError)
+    assert "not shown" not in text + markup
+    assert "\x1b" not in markup
+    html_text(markup)
+    assert (repr(shown), shown._repr_html_()) == (text, markup)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
+def test_no_name_or_message_breaks_out_of_what_is_shown(payload: str) -> None:
+    for shown in objects_named(payload):
+        check(shown)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=TEXTS)
+def test_nothing_raises_whatever_the_names_are(text: str) -> None:
+    for shown in objects_named(text):
+        check(shown)
+
+
+@pytest.mark.parametrize("encoding", ["documents", "columns"])
+def test_packages_and_tables_with_hostile_names_and_values_are_shown(tmp_path: Path, encoding: str) -> None:
+    names = [name for name in PAYLOADS if name and name.isprintable() and len(name) < 200]
+    tables = [(table(name, {"id": "integer", name: "text"}), [{"id": 1, name: name}]) for name in names]
+    reference = FileReference(names[0], "[1]", names[0], names[0])
+    package = write(tmp_path / "p.zip", tables, encoding=encoding, files=[(b"x", [reference])])
+    check(package)
+    for name in names:
+        check(package[name])
+        assert name[:200] in html_text(package[name]._repr_html_())
+
+
+def test_a_database_of_hostile_names_goes_through_every_step_and_is_shown(tmp_path: Path) -> None:
+    names = [n for n in PAYLOADS if n and n.isprintable() and len(n) < 200 and "\\" not in n]
+    for path in ("a.db", "b.db"):
+        with sqlite3.connect(tmp_path / path) as connection:
+            for name in {n.lower(): n for n in names}.values():
+                quoted = '"' + name.replace('"', '""') + '"'
+                other = '"' + name.replace('"', '""') + '.2"'
+                connection.execute(f"CREATE TABLE {quoted} (id INTEGER PRIMARY KEY, {other} TEXT)")
+                if path == "a.db":
+                    connection.execute(f"INSERT INTO {quoted} VALUES (1, ?)", (name,))
+        connection.close()
+    with dt.Database(f"sqlite:///{tmp_path}/a.db") as source, dt.Database(f"sqlite:///{tmp_path}/b.db") as target:
+        builder = dt.PackageBuilder(source)
+        for name in source.schema.tables:
+            builder.add(name)
+        package = builder.build(tmp_path / "p.zip", progress=False)
+        importer = dt.PackageImporter(package, target)
+        plan = importer.plan()
+        shown = [source, builder, builder.preview(), package, importer.check(), plan]
+        for each in shown:
+            check(each)
+        receipt = importer.run(plan)
+        for each in (receipt, receipt.check_undo(), receipt.undo(), plan):
+            check(each)
+
+
+# --- without a query, without an error ------------------------------------------------------------------------------
+
+
+def test_nothing_that_is_shown_asks_the_database(tmp_path: Path) -> None:
+    write(tmp_path / "p.zip", shop()).close()
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        for each in dt.DataPackage.open(tmp_path / "p.zip").schema:
+            columns = ", ".join(f'"{c.name}"' for c in each.columns)
+            key = f", PRIMARY KEY ({', '.join(each.key)})" if each.key else ""
+            connection.execute(f'CREATE TABLE "{each.name}" ({columns}{key})')
+    connection.close()
+    asked: list[str] = []
+    with dt.Database(f"sqlite:///{tmp_path}/t.db") as db:
+        package = dt.DataPackage.open(tmp_path / "p.zip")
+        sa.event.listen(db.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        sa.event.listen(db.engine, "connect", lambda *given: asked.append("connect"))
+        unread = (repr(db), db._repr_html_(), dir(db))
+        assert asked == []
+        assert "not read yet" in unread[1]
+        builder = dt.PackageBuilder(db).add_all()
+        importer = dt.PackageImporter(package, db)
+        plan = importer.plan()
+        shown: list[Any] = [db, builder, builder.preview(), package, importer.check(), plan]
+        receipt = importer.run(plan)
+        shown += [receipt, dt.receipt(db, receipt.import_id), receipt.check_undo(), db.graph]
+        assert asked
+        asked.clear()
+        for each in shown:
+            repr(each)
+            dir(each)
+            assert hasattr(each, "_repr_mimebundle_") or each._repr_html_()
+        assert asked == []
+
+
+def test_what_cannot_be_shown_says_so_and_does_not_raise(tmp_path: Path) -> None:
+    package = write(tmp_path / "p.zip", shop())
+    view = package["customers"]
+    package.close()
+    assert "PackageTable, not shown: " in html_text(view._repr_html_())
+    broken = Receipt(None, uuid.UUID(int=1), "", None)  # type: ignore[arg-type]
+    assert repr(broken) == "<Receipt, not shown: AttributeError>"
+    assert "Receipt, not shown: AttributeError" in html_text(broken._repr_html_())
+
+
+def test_a_large_table_is_shown_without_reading_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datatransfer.package.tableview as tableview
+
+    package = write(tmp_path / "p.zip", shop(), encoding="columns")
+    assert "Ada" in html_text(package["customers"]._repr_html_())
+    monkeypatch.setattr(tableview, "_QUICK_BYTES", 10)
+    shown = html_text(dt.DataPackage.open(tmp_path / "p.zip")["customers"]._repr_html_())
+    assert "Ada" not in shown
+    assert ".head()" in shown
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+def test_a_package_at_a_glance(tmp_path: Path) -> None:
+    package = write(tmp_path / "p.zip", shop(), files=[picture()])
+    shown = html_text(package._repr_html_())
+    for words in ("Package p.zip", "19 rows, 6 tables, 1 file", "sqlite database", "made", "customers", "1 file",
+                  "not verified yet: package.verify()"):  # fmt: skip
+        assert words in shown, words
+    package.verify()
+    assert "verified: complete and valid" in html_text(package._repr_html_())
+    assert 'width:100%"' in package._repr_html_()
+
+
+def test_a_damaged_package_shows_its_findings(tmp_path: Path) -> None:
+    write(tmp_path / "p", shop(), encoding="documents").close()
+    (tmp_path / "p" / "entities" / "customers_1.json").unlink()
+    package = dt.DataPackage.open(tmp_path / "p")
+    report = package.verify()
+    assert repr(report) == "Report(not complete: 1 error)"
+    assert "missing-member" in str(report)
+    assert "✗ verified: 1 error" in html_text(package._repr_html_())
+    assert "missing-member" in html_text(package._repr_html_())
+
+
+def test_many_findings_are_capped_in_text_and_html() -> None:
+    report = Report(tuple(Finding("error", "x", str(n), "what") for n in range(10_000)))
+    assert repr(report) == "Report(not valid: 10,000 errors)"
+    assert str(report).splitlines()[-1] == "  and 9,950 more"
+    assert "and 9,940 more" in html_text(report._repr_html_())
+    assert len(report._repr_html_()) < 20_000
+
+
+def test_many_tables_are_capped_and_the_largest_come_first(tmp_path: Path) -> None:
+    tables = [(table(f"t{n}", {"id": "integer"}), [{"id": i} for i in range(n % 7)]) for n in range(100)]
+    shown = html_text(write(tmp_path / "p.zip", tables)._repr_html_())
+    assert "the largest tables first" in shown
+    assert "and 40 more" in shown
+    assert shown.index("t13") < shown.index("t12")
+
+
+def test_the_tab_key_offers_tables_and_public_names_only(tmp_path: Path) -> None:
+    package = write(tmp_path / "p.zip", shop())
+    assert package._ipython_key_completions_() == list(package.schema.tables)
+    names = set(dir(package))
+    assert {"tables", "verify", "graph", "why", "__len__"} <= names
+    assert not [name for name in names if name.startswith("_") and not name.startswith("__")]
+
+
+SHOWN = (dt.Database, dt.PackageBuilder, Selection, dt.DataPackage, Receipt, dt.PackageImporter, dt.DependencyGraph)
+
+
+@pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: kind.__name__)
+def test_the_question_mark_shows_examples(kind: type) -> None:
+    assert "Examples" in (kind.__doc__ or "")
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
+def test_an_error_is_a_box_of_what_where_why_and_what_to_do(kind: type[dt.DataTransferError]) -> None:
+    error = kind("it is locked", where="orders", hint="try again", evidence={"rows": 3})
+    error.__cause__ = sqlite3.OperationalError("secret value")
+    shown = html_text(error._repr_html_())
+    for words in (kind.__name__, kind.code, "it is locked", "orders", "try again", "sqlite3 raised OperationalError"):
+        assert words in shown
+    assert "secret" not in shown
+
+
+CELLS = """
+import datatransfer as dt
+def ask():
+    dt.Database("sqlite:///nothing.db").schema
+"""
+
+
+def run_cells(*sources: str) -> list[list[str]]:
+    """Run cells in an IPython shell of their own and return the lines that each error was shown as."""
+    import subprocess
+    import sys
+
+    code = f"""
+import json
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.colors = "NoColor"
+shown = []
+shell._showtraceback = lambda kind, error, lines: shown.append(lines)
+for source in {sources!r}:
+    shell.run_cell(source, store_history=True)
+print(json.dumps(shown))
+"""
+    import json
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_an_error_that_ends_a_cell_is_short_and_names_the_cell() -> None:
+    (shown,) = run_cells(CELLS, "ask()")
+    text = "\n".join(shown)
+    assert "DatabaseError" in text
+    assert "there is no such database file" in text
+    assert "nothing.db" in text
+    assert "check the path" in text
+    assert "line 3, ask()" in text
+    assert "%tb Verbose" in text
+    assert len(shown) < 10
+    assert "connection.py" not in text
+
+
+@pytest.mark.parametrize("magic", ["%tb Verbose", "%tb Plain"])
+def test_the_usual_traceback_is_a_command_away(magic: str) -> None:
+    short, long = run_cells(CELLS, "ask()", magic)
+    assert "connection.py" not in "".join(short)
+    assert "connection.py" in "".join(long)
+    assert "DatabaseError" in "".join(long)
+
+
+def test_who_asked_for_another_kind_of_traceback_gets_it() -> None:
+    (shown,) = run_cells(CELLS, "%xmode Plain", "ask()")
+    assert "connection.py" in "".join(shown)
+
+
+def test_errors_of_others_and_scripts_keep_their_tracebacks() -> None:
+    (shown,) = run_cells("1 / 0")
+    assert "ZeroDivisionError" in "".join(shown)
+    assert any("DataTransferError: x" in line for line in dt.DataTransferError("x")._render_traceback_())
