@@ -123,7 +123,7 @@ def test_whichever_file_call_of_an_undo_fails_nothing_is_lost(
 
 
 @every_call_fails
-@pytest.mark.parametrize("name", ["all.zip", "folder"])
+@pytest.mark.parametrize("name", ["all.zip", pytest.param("folder", marks=pytest.mark.campaign)])  # 200 calls
 def test_whichever_file_call_of_an_export_fails_no_package_is_left_that_is_not_whole(
     databases: Databases, tmp_path: Path, numbers: tuple[int, ...], for_ever: bool, name: str
 ) -> None:

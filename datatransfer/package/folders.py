@@ -147,8 +147,13 @@ class FolderMember:
             return
         target = self._writer.beside / self.name
         with put_aside_errors(self._writer.path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                with clearing_up(error):
+                    self._file.close()
+                raise
             self._file.close()
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
