@@ -52,6 +52,14 @@ def test_shapes_have_a_contrast_of_three_with_the_ground(name: str, shade: str) 
     assert theme.contrast(getattr(theme.SHAPES[name], shade), getattr(theme.GROUND, shade)) >= 3
 
 
+def test_shapes_that_no_host_names_are_seen_on_the_ground_of_either_theme() -> None:
+    nameless = [colour for colour in theme.SHAPES.values() if not colour.hosts]
+    assert len(nameless) >= 4
+    for colour in nameless:
+        for shade in (colour.light, colour.dark):
+            assert all(theme.contrast(shade, ground) >= 3 for ground in ("#ffffff", "#111111", *theme.GROUND[1:]))
+
+
 def test_contrast_is_that_of_wcag() -> None:
     assert theme.contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=0.001)
     assert theme.contrast("#ffffff", "#767676") == pytest.approx(4.542, abs=0.001)

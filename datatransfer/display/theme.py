@@ -28,15 +28,18 @@ TEXTS: Mapping[str, Colour] = {
 GROUND = Colour(("jp-layout-color0", "vscode-editor-background"), "#ffffff", "#161616")
 
 SHAPES: Mapping[str, Colour] = {
-    "line": Colour((), "#767676", "#8c8c8c"),
+    "line": Colour((), "#808080", "#808080"),
     "accent": Colour(("jp-brand-color1",), "#1565c0", "#64b5f6"),
-    "good": Colour((), "#1b7f3b", "#66bb6a"),
-    "warn": Colour((), "#b45309", "#ffb74d"),
+    "good": Colour((), "#2a8a4a", "#2a8a4a"),
+    "warn": Colour((), "#c2651a", "#c2651a"),
     "bad": Colour(("jp-error-color1",), "#c62828", "#ff8a80"),
-    "quiet": Colour((), "#757575", "#9e9e9e"),
-    "other": Colour((), "#7b4fb5", "#b99aea"),
+    "quiet": Colour((), "#808080", "#808080"),
+    "other": Colour((), "#8b62c9", "#8b62c9"),
 }
-"""Colours of lines, bars and marks; what they say is always said in words, too."""
+"""Colours of lines, bars and marks; what they say is always said in words, too.
+
+Those that no host names are the same in both themes: a host may be dark where the system is light.
+"""
 
 SOFT = Colour(("jp-layout-color2",), "#eeeeee", "#333333")
 """What lies behind a bar; says nothing."""

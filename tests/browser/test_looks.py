@@ -40,12 +40,12 @@ def test_a_graph_is_drawn_from_its_bundle_without_html(lab: Lab) -> None:
     assert box["height"] > 50
 
 
-@pytest.mark.parametrize("name", ["selection", "plan", "receipt"])
-def test_steps_of_a_transfer_are_shown_as_html(lab: Lab, name: str) -> None:
-    at = show(lab, name)[name]
-    (output,) = lab.outputs(at)
-    assert "text/html" in output["data"]
-    assert "datasets" in lab.output(at).inner_text()
+def test_the_steps_of_a_transfer_are_shown_as_html(lab: Lab) -> None:
+    places = show(lab, "selection", "plan", "receipt")
+    for name in ("selection", "plan", "receipt"):
+        (output,) = lab.outputs(places[name])
+        assert "text/html" in output["data"], name
+        assert "datasets" in lab.output(places[name]).inner_text(), name
 
 
 @pytest.mark.parametrize("theme", THEMES)
