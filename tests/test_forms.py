@@ -242,7 +242,7 @@ def test_a_broken_package_says_so_and_nothing_can_go_on(databases: Databases, pa
     data = bytearray(package.read_bytes())
     data[len(data) // 2] ^= 0xFF
     package.write_bytes(data)
-    with dt.Database(databases.create("sqlite")) as target:
+    with dt.Database(shop(databases)) as target:
         form = dt.ImportForm(target)
         form.picker.path.value = str(package)
         form.later.wait()
@@ -252,7 +252,7 @@ def test_a_broken_package_says_so_and_nothing_can_go_on(databases: Databases, pa
         form.picker.path.value = str(package.parent / "text.zip")
         form.later.wait()
         assert isinstance(form.error.error, dt.PackageError)
-        assert "What to do" in form.error.said.value
+        assert "what to do" in form.error.said.value
         form.error.copy.click()
         assert '"code"' in form.error.report.value or '"error"' in form.error.report.value
 

@@ -16,7 +16,7 @@ import pytest
 import datatransfer as dt
 from datatransfer.background import start
 from datatransfer.background.journal import _KEPT, FOLDER, records
-from datatransfer.background.rates import _MOST_SAMPLES, Speedometer
+from datatransfer.background.rates import Speedometer
 from datatransfer.events import Progress, Warned
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
@@ -294,13 +294,15 @@ def test_speed_and_time_left_come_from_the_last_ten_seconds_of_the_phase() -> No
     assert (again.rows_per_second, again.seconds_left, again.fraction) == (0.0, None, None)
 
 
-def test_a_long_history_stays_short() -> None:
-    meter = Speedometer()
-    for second in range(10_000):
-        meter.note(Progress("read", rows_done=second), float(second))
-    assert len(meter.history) <= _MOST_SAMPLES + 1
-    assert meter.history[0].seconds == 0
-    assert meter.history[-1].seconds > 9_900
+def test_a_job_shows_how_it_went(source: str, tmp_path: Path) -> None:
+    with dt.Database(source) as db:
+        job = dt.PackageBuilder(db).add_all().start(tmp_path / "all.zip")
+        job.result(30)
+        job.wait(30)
+    assert "done in" in repr(job)
+    assert "100%" in job._repr_html_()
+    assert "reading rows" in job.plot().to_svg()
+    assert "result" in dir(job)
 
 
 def test_a_plan_that_was_made_in_a_thread_can_be_dropped_in_another(

@@ -12,21 +12,26 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from datatransfer.background import journal as journals
 from datatransfer.background.journal import CANCELLED, DONE, FAILED, RUNNING, Journal, described, new_record
-from datatransfer.background.rates import JobProgress, Sample, Speedometer
-from datatransfer.display import blocks
+from datatransfer.background.rates import JobProgress, Speedometer
+from datatransfer.display import blocks, shown
+from datatransfer.display.blocks import Tone
 from datatransfer.errors import Cancelled, UsageError
 from datatransfer.events import Cancellation, Event, Listener, Warned
+from datatransfer.progress import Throughput
+
+if TYPE_CHECKING:
+    from datatransfer.display.charts import Chart
 
 T = TypeVar("T")
 Work = Callable[[Listener, Cancellation], T]
 _TELL_SECONDS, _NOTE_SECONDS = 0.1, 1.0
 
 
-class Job(Generic[T]):
+class Job(shown.Listed, Generic[T]):
     """A transfer under way; made by `PackageBuilder.start`, `PackageImporter.start` and their like.
 
     Attributes
@@ -53,9 +58,9 @@ class Job(Generic[T]):
         self.id, self.kind, self.what = record.id, record.kind, record.what
         self._cancellation = Cancellation()
         self._future: Future[T] = Future()
-        self._listener = listener
         self._watchers: list[Callable[[Job[T]], None]] = []
         self._meter = Speedometer()
+        self._throughput = Throughput(listener)
         self._begun = time.monotonic()
         self._ended = 0.0
         self._told = self._noted = float("-inf")
@@ -84,11 +89,6 @@ class Job(Generic[T]):
     def progress(self) -> JobProgress:
         """How far it is."""
         return self._meter.progress
-
-    @property
-    def history(self) -> tuple[Sample, ...]:
-        """How far it was in the course of time, about once a second."""
-        return tuple(self._meter.history)
 
     def watch(self, watcher: Callable[[Job[T]], None]) -> None:
         """Call a function at most ten times a second while the job runs, and once when it has ended.
@@ -168,8 +168,7 @@ class Job(Generic[T]):
         now = time.monotonic()
         before = self._meter.progress.phase
         progress = self._meter.note(event, now - self._begun)
-        if self._listener is not None:
-            self._listener(event)
+        self._throughput(event)
         if now - self._noted >= _NOTE_SECONDS or progress.phase != before:
             self._noted = now
             self._note(progress)
@@ -199,19 +198,26 @@ class Job(Generic[T]):
 
     # --- showing ------------------------------------------------------------------------------------------------
 
+    @shown.as_text
     def __repr__(self) -> str:
         return f"Job({self.kind} {self.what}: {self.told()})"
 
+    @shown.as_html
     def _repr_html_(self) -> str:
         progress = self.progress
         fraction = 1.0 if self.state == DONE else progress.fraction
-        parts = [f"<div>{blocks.escape(self.told())}</div>"]
+        tone: Tone = {DONE: "good", FAILED: "bad", CANCELLED: "warn"}.get(self.state, "quiet")  # type: ignore[assignment]
+        parts: list[str] = [blocks.note(tone, self.told())]
         if fraction is not None:
             parts.append(blocks.bar(fraction))
         if progress.warnings:
             title = blocks.plural(len(progress.warnings), "warning")
             parts.append(blocks.fold(title, blocks.listing(progress.warnings)))
-        return blocks.block(f"{self.kind.capitalize()}: {self.what}", *parts)
+        return blocks.block(f"{self.kind.capitalize()} {self.what}", *parts)
+
+    def plot(self) -> Chart:
+        """Return rows per second over time, a line for each phase, as an object that draws itself."""
+        return self._throughput.plot()
 
     def told(self) -> str:
         """Return where it stands, in a few words."""

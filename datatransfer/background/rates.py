@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datatransfer.events import Event, Progress, Warned
 
 _WINDOW_SECONDS = 10.0
-_MOST_SAMPLES = 600
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,7 @@ class JobProgress:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A point of a job's history: seconds since it began, phase, rows and bytes done in that phase."""
-
+class _Sample:
     seconds: float
     phase: str
     rows: int
@@ -75,9 +72,7 @@ class Speedometer:
 
     def __init__(self) -> None:
         self.progress = JobProgress()
-        self.history: list[Sample] = []
-        self._recent: deque[Sample] = deque()
-        self._step = 1.0  # seconds between two points of the history
+        self._recent: deque[_Sample] = deque()
 
     def note(self, event: Event, seconds: float) -> JobProgress:
         """Take an event that came so many seconds after the beginning."""
@@ -85,7 +80,7 @@ class Speedometer:
             text = f"{event.where}: {event.message}" if event.where else event.message
             self.progress = replace(self.progress, warnings=(*self.progress.warnings, text))
             return self.progress
-        sample = Sample(seconds, event.phase, event.rows_done, event.bytes_done)
+        sample = _Sample(seconds, event.phase, event.rows_done, event.bytes_done)
         self._remember(sample)
         rows, of_bytes = self._speed(sample)
         self.progress = JobProgress(
@@ -94,21 +89,15 @@ class Speedometer:
         )  # fmt: skip
         return self.progress
 
-    def _remember(self, sample: Sample) -> None:
+    def _remember(self, sample: _Sample) -> None:
         recent = self._recent
         if recent and (recent[-1].phase != sample.phase or sample.rows < recent[-1].rows):
             recent.clear()  # another phase, or the same anew
         recent.append(sample)
         while len(recent) > 2 and sample.seconds - recent[0].seconds > _WINDOW_SECONDS:
             recent.popleft()
-        last = self.history[-1] if self.history else None
-        if last is None or last.phase != sample.phase or sample.seconds - last.seconds >= self._step:
-            self.history.append(sample)
-        if len(self.history) > _MOST_SAMPLES:  # a long job: every second point is enough
-            self.history = self.history[::2]
-            self._step *= 2
 
-    def _speed(self, sample: Sample) -> tuple[float, float]:
+    def _speed(self, sample: _Sample) -> tuple[float, float]:
         first = self._recent[0]
         passed = sample.seconds - first.seconds
         if passed <= 0:

@@ -140,12 +140,12 @@ class ExportForm(Form):
         if not roots:
             self.count.value = ""
             return
-        self.count.value = parts.mark("busy", "counting")
+        self.count.value = parts.mark("quiet", "counting")
         self.later.run("count", lambda: _counted(self.wizard, roots), self._tell_count, delay=_COUNT_DELAY)
 
     def _tell_count(self, counts: dict[str, int]) -> None:
         rows = [(table, self.wizard.roots.get(table, "") or "all rows", count) for table, count in counts.items()]
-        self.count.value = blocks.table(("table", "which", "rows asked for"), rows, limit=20)
+        self.count.value = blocks.block("", blocks.table(("table", "which", "rows asked for"), rows, limit=20))
 
     # --- 2 closure ----------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class ExportForm(Form):
 
     def _preview(self) -> None:
         self.error.clear()
-        self.selection.value = parts.mark("busy", "finding what belongs to it")
+        self.selection.value = parts.mark("quiet", "finding what belongs to it")
         self.later.run("preview", lambda: self.wizard.builder().preview(), self._tell_selection)
 
     def _tell_selection(self, selection: Selection) -> None:
@@ -270,7 +270,7 @@ class ExportForm(Form):
             self._failed(error)
             return
         package = job.result()
-        self.result.value = parts.mark("ok", f"written: {package.path}") + package._repr_html_()
+        self.result.value = parts.mark("good", f"written: {package.path}") + package._repr_html_()
         self.wizard.next()
         self.refresh()
 

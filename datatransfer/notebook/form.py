@@ -75,7 +75,7 @@ class Form(w.VBox):
         last = list(self.pages)[-1]
         parts.show(self.next, step != last)
         blocked = self.wizard.blocked if step != last else ""
-        self.state_line.value = parts.mark("warning", f"Next: {blocked}") if blocked and not running else ""
+        self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked and not running else ""
         if self.code.layout.display is None:
             self.code.value = self.wizard.code()
 

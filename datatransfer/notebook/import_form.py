@@ -109,15 +109,15 @@ class ImportForm(Form):
 
     def _named(self, path: str) -> None:
         self.error.clear()
-        self.verified.value = parts.mark("busy", f"verifying {path}")
+        self.verified.value = parts.mark("quiet", f"verifying {path}")
         self.next.disabled = True
         self.later.run("verify", lambda: self.wizard.open(path), self._tell_verified)
 
     def _tell_verified(self, report: Report) -> None:
         self.verified.value = (
-            parts.mark("ok", "the package is complete and valid")
+            parts.mark("good", "the package is complete and valid")
             if report.ok
-            else parts.mark("error", "the package is damaged") + report._repr_html_()
+            else parts.mark("bad", "the package is damaged") + report._repr_html_()
         )
         assert self.wizard.package is not None
         self.inside.value = self.wizard.package._repr_html_()
@@ -137,7 +137,7 @@ class ImportForm(Form):
             if package and Path(package).exists():
                 go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
                 buttons.insert(0, go_on)
-            lines += [parts.html(parts.mark("warning", f"an import was interrupted: {told}")), parts.row(*buttons)]
+            lines += [parts.html(parts.mark("warn", f"an import was interrupted: {told}")), parts.row(*buttons)]
         self.left.children = tuple(lines)
 
     def _drop(self, import_id: str) -> None:
@@ -186,7 +186,7 @@ class ImportForm(Form):
         )
 
     def _check(self) -> None:
-        self.summary.value = parts.mark("busy", "comparing the schemas")
+        self.summary.value = parts.mark("quiet", "comparing the schemas")
         self.later.run("check", self.wizard.check, self._tell_check)
 
     def _tell_check(self, report: SchemaReport) -> None:
@@ -196,15 +196,15 @@ class ImportForm(Form):
     def _make_plan(self) -> None:
         self.conflicts.clear()
         if self.wizard.unsettled:
-            self.summary.value = parts.mark("warning", "the plan is made when the findings above are settled")
+            self.summary.value = parts.mark("warn", "the plan is made when the findings above are settled")
             self.refresh()
             return
-        self.summary.value = parts.mark("busy", "staging the rows and planning")
+        self.summary.value = parts.mark("quiet", "staging the rows and planning")
         self.next.disabled = True
         self.later.run("plan", self.wizard.make_plan, self._tell_plan)
 
     def _tell_plan(self, plan: ImportPlan) -> None:
-        warned = parts.mark("warning", "; ".join(plan.warnings)) if plan.warnings else ""
+        warned = parts.mark("warn", "; ".join(plan.warnings)) if plan.warnings else ""
         self.summary.value = plan._repr_html_() + warned
         self.conflicts.tell(plan)
         self.refresh()
@@ -241,7 +241,7 @@ class ImportForm(Form):
 
     def _decided(self, table: str, keys: list[Any], action: str) -> None:
         self.error.clear()
-        self.summary.value = parts.mark("busy", "planning with what was decided")
+        self.summary.value = parts.mark("quiet", "planning with what was decided")
         plan = self.wizard.plan
 
         def decide() -> ImportPlan:
@@ -278,7 +278,7 @@ class ImportForm(Form):
         except BaseException as error:  # what the import raised is shown, with what can be done
             self._failed(error)
             return
-        self.told.value = parts.mark("ok", "the import is done") + receipt._repr_html_()
+        self.told.value = parts.mark("good", "the import is done") + receipt._repr_html_()
         parts.show(self.undo, receipt.recorded)
         parts.show(self.sure, receipt.recorded)
         self.wizard.next()
@@ -318,13 +318,13 @@ class ImportForm(Form):
             return
         self.error.clear()
         self.undo.disabled = True
-        self.undone.value = parts.mark("busy", "taking back what was written")
+        self.undone.value = parts.mark("quiet", "taking back what was written")
         self.later.run("undo", receipt.undo, self._tell_undone)
 
     def _tell_undone(self, undone: Receipt) -> None:
         parts.show(self.sure, False)
         parts.show(self.undo, False)
-        self.undone.value = parts.mark("ok", "the import was taken back") + undone._repr_html_()
+        self.undone.value = parts.mark("good", "the import was taken back") + undone._repr_html_()
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs in the background any more; for scripts."""

@@ -15,12 +15,12 @@ import ipywidgets as w
 
 from datatransfer.background import Job, start
 from datatransfer.display import blocks
+from datatransfer.display.blocks import Tone
 from datatransfer.errors import Cancelled, DataTransferError, PackageError
 from datatransfer.progress import WORDS
 
 T = TypeVar("T")
 _WIDE = {"description_width": "initial"}
-_STATE = "padding:2px 0;min-height:1.4em"
 
 
 def full(**more: str) -> w.Layout:
@@ -40,18 +40,12 @@ def heading(text: str, level: int = 3) -> w.HTML:
 
 def words(text: str) -> str:
     """Return a line of text as HTML."""
-    return f"<div style='{_STATE}'>{blocks.escape(text)}</div>"
+    return blocks.block("", f"<div>{blocks.escape(text)}</div>")
 
 
-def mark(kind: str, text: str) -> str:
+def mark(kind: Tone, text: str) -> str:
     """Return a line that says by a word, a sign and a border how good or bad it is, never by colour alone."""
-    signs = {"ok": "✓", "error": "✗ Error:", "warning": "! Note:", "busy": "…"}
-    colours = {"ok": "success", "error": "error", "warning": "warn", "busy": "brand"}
-    border = f"var(--jp-{colours[kind]}-color1,#767676)"
-    return (
-        f"<div role='status' style='border-left:4px solid {border};padding:2px 8px;margin:4px 0'>"
-        f"{signs[kind]} {blocks.escape(text)}</div>"
-    )
+    return blocks.block("", blocks.note(kind, text))
 
 
 def button(label: str, on_click: Callable[[], object], *, tip: str = "", style: str = "") -> w.Button:
@@ -219,16 +213,13 @@ class ErrorBox(w.VBox):
 def error_html(error: BaseException) -> str:
     """Return an error as a box: what, where, what to do; the kind and the evidence folded away."""
     if isinstance(error, DataTransferError):
-        rows = [("What", error.message), ("Where", error.where), ("What to do", error.hint or _advice(error))]
+        rows = [("what", error.message), ("where", error.where), ("what to do", error.hint or _advice(error))]
         kind = f"{type(error).__name__} ({error.code})"
     else:
-        rows = [("What", "something went wrong that this library did not foresee"), ("What to do", "copy the report")]
+        rows = [("what", "something went wrong that this library did not foresee"), ("what to do", "copy the report")]
         kind = type(error).__name__
-    lines = "".join(f"<div><b>{name}:</b> {blocks.escape(value)}</div>" for name, value in rows if value)
     title = "Cancelled" if isinstance(error, Cancelled) else "This did not work"
-    box = "border:1px solid var(--jp-error-color1,#b00020);border-left-width:6px;padding:6px 10px;margin:4px 0"
-    details = blocks.fold("Details", f"<pre>{blocks.escape(report_of(error))}</pre>")
-    return f"<div role='alert' style='{box}'><b>✗ {title}</b>{lines}<div>{blocks.escape(kind)}</div>{details}</div>"
+    return f"<div role='alert'>{blocks.problem(title, rows, [('kind', kind)])}</div>"
 
 
 def _advice(error: DataTransferError) -> str:

@@ -68,7 +68,7 @@ class PathPicker(w.VBox):
             self.said.value = parts.words(f"Folder: {self.folder}")
         except OSError as error:
             folders, files = [], []
-            self.said.value = parts.mark("error", f"{self.folder}: it cannot be read ({type(error).__name__})")
+            self.said.value = parts.mark("bad", f"{self.folder}: it cannot be read ({type(error).__name__})")
         self._entries = {_UP: self.folder.parent}
         self._entries |= {f"{blocks.visible(entry.name)}/": entry for entry in folders[:_MOST]}
         self._entries |= {f"{blocks.visible(e.name)}  ({blocks.size(_bytes(e))})": e for e in files[:_MOST]}
@@ -110,11 +110,11 @@ class PathPicker(w.VBox):
             return
         content, name = bytes(sent[0]["content"]), Path(str(sent[0]["name"])).name
         if len(content) > UPLOAD_BYTES or len(content) != sent[0]["size"]:
-            self.said.value = parts.mark("error", f"{name}: too large to send this way")
+            self.said.value = parts.mark("bad", f"{name}: too large to send this way")
             return
         path = self.folder / name
         if path.exists():
-            self.said.value = parts.mark("error", f"{path}: there is a file of that name already")
+            self.said.value = parts.mark("bad", f"{path}: there is a file of that name already")
             return
         path.write_bytes(content)
         self.look()

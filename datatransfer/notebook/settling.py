@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
+from datatransfer.display.blocks import Tone
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ class Findings(w.VBox):
     def tell(self, report: SchemaReport, accepted: Collection[int]) -> None:
         """Show the findings of a report."""
         if not len(report):
-            self.children = (parts.html(parts.mark("ok", "the schemas fit")),)
+            self.children = (parts.html(parts.mark("good", "the schemas fit")),)
             return
         lines: list[w.Widget] = [parts.heading("Findings about the schemas", 4)]
         for number, finding in enumerate(report):
-            kind = {"error": "error", "warning": "warning"}.get(finding.severity, "ok")
+            kind: Tone = "bad" if finding.severity == "error" else "warn" if finding.severity == "warning" else "quiet"
             lines.append(parts.html(parts.mark(kind, str(finding))))
             if finding.cure:
                 lines.append(self._box(number, finding.cure.code, number in accepted))
@@ -102,9 +103,10 @@ def _key(value: Any) -> str:
 
 def _told(entity: Any) -> str:
     """Return why an entity is in conflict, and what differs, field by field."""
-    reason = parts.mark("warning", f"{entity.table} {_key(entity.source_key)}: {entity.reason}")
+    reason = parts.mark("warn", f"{entity.table} {_key(entity.source_key)}: {entity.reason}")
     before, after = entity.before or {}, entity.after or {}
     if not isinstance(before, dict) or not isinstance(after, dict):
         return reason
     rows = [(name, before.get(name, ""), after.get(name, "")) for name in dict.fromkeys([*before, *after])]
-    return reason + (blocks.table(("field", "in the target", "in the package"), rows, limit=10) if rows else "")
+    table = blocks.table(("field", "in the target", "in the package"), rows, limit=10)
+    return reason + (blocks.block("", table) if rows else "")
