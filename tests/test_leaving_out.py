@@ -473,6 +473,20 @@ def test_a_file_of_sqlite_is_read_by_the_child_all_the_same(
     assert list(frame["title"]) == ["a", 7]
 
 
+def test_what_was_wide_before_it_was_left_out_does_not_make_the_rest_slow(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteDialect, "fast_above", 0)
+    monkeypatch.setattr("datatransfer.database.dialects.sqlite_fast._GUARDED_BYTES", 0)
+    db = make(f"CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES (1, 'x', '{'y' * 5000}')")
+    with db.dialect.snapshot() as conn:
+        fast = []
+        for table in (db.schema.table("t"), db.schema.table("t").without({"t": ["b"]})):
+            resolved = db.dialect.resolve_types(conn, table, RowSource())
+            fast.append(db.dialect._fast(conn, resolved, RowSource(), 65536) is not None)
+    assert fast == [False, True]
+
+
 def test_classes_of_a_column_that_was_left_out_before_are_still_looked_for(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
