@@ -363,4 +363,4 @@ def test_rates_are_rows_over_seconds_and_at_most_120_spans() -> None:
 def test_ticks_are_few_and_reach_the_top(most: float) -> None:
     ticks = nice_ticks(most)
     assert 2 <= len(ticks) <= 8
-    assert ticks[-1] >= most or ticks[-1] == pytest.approx(most)
+    assert ticks[-1] >= most * (1 - 1e-6)

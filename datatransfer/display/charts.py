@@ -251,7 +251,7 @@ def nice_ticks(most: float) -> list[float]:
     >>> nice_ticks(87)
     [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
     """
-    if most <= 0:
+    if most < 1e-6:
         return [0.0, 1.0]
     rough = most / 4
     power = 10.0 ** floor(log10(rough))
