@@ -93,7 +93,7 @@ class ExportForm(Form):
         tables = [table.name for table in self.wizard.db.schema]
         self.tables = w.SelectMultiple(
             options=tables, description="Tables", rows=min(12, max(4, len(tables))),
-            style={"description_width": "initial"}, layout=w.Layout(width="100%"),
+            style={"description_width": "initial"}, layout=parts.full(),
         )  # fmt: skip
         self.tables.observe(self._tables_chosen, names="value")
         everything = parts.button("Whole database", self._choose_all, tip="every row of every table")
@@ -155,13 +155,13 @@ class ExportForm(Form):
         self.edges = parts.column()
         self.left_out = w.SelectMultiple(
             options=[], description="Columns to leave out", rows=6, style={"description_width": "initial"},
-            layout=w.Layout(width="100%"),
+            layout=parts.full(),
         )  # fmt: skip
         self.left_out.observe(self._left_out_chosen, names="value")
         again = parts.button("Count again", self._preview)
         folds = w.Accordion(
             children=(self.graph, self.edges, self.left_out),
-            titles=("Graph", "Rules at foreign keys", "Columns to leave out"), layout=w.Layout(width="100%"),
+            titles=("Graph", "Rules at foreign keys", "Columns to leave out"), layout=parts.full(),
         )  # fmt: skip
         return parts.column(self.selection, folds, parts.row(again))
 
@@ -194,7 +194,7 @@ class ExportForm(Form):
             self._preview()
             self.refresh()
 
-        return parts.choice(edge.words, edge.choices, edge.chosen, on_change=chosen)
+        return parts.row(parts.choice(edge.words, edge.choices, edge.chosen, on_change=chosen))
 
     def _offer_columns(self, selection: Selection) -> None:
         schema = self.wizard.db.schema

@@ -32,7 +32,7 @@ class Form(w.VBox):
         self.back = parts.button("Back", self._go_back)
         self.next = parts.button("Next", self._go_on, style="primary")
         self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
-        self.code = w.Textarea(description="Code", rows=10, layout=w.Layout(width="100%", display="none"))
+        self.code = w.Textarea(description="Code", rows=10, layout=parts.full(display="none"))
         self.error = parts.ErrorBox(*self._error_actions())
         self.title = parts.heading(title)
         super().__init__(
@@ -40,7 +40,7 @@ class Form(w.VBox):
                 self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
                 parts.row(self.back, self.next, self.show_code), self.code,
             ),
-            layout=w.Layout(width="100%", padding="4px"),
+            layout=parts.full(),
         )  # fmt: skip
         self.later = Later(self._failed)
 

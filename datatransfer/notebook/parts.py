@@ -24,8 +24,8 @@ _WIDE = {"description_width": "initial"}
 
 
 def full(**more: str) -> w.Layout:
-    """Return a layout that fills the width; each widget needs one of its own, or they are hidden together."""
-    return w.Layout(width="100%", **more)
+    """Return a layout that fills the width inside margins; each widget needs its own, or they are hidden together."""
+    return w.Layout(width="auto", **more)
 
 
 def html(text: str = "") -> w.HTML:
@@ -85,7 +85,7 @@ def tick(label: str, value: bool = False, *, on_change: Callable[[bool], object]
 
 def row(*children: w.Widget) -> w.HBox:
     """Return widgets beside each other, in more lines where there is no room."""
-    return w.HBox(children, layout=w.Layout(flex_flow="row wrap", align_items="center", width="100%"))
+    return w.HBox(children, layout=full(flex_flow="row wrap", align_items="center"))
 
 
 def column(*children: w.Widget) -> w.VBox:

@@ -43,14 +43,14 @@ class PathPicker(w.VBox):
         self.folder = Path(folder).expanduser().absolute()
         self.path = parts.text(label, hint="a path on the machine of the kernel", on_change=self._written)
         self.list = w.Select(
-            description="In this folder", rows=8, style={"description_width": "initial"}, layout=w.Layout(width="100%")
+            description="In this folder", rows=8, style={"description_width": "initial"}, layout=parts.full()
         )
         self.said = parts.html()
         self.list.observe(self._listed, names="value")
         children: list[w.Widget] = [self.path, self.said, self.list]
         if upload:
             children.append(self._upload_row())
-        super().__init__(tuple(children), layout=w.Layout(width="100%"))
+        super().__init__(tuple(children), layout=parts.full())
         self.look()
 
     @property

@@ -31,7 +31,7 @@ class Findings(w.VBox):
 
     def __init__(self, accepted: Callable[[int, bool], object]) -> None:
         self._accepted = accepted
-        super().__init__((), layout=w.Layout(width="100%"))
+        super().__init__((), layout=parts.full())
 
     def tell(self, report: SchemaReport, accepted: Collection[int]) -> None:
         """Show the findings of a report."""
@@ -62,7 +62,7 @@ class Conflicts(w.VBox):
 
     def __init__(self, decided: Callable[[str, list[Any], str], object]) -> None:
         self._decided = decided
-        super().__init__((), layout=w.Layout(width="100%"))
+        super().__init__((), layout=parts.full())
 
     def clear(self) -> None:
         """Show none."""
