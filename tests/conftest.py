@@ -17,6 +17,23 @@ from tests.support.servers import Databases, Server, mariadb_server, postgresql_
 OPTIONAL = "optional:"
 
 
+class QuietNotebooks:
+    """No progress bars in notebooks under test: on a slow machine one would appear, and stored outputs differ."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Tell the kernel that nbval is about to start, or nobody."""
+        if item.path.suffix == ".ipynb":
+            os.environ["TQDM_DISABLE"] = "1"
+        else:
+            os.environ.pop("TQDM_DISABLE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to all items, also those outside this folder."""
+    config.pluginmanager.register(QuietNotebooks())
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Server]]:
     """Return a function that gives the server of a dialect, found or started at the first call."""

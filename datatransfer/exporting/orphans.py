@@ -99,7 +99,7 @@ def count_outside(closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
     if refused:
         raise SelectionError(
             f"required parents would be left out: {described(refused)}",
-            hint="upward only a foreign key can be stopped that may be NULL, in a column that no other one reads; "
+            hint="only a foreign key that may be NULL, in a column that no other one reads, can be stopped upward; "
             "follow it, or stop its rows from above",
             evidence={"foreign_keys": refused},
         )
