@@ -19,23 +19,20 @@ from typing import TYPE_CHECKING, Any, Unpack
 from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
 from datatransfer.database.writers.base import LOCK_SECONDS
-from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
-from datatransfer.events import Cancellation, Listener, Warned
+from datatransfer.errors import UsageError
+from datatransfer.events import Cancellation, Listener
 from datatransfer.given import instance, path_of, uuid_of
 from datatransfer.importing import background, stages
-from datatransfer.importing.actions import Action, ClashPolicy, Identity, MatchPolicy, Policies, given_policies
+from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
+from datatransfer.importing.carrying import carry_out, last_seq, told_of_rivals
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
 from datatransfer.importing.mapping import Mapping as SchemaMapping
 from datatransfer.importing.mapping import MappingOptions
-from datatransfer.importing.merge import Merge
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
-from datatransfer.importing.recording import counts_of, key_maps_of
-from datatransfer.importing.rights import refuse_lacking
-from datatransfer.importing.rivals import refuse_rivals, said
 from datatransfer.importing.sides import check_numbers, check_sides
 from datatransfer.importing.staging import PART_ROWS, Stager
 from datatransfer.progress import checked_listener, default_listener
@@ -280,7 +277,7 @@ class PackageImporter:
             triggers=triggers, match_on=match_on, decisions=decisions, **differences,
         )  # fmt: skip
         if plan is None:
-            with self._told_of_rivals(self._last_seq(), identity or "keep"):
+            with told_of_rivals(self.package, self.target, last_seq(self.target), identity or "keep"):
                 plan = self.plan(**given)
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
@@ -320,35 +317,8 @@ class PackageImporter:
         return background.start(self, plan, progress, resume, options)
 
     def _carry_out(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
-        try:
-            with self._told_of_rivals(plan.seen, plan.policies.identity):
-                done = self._merge(plan, backup)
-        except BaseException as error:
-            plan.discard(error)
-            raise
-        try:
-            plan.discard()
-        except DataTransferError as error:  # it is committed: what is left over does no harm
-            left = f"its stage could not be removed, see datatransfer.drop_stage: {error}"
-            return replace(done, warnings=[*done.warnings, left])
-        return done
-
-    def _last_seq(self) -> int:
-        with self.target.connect() as conn:
-            return ledger.last_seq(conn)
-
-    @contextmanager
-    def _told_of_rivals(self, seen: int, identity: str) -> Iterator[None]:
-        """Say that another import was merged meanwhile, where that may be why something does not fit."""
-        try:
-            yield
-        except (DatabaseError, UsageError):
-            raise
-        except DataTransferError:
-            digest, tables = self.package.metadata.manifest_sha256, list(self.package.schema.tables)
-            with self.target.connect() as conn:
-                refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
-            raise
+        with self._listening() as listener:
+            return carry_out(plan, listener, self.cancellation, backup)
 
     @interrupts.held()
     def resume(self, import_id: str | uuid.UUID | None = None, *, backup: str | Path | None = None) -> Receipt:
@@ -404,52 +374,3 @@ class PackageImporter:
             where, hint = str(self.package.path), "run() starts one"
             raise UsageError("there is no interrupted import of this package", where=where, hint=hint)
         return receipt(self.target, mine[-1].import_id)
-
-    def _merge(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
-        self._refuse_conflicts(plan)
-        metadata = self.package.metadata
-        if not self._writes(plan):
-            maps = {table.fit.target.name: list(key_maps_of(plan, table)) for table in plan.plans.values()}
-            counts, digest = counts_of(plan), metadata.manifest_sha256
-            earlier = ledger.list_imports(plan.writer.conn, state="merged", package_digest=digest)
-            notes = [f"the package was imported before{said(earlier[-1])}"] if earlier else []
-            return Receipt(
-                self.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
-            )
-        refuse_lacking(plan)  # once more: since it was made, entities may have been decided
-        _ = plan.fingerprint  # computed before anything is locked
-        if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
-            with plan.writer.one_at_a_time():
-                ledger.create_ledger(plan.writer.conn)
-        with self._listening() as listener:
-            merge = Merge(plan, listener, self.cancellation, backup)
-            try:
-                merge.run()
-            except DatabaseError as error:
-                if not plan.writer.unanswered:
-                    raise
-                if not stages.was_committed(self.target, plan.writer):
-                    merge.take_back(error)
-                    raise
-                plan.writer.committed = True
-            interrupts.tell(f"the import is done: receipt {plan.writer.import_id}")
-            for warning in merge.warnings:
-                listener(Warned("import", warning))
-        return receipt(self.target, plan.writer.import_id)
-
-    @staticmethod
-    def _writes(plan: ImportPlan) -> bool:
-        return any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values())
-
-    @staticmethod
-    def _refuse_conflicts(plan: ImportPlan) -> None:
-        if not plan.conflict_count:
-            return
-        tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
-        reasons = sorted(set(plan.conflicts["reason"].head(1000)))
-        raise ConflictError(
-            f"{plan.conflict_count} entities are in conflict: {'; '.join(reasons[:5])}",
-            where=", ".join(tables),
-            hint='see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
-            evidence={"tables": tables},
-        )

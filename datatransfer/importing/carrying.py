@@ -1,0 +1,111 @@
+"""A plan carried out: refused with the reason, merged, and told by its receipt, also where only the answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from datatransfer import interrupts
+from datatransfer.database import ledger
+from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
+from datatransfer.events import Cancellation, Listener, Warned
+from datatransfer.importing import stages
+from datatransfer.importing.actions import Action, Identity
+from datatransfer.importing.merge import Merge
+from datatransfer.importing.receipts import Receipt, receipt
+from datatransfer.importing.recording import counts_of, key_maps_of
+from datatransfer.importing.rights import refuse_lacking
+from datatransfer.importing.rivals import refuse_rivals, said
+
+if TYPE_CHECKING:
+    from datatransfer.database.connection import Database
+    from datatransfer.importing.backup import Backup
+    from datatransfer.importing.plan import ImportPlan
+    from datatransfer.package.package import DataPackage
+
+
+def carry_out(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
+    """Merge what a plan says, and let go of its stage; see `PackageImporter.run` for what is raised."""
+    try:
+        with told_of_rivals(plan.package, plan.target, plan.seen, plan.policies.identity):
+            done = _merged(plan, listener, cancellation, backup)
+    except BaseException as error:
+        plan.discard(error)
+        raise
+    try:
+        plan.discard()
+    except DataTransferError as error:  # it is committed: what is left over does no harm
+        left = f"its stage could not be removed, see datatransfer.drop_stage: {error}"
+        return replace(done, warnings=[*done.warnings, left])
+    return done
+
+
+def last_seq(target: Database) -> int:
+    """Return the number of the latest import into a target."""
+    with target.connect() as conn:
+        return ledger.last_seq(conn)
+
+
+@contextmanager
+def told_of_rivals(package: DataPackage, target: Database, seen: int, identity: str) -> Iterator[None]:
+    """Say that another import was merged meanwhile, where that may be why something does not fit."""
+    try:
+        yield
+    except (DatabaseError, UsageError):
+        raise
+    except DataTransferError:
+        digest, tables = package.metadata.manifest_sha256, list(package.schema.tables)
+        with target.connect() as conn:
+            refuse_rivals(conn, seen, digest, tables, again=identity == Identity.COPY)
+        raise
+
+
+def _merged(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
+    _refuse_conflicts(plan)
+    if not any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values()):
+        return _nothing_to_write(plan)
+    refuse_lacking(plan)  # once more: since it was made, entities may have been decided
+    _ = plan.fingerprint  # computed before anything is locked
+    if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
+        with plan.writer.one_at_a_time():
+            ledger.create_ledger(plan.writer.conn)
+    merge = Merge(plan, listener, cancellation, backup)
+    try:
+        merge.run()
+    except DatabaseError as error:
+        if not plan.writer.unanswered:
+            raise
+        if not stages.was_committed(plan.target, plan.writer):
+            merge.take_back(error)
+            raise
+        plan.writer.committed = True
+    interrupts.tell(f"the import is done: receipt {plan.writer.import_id}")
+    for warning in merge.warnings:
+        listener(Warned("import", warning))
+    return receipt(plan.target, plan.writer.import_id)
+
+
+def _nothing_to_write(plan: ImportPlan) -> Receipt:
+    metadata = plan.package.metadata
+    maps = {table.fit.target.name: list(key_maps_of(plan, table)) for table in plan.plans.values()}
+    counts, digest = counts_of(plan), metadata.manifest_sha256
+    earlier = ledger.list_imports(plan.writer.conn, state="merged", package_digest=digest)
+    notes = [f"the package was imported before{said(earlier[-1])}"] if earlier else []
+    return Receipt(
+        plan.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
+    )
+
+
+def _refuse_conflicts(plan: ImportPlan) -> None:
+    if not plan.conflict_count:
+        return
+    tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
+    reasons = sorted(set(plan.conflicts["reason"].head(1000)))
+    raise ConflictError(
+        f"{plan.conflict_count} entities are in conflict: {'; '.join(reasons[:5])}",
+        where=", ".join(tables),
+        hint='see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
+        evidence={"tables": tables},
+    )
