@@ -26,10 +26,13 @@ BY_NAME = {
     "pandas-stubs": "pyproject.toml",
     "psycopg": "datatransfer/database/connection.py",
     "pymysql": "datatransfer/database/connection.py",
+    "jupyterlab": "datatransfer/cli/lab.py",
+    "hatchling": "tests/test_lab.py",
+    "axe-playwright-python": "tests/browser/axe.py",
 }
 WORDS = {
     "pytest-xdist": "--dist", "nbval": "--nbval", "import-linter": "importlinter", "pandas-stubs": "strict",
-    "ipykernel": "python3",
+    "ipykernel": "python3", "axe-playwright-python": "axe_playwright_python",
 }  # fmt: skip
 
 
@@ -52,6 +55,7 @@ def imported(*folders: str) -> set[str]:
     return found
 
 
+OURS = ("", "postgresql", "mariadb", "lab")
 LISTS = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 EVERY = [(extra, item) for extra, items in LISTS.items() for item in items if not item.startswith("datatransfer[")]
 
@@ -59,7 +63,7 @@ EVERY = [(extra, item) for extra, items in LISTS.items() for item in items if no
 @pytest.mark.parametrize(("extra", "requirement"), EVERY, ids=lambda value: value or "datatransfer")
 def test_every_dependency_is_used(extra: str, requirement: str) -> None:
     name = name_of(requirement)
-    folders = ("datatransfer", "migrations") if extra in ("", "postgresql", "mariadb") else ("tests",)
+    folders = ("datatransfer", "migrations") if extra in OURS else ("tests",)
     if name in BY_NAME:
         assert WORDS.get(name, name) in (ROOT / BY_NAME[name]).read_text(encoding="utf-8")
     else:
@@ -72,5 +76,5 @@ def test_every_dependency_says_what_for(requirement: str) -> None:
 
 
 def test_the_library_imports_nothing_that_it_does_not_ask_for() -> None:
-    asked = {name_of(item).replace("-", "_") for extra in ("", "postgresql", "mariadb") for item in LISTS[extra]}
+    asked = {name_of(item).replace("-", "_") for extra in OURS for item in LISTS[extra]}
     assert imported("datatransfer", "migrations") - set(sys.stdlib_module_names) - {"datatransfer"} <= asked
