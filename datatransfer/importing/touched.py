@@ -183,7 +183,7 @@ class TouchedRows:
         numbers = [(name, "BIGINT") for name in ("h", "n", "m")]
         w.create("z", touched.number, [("r", "BIGINT"), *keys, *more, *numbers])
         if w.name != "postgresql":  # which joins by hashes
-            w.index("z", touched.number, ["k0" if touched.key else "h"])
+            w.index("z", touched.number, [name for name, _ in keys] or ["h"])
         if INSERT in touched.keys and not touched.key:
             w.prepare_copies(touched.table, touched.number)
 

@@ -210,7 +210,8 @@ class SQLiteWriter(Writer):
         return ""  # no affinity: a value keeps its storage class
 
     def key_type(self, column: Column) -> str:
-        return ""
+        # with the affinity of the column itself, or no index on the key is used where both are compared
+        return "INTEGER" if "INT" in column.declared.upper() else ""
 
     @property
     def conn(self) -> Any:
