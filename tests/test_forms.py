@@ -13,6 +13,7 @@ import datatransfer as dt
 from datatransfer.notebook import parts
 from datatransfer.notebook.export_wizard import ExportWizard
 from datatransfer.notebook.import_wizard import ImportWizard
+from datatransfer.notebook.picker import PathPicker
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
@@ -255,6 +256,26 @@ def test_a_broken_package_says_so_and_nothing_can_go_on(databases: Databases, pa
         assert "what to do" in form.error.said.value
         form.error.copy.click()
         assert '"code"' in form.error.report.value or '"error"' in form.error.report.value
+
+
+def test_the_picker_walks_through_folders_and_takes_a_name_in_the_one_that_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "part.zip").write_bytes(b"x")
+    picked: list[str] = []
+    picker = PathPicker("Package", picked.append, folder=tmp_path)
+    picker.list.value = "a/"  # choosing is not opening: the arrow keys choose whatever they pass
+    assert picker.folder == tmp_path
+    assert not picker.into.disabled
+    picker.into.click()
+    assert picker.folder == tmp_path / "a"
+    assert picker.list.options == ("b/", "part.zip  (1 byte)")
+    assert picked == []
+    picker.list.value = "part.zip  (1 byte)"
+    assert picker.into.disabled
+    picker.path.value = "new.zip"
+    assert picked == [str(tmp_path / "a" / "part.zip"), str(tmp_path / "a" / "new.zip")]
+    picker.up.click()
+    assert picker.folder == tmp_path
 
 
 def test_what_was_interrupted_is_offered_and_goes_on(databases: Databases, package: Path) -> None:

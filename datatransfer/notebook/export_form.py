@@ -159,11 +159,11 @@ class ExportForm(Form):
         )  # fmt: skip
         self.left_out.observe(self._left_out_chosen, names="value")
         again = parts.button("Count again", self._preview)
-        folds = w.Accordion(
-            children=(self.graph, self.edges, self.left_out),
-            titles=("Graph", "Rules at foreign keys", "Columns to leave out"), layout=parts.full(),
+        folds = (
+            parts.Fold("Graph", self.graph), parts.Fold("Rules at foreign keys", self.edges),
+            parts.Fold("Leave columns out", self.left_out),
         )  # fmt: skip
-        return parts.column(self.selection, folds, parts.row(again))
+        return parts.column(self.selection, *folds, parts.row(again))
 
     def _preview(self) -> None:
         self.error.clear()

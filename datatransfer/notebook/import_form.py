@@ -164,8 +164,7 @@ class ImportForm(Form):
     def _inside_page(self) -> w.Widget:
         self.inside = parts.html()
         self.graph = parts.html()
-        fold = w.Accordion(children=(self.graph,), titles=("Graph",), layout=parts.full())
-        return parts.column(self.inside, fold)
+        return parts.column(self.inside, parts.Fold("Graph", self.graph))
 
     # --- 3 plan -------------------------------------------------------------------------------------------------
 

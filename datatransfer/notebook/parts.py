@@ -98,6 +98,31 @@ def show(widget: w.Widget, shown: bool) -> None:
     widget.layout.display = None if shown else "none"
 
 
+class Fold(w.VBox):
+    """Something that is folded away until its button is pressed.
+
+    Not an `Accordion`: its headings cannot be reached by keys, and are too faint in both of JupyterLab's themes.
+
+    Parameters
+    ----------
+    title : str
+    content : widget
+    """
+
+    def __init__(self, title: str, content: w.Widget) -> None:
+        self._title = title
+        self.button = button("", self._toggle)
+        self.content = w.VBox((content,), layout=full(margin="0 0 8px 1.5em"))
+        super().__init__((self.button, self.content), layout=full())
+        self._toggle()
+
+    def _toggle(self) -> None:
+        opened = self.content.layout.display is not None
+        show(self.content, opened)
+        self.button.description = f"{'▾' if opened else '▸'} {self._title}"
+        self.button.tooltip = f"{'hide' if opened else 'show'}: {self._title}"
+
+
 class ProgressBox(w.VBox):
     """How far a job is, with a button that cancels it."""
 

@@ -10,7 +10,6 @@ import ipywidgets as w
 from datatransfer.display import blocks
 from datatransfer.notebook import parts
 
-_UP = ".. (folder above)"
 _MOST = 500
 UPLOAD_BYTES = 8_000_000
 """`FileUpload` loses larger files without a word, so they are refused; JupyterLab's own file browser takes them."""
@@ -40,6 +39,7 @@ class PathPicker(w.VBox):
     ) -> None:
         self._on_pick = on_pick
         self._entries: dict[str, Path] = {}
+        self._listing = False
         self.folder = Path(folder).expanduser().absolute()
         self.path = parts.text(label, hint="a path on the machine of the kernel", on_change=self._written)
         self.list = w.Select(
@@ -47,7 +47,10 @@ class PathPicker(w.VBox):
         )
         self.said = parts.html()
         self.list.observe(self._listed, names="value")
-        children: list[w.Widget] = [self.path, self.said, self.list]
+        # buttons, as the arrow keys choose every entry that they pass
+        self.into = parts.button("Open folder", self._go_into, tip="list the folder that is chosen")
+        self.up = parts.button("Folder above", self._go_up, tip="list the folder that holds this one")
+        children: list[w.Widget] = [self.path, self.said, self.list, parts.row(self.into, self.up)]
         if upload:
             children.append(self._upload_row())
         super().__init__(tuple(children), layout=parts.full())
@@ -69,27 +72,44 @@ class PathPicker(w.VBox):
         except OSError as error:
             folders, files = [], []
             self.said.value = parts.mark("bad", f"{self.folder}: it cannot be read ({type(error).__name__})")
-        self._entries = {_UP: self.folder.parent}
-        self._entries |= {f"{blocks.visible(entry.name)}/": entry for entry in folders[:_MOST]}
+        self._entries = {f"{blocks.visible(entry.name)}/": entry for entry in folders[:_MOST]}
         self._entries |= {f"{blocks.visible(e.name)}  ({blocks.size(_bytes(e))})": e for e in files[:_MOST]}
-        more = len(folders) + len(files) - (len(self._entries) - 1)
+        more = len(folders) + len(files) - len(self._entries)
         if more > 0:
             self.said.value += parts.words(f"and {more:,} more, which can be written above")
-        with self.list.hold_trait_notifications():
+        self._listing = True  # new options choose the first of them for a moment, which nobody asked for
+        try:
             self.list.options = list(self._entries)
             self.list.value = None
+        finally:
+            self._listing = False
+        self.into.disabled = True
+        self.up.disabled = self.folder == self.folder.parent
 
-    def _listed(self, change: dict[str, object]) -> None:
-        entry = self._entries.get(str(change["new"]))
-        if entry is None:
+    @property
+    def _chosen(self) -> Path | None:
+        return self._entries.get(str(self.list.value))
+
+    def _listed(self, _change: dict[str, object]) -> None:
+        if self._listing:
             return
-        if entry.is_dir() and not _is_package(entry):
-            self.look(entry)
-        else:
+        entry = self._chosen
+        is_folder = entry is not None and entry.is_dir() and not _is_package(entry)
+        self.into.disabled = not is_folder
+        if entry is not None and not is_folder:
             self.path.value = str(entry)
+
+    def _go_into(self) -> None:
+        if (entry := self._chosen) is not None:
+            self.look(entry)
+
+    def _go_up(self) -> None:
+        self.look(self.folder.parent)
 
     def _written(self, path: str) -> None:
         where = Path(path).expanduser() if path else None
+        if where is not None and self.folder != Path.cwd():
+            where = self.folder / where  # what is written is meant as a name in the folder that is shown
         if where is not None and where.is_dir() and not _is_package(where):
             self.look(where)
         elif where is not None:

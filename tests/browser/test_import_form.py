@@ -1,0 +1,204 @@
+"""The import form in a browser: to the receipt and back, past damage, lost connections and a kernel that went away."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import expect
+
+import datatransfer as dt
+from datatransfer.display import blocks
+from tests.browser.axe import axe
+from tests.browser.forms import FormPage, walk_import
+from tests.browser.page import SECONDS, THEMES, Lab
+from tests.support.copies import empty_copy
+from tests.support.digest import assert_equal, exact_digest
+from tests.support.loaders import Library, sqlite_copy
+from tests.support.servers import Databases
+
+FORM = "import datatransfer as dt\ntarget = dt.Database({url!r})\nform = dt.ImportForm(target); form"
+WAIT = """
+import os
+os.environ["DATATRANSFER_FAILPOINT"], os.environ["DATATRANSFER_FAILPOINT_WAIT"] = {place!r}, {file!r}
+"""
+END_SESSIONS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def opened(lab: Lab, url: str, *before: str, theme: str = "light") -> FormPage:
+    """Open a notebook whose last cell shows the form, and run it."""
+    lab.notebook([*before, FORM.format(url=url)], theme=theme)
+    lab.run()
+    return FormPage(lab, len(before))
+
+
+def whole(url: str, path: Path) -> Path:
+    """Export a whole database."""
+    with dt.Database(url) as db:
+        dt.PackageBuilder(db).add_all().build(path).close()
+    return path
+
+
+def to_plan(form: FormPage, package: Path) -> None:
+    form.write("Package", str(package))
+    form.see("the package is complete and valid")
+    form.click("Next")
+    form.click("Next")
+    form.see("Nothing in the target has changed yet")
+
+
+@contextmanager
+def stopped(file: Path) -> Iterator[None]:
+    """Wait until the kernel stands still at its place; afterwards let it go on."""
+    until = time.monotonic() + SECONDS
+    while not file.exists():
+        assert time.monotonic() < until, "the place was not reached"
+        time.sleep(0.02)
+    yield
+    file.unlink()
+
+
+@pytest.fixture
+def chinook(library: Library, databases: Databases, tmp_path: Path) -> tuple[Path, str]:
+    """Return the path of a package of all of Chinook, from SQLite, and the URL of an empty one on PostgreSQL."""
+    target = empty_copy(library.url("chinook", "postgresql"), databases)
+    return whole(sqlite_copy("chinook", tmp_path), tmp_path / "chinook.zip"), target
+
+
+def rows(url: str, table: str = "Track") -> int:
+    with dt.Database(url) as db:
+        return db.count(table)
+
+
+def test_chinook_comes_into_postgresql_and_out_again(lab: Lab, chinook: tuple[Path, str]) -> None:
+    package, url = chinook
+    before = exact_digest(url)
+    form = opened(lab, url)
+    for step in walk_import(form, str(package)):
+        if step == "import-5":
+            assert rows(url) == 3503
+    assert rows(url) == 0
+    with dt.Database(url) as db:
+        assert list(dt.receipts(db)["state"]) == ["undone", "merged"]
+    assert_equal(before, exact_digest(url))
+
+
+def test_a_damaged_package_is_told_and_another_one_taken(lab: Lab, tmp_path: Path, databases: Databases) -> None:
+    source = sqlite_copy("chinook", tmp_path)
+    good, bad, none = whole(source, tmp_path / "good.zip"), tmp_path / "bad.zip", tmp_path / "none.zip"
+    content = bytearray(good.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    bad.write_bytes(content)
+    none.write_text("not a package")
+    form = opened(lab, empty_copy(source, databases))
+    form.write("Package", str(none))
+    form.see("This did not work")
+    form.click("Copy report")
+    expect(form.control("Report")).to_have_value(re.compile('"class": "PackageError"'))
+    form.write("Package", str(bad))
+    form.see("the package is damaged")
+    expect(form.button("Next")).to_be_disabled()
+    to_plan(form, good)
+    form.click("Next")
+    form.see("the import is done")
+
+
+def test_a_lost_database_is_told_and_resumed(lab: Lab, chinook: tuple[Path, str], tmp_path: Path) -> None:
+    package, url = chinook
+    file = tmp_path / "wait"
+    form = opened(lab, url, WAIT.format(place="merge.table:2", file=str(file)))
+    to_plan(form, package)
+    form.click("Next")
+    with stopped(file):
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql(END_SESSIONS).all()
+    form.see("This did not work")
+    assert rows(url) == 0
+    form.click("Resume")
+    form.see("the import is done")
+    assert rows(url) == 3503
+
+
+def test_a_kernel_that_was_restarted_in_an_import_goes_on_from_the_form(
+    lab: Lab, chinook: tuple[Path, str], tmp_path: Path
+) -> None:
+    package, url = chinook
+    file = tmp_path / "wait"
+    form = opened(lab, url, WAIT.format(place="merge.table:2", file=str(file)))
+    to_plan(form, package)
+    form.click("Next")
+    with stopped(file):
+        lab.restart_kernel()
+        assert rows(url) == 0
+    lab.run(1)
+    form = FormPage(lab, 1)
+    form.see("an import was interrupted")
+    form.click("Resume")
+    form.see("the import is done")
+    assert rows(url) == 3503
+
+
+def test_a_large_package_is_chosen_by_the_picker(lab: Lab, tmp_path: Path, databases: Databases) -> None:
+    source = f"sqlite:///{tmp_path}/blobs.db"
+    with closing(sqlite3.connect(tmp_path / "blobs.db")) as connection:
+        connection.execute("CREATE TABLE blobs (id INTEGER PRIMARY KEY, content BLOB NOT NULL)")
+        target = empty_copy(source, databases)
+        connection.executemany("INSERT INTO blobs (content) VALUES (?)", [(os.urandom(1_000_000),) for _ in range(62)])
+        connection.commit()
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    size = whole(source, folder / "large.zip").stat().st_size
+    assert size > 60_000_000
+    form = opened(lab, target)
+    form.write("Package", str(tmp_path))
+    form.choose("In this folder", "packages/")
+    form.click("Open folder")
+    form.choose("In this folder", f"large.zip  ({blocks.size(size)})")
+    form.see("the package is complete and valid")
+    form.click("Next")
+    form.click("Next")
+    form.see("Nothing in the target has changed yet")
+    form.click("Next")
+    form.see("the import is done")
+    assert_equal(exact_digest(source), exact_digest(target))
+
+
+def test_the_keyboard_alone_does_an_import_and_an_undo(lab: Lab, tmp_path: Path, databases: Databases) -> None:
+    source = sqlite_copy("chinook", tmp_path)
+    target = empty_copy(source, databases)
+    form = opened(lab, target)
+    keys = lab.page.keyboard
+    form.control("Package").focus()
+    keys.type(str(whole(source, tmp_path / "all.zip")))
+    keys.press("Enter")
+    form.see("the package is complete and valid")
+    form.key("Next")
+    form.at("What is inside")
+    form.key("Next")
+    form.see("Nothing in the target has changed yet")
+    form.key("Next")
+    form.see("the import is done")
+    form.key("Undo takes back what this import wrote", "Space")
+    form.key("Undo")
+    form.see("the import was taken back")
+    assert rows(target) == 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_everybody_can_use_every_step_of_an_import(lab: Lab, tmp_path: Path, databases: Databases, theme: str) -> None:
+    source = sqlite_copy("chinook", tmp_path)
+    form = opened(lab, empty_copy(source, databases), theme=theme)
+    found = {
+        step: axe(lab.page, ".jp-OutputArea-output")
+        for step in walk_import(form, str(whole(source, tmp_path / "a.zip")))
+    }
+    assert {step: said for step, said in found.items() if said} == {}
