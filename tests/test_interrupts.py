@@ -29,8 +29,8 @@ from tests.support.children import INTERRUPTED, Call
 from tests.support.digest import DatabaseDigest, assert_equal, exact_digest
 from tests.support.scenes import Scene, contents, crash_scene, leftovers
 from tests.support.servers import Databases
+from tests.support.shop import make_shop
 from tests.support.transfer import DIALECTS, export_all
-from tests.test_concurrency import _shop
 from tests.test_undo_crashes import Scene as UndoScene
 from tests.test_undo_crashes import scene as undo_scene  # noqa: F401
 
@@ -289,7 +289,7 @@ def test_a_long_statement_is_cancelled_and_its_connection_serves_to_clean_up(
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_snapshot_that_reads_for_long_is_cancelled(databases: Databases, dialect: str) -> None:
     url = databases.create(dialect)
-    _shop(url, "s", 1)
+    make_shop(url, "s", 1)
     with dt.Database(url) as db:
         _ = db.schema
         begin, timer = time.monotonic(), _soon()
@@ -302,8 +302,8 @@ def test_a_snapshot_that_reads_for_long_is_cancelled(databases: Databases, diale
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
 def test_a_wait_for_a_lock_is_interrupted(databases: Databases, tmp_path: Path, dialect: str) -> None:
     source, target = databases.create("sqlite"), databases.create(dialect)
-    _shop(source, "s", 3)
-    _shop(target, "own", 5)
+    make_shop(source, "s", 3)
+    make_shop(target, "own", 5)
     package = export_all(source, tmp_path / "all.zip")
     engine = sa.create_engine(target, poolclass=sa.pool.NullPool)
     with dt.Database(target) as db:
@@ -334,8 +334,8 @@ def test_a_command_that_is_stopped_says_in_one_line_what_is_so(
     databases: Databases, tmp_path: Path, name: str, code: int, place: str
 ) -> None:
     source, target, package = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "all.zip"
-    _shop(source, "s", 3)
-    _shop(target, "own", 5)
+    make_shop(source, "s", 3)
+    make_shop(target, "own", 5)
     export_all(source, package)
     told = {"DATATRANSFER_FAILPOINT": place, "DATATRANSFER_FAILPOINT_SIGNAL": name}
     arguments = {"arguments": ["import", str(package), target]}
@@ -352,7 +352,7 @@ def test_a_command_that_is_stopped_says_in_one_line_what_is_so(
 
 def test_a_command_with_json_says_so_in_a_document(databases: Databases, tmp_path: Path) -> None:
     source, package = databases.create("sqlite"), tmp_path / "all.zip"
-    _shop(source, "s", 3)
+    make_shop(source, "s", 3)
     told = {"DATATRANSFER_FAILPOINT": "export.batch:1", "DATATRANSFER_FAILPOINT_SIGNAL": "SIGINT"}
     arguments = {"arguments": ["export", source, str(package), "--all", "--json"]}
     call = Call("cli", str(package), source, options=arguments, environment=told, said=str(tmp_path / "said"))
@@ -368,8 +368,8 @@ def test_a_second_interrupt_while_cleaning_leaves_a_stage_that_is_resumed(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = databases.create("sqlite"), databases.create("sqlite")
-    _shop(source, "s", 3)
-    _shop(target, "own", 5)
+    make_shop(source, "s", 3)
+    make_shop(target, "own", 5)
     package = export_all(source, tmp_path / "all.zip")
     cleaning = SQLiteWriter.drop_stage
 
@@ -460,8 +460,8 @@ def test_a_kernel_that_is_interrupted_goes_on_and_imports_once_more(
     from jupyter_client.manager import start_new_kernel
 
     source, target, wait = databases.create("sqlite"), databases.create("postgresql"), tmp_path / "wait"
-    _shop(source, "s", 3)
-    _shop(target, "own", 5)
+    make_shop(source, "s", 3)
+    make_shop(target, "own", 5)
     export_all(source, tmp_path / "all.zip")
     monkeypatch.setenv("PYTHONPATH", str(Path(dt.__file__).parent.parent))
     monkeypatch.setenv("DATATRANSFER_FAILPOINT", "merge.table:1")

@@ -22,21 +22,21 @@ from tests.support.digest import assert_equal, exact_digest
 from tests.support.faults import Countdown, failing_files
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
+from tests.support.shop import make_shop
 from tests.support.transfer import export_all
-from tests.test_concurrency import _shop
 
 
 @pytest.fixture
 def shop(databases: Databases, tmp_path: Path) -> dt.DataPackage:
     """Return a package of three customers and their orders."""
     source = databases.create("sqlite")
-    _shop(source, "s", 3)
+    make_shop(source, "s", 3)
     return export_all(source, tmp_path / "all.zip")
 
 
 def _target(databases: Databases, dialect: str = "sqlite") -> str:
     url = databases.create(dialect)
-    _shop(url, "own", 5)
+    make_shop(url, "own", 5)
     return url
 
 
@@ -137,7 +137,7 @@ def test_receipts_and_stages_are_ordered_by_number_whatever_the_clock_says(
     url, packages = _target(databases), []
     for n in range(3):
         source = databases.create("sqlite")
-        _shop(source, f"s{n}", 2 + n)
+        make_shop(source, f"s{n}", 2 + n)
         packages.append(export_all(source, tmp_path / f"{n}.zip"))
     ticks = iter(range(0, 1000 * step or 1000, step or 1))
     begin = dt_.datetime(2026, 10, 25, 2, 30, tzinfo=dt_.UTC)  # the hour that comes twice in Europe

@@ -19,7 +19,7 @@ from datatransfer.cli import main
 from tests.support.children import KILLED, Call
 from tests.support.digest import exact_digest
 from tests.support.servers import Databases
-from tests.test_concurrency import _shop
+from tests.support.shop import make_shop
 
 CANARY = f"S3CR3T-{uuid.uuid4()}"
 
@@ -31,7 +31,7 @@ def user(databases: Databases) -> Iterator[tuple[str, str]]:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD '{CANARY}'")
-    _shop(url, "s", 3)
+    make_shop(url, "s", 3)
     yield name, url
     databases.drop_all()  # with what belongs to the user
     databases.server("postgresql").run(f"DROP ROLE {name}")
@@ -67,7 +67,7 @@ def test_a_password_stands_nowhere_after_export_import_undo_and_failing_runs(
 ) -> None:  # fmt: skip
     name, source = user
     target, heard = databases.create("postgresql"), io.StringIO()
-    _shop(target, "own", 2)
+    make_shop(target, "own", 2)
     handler = logging.StreamHandler(heard)
     logging.getLogger().addHandler(handler)
     _hidden(_told(source))

@@ -19,8 +19,8 @@ from tests.support.children import Call
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
+from tests.support.shop import make_shop
 from tests.support.transfer import export_all
-from tests.test_concurrency import _shop
 
 Role = Callable[..., str]
 STAGE = "CREATE, DROP, ALTER, INDEX, SELECT, INSERT, UPDATE, DELETE"
@@ -30,7 +30,7 @@ STAGE = "CREATE, DROP, ALTER, INDEX, SELECT, INSERT, UPDATE, DELETE"
 def shop(databases: Databases, tmp_path: Path) -> dt.DataPackage:
     """Return a package of three customers and their orders."""
     source = databases.create("sqlite")
-    _shop(source, "s", 3)
+    make_shop(source, "s", 3)
     return export_all(source, tmp_path / "all.zip")
 
 
@@ -95,7 +95,7 @@ def test_a_role_with_what_is_needed_and_no_more_imports_and_updates(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("postgresql")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     with dt.Database(role(owner, SCHEMA, SEQUENCES, TABLES)) as db:
         assert dt.PackageImporter(shop, db).check().ok
         assert dt.PackageImporter(shop, db).run().total("insert") == 6
@@ -107,7 +107,7 @@ def test_a_role_that_may_only_read_a_table_that_is_not_written_imports(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("postgresql")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     with dt.Database(owner) as db:
         dt.PackageImporter(shop, db).run()
     _run(owner, "DELETE FROM orders WHERE note = 's1'")
@@ -135,7 +135,7 @@ def test_postgresql_names_what_a_role_lacks(
     cure: str, rows: int,
 ) -> None:  # fmt: skip
     owner = databases.create("postgresql")
-    _shop(owner, "own", rows or 1)
+    make_shop(owner, "own", rows or 1)
     if not rows:
         _run(owner, "TRUNCATE customers, orders")
     _run(owner, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
@@ -157,7 +157,7 @@ def test_an_update_that_a_role_may_not_make_is_refused_with_the_plan(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("postgresql")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     with dt.Database(owner) as db:
         dt.PackageImporter(shop, db).run()
     _run(owner, "UPDATE orders SET note = 'other' WHERE note = 's1'")
@@ -176,7 +176,7 @@ def test_an_update_that_a_role_may_not_make_is_refused_with_the_plan(
 
 def test_our_own_tables_are_among_what_is_looked_at(databases: Databases, shop: dt.DataPackage, role: Role) -> None:
     owner = databases.create("postgresql")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     with dt.Database(owner) as db:
         dt.PackageImporter(shop, db).run()
     _run(owner, "DELETE FROM orders WHERE note = 's1'")
@@ -195,7 +195,7 @@ def test_a_target_whose_rows_are_hidden_is_refused_before_staging(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("postgresql")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     _run(owner, *POLICY)
     error = _refused(shop, role(owner, SCHEMA, SEQUENCES, TABLES), owner)
     assert error.where == "orders"
@@ -207,7 +207,7 @@ def test_an_export_whose_rows_are_hidden_is_refused_and_says_so(
     databases: Databases, tmp_path: Path, role: Role
 ) -> None:
     owner, path = databases.create("postgresql"), tmp_path / "made" / "some.zip"
-    _shop(owner, "s", 3)
+    make_shop(owner, "s", 3)
     _run(owner, *POLICY)
     path.parent.mkdir()
     with dt.Database(role(owner, "SELECT ON customers, orders")) as db:
@@ -222,7 +222,7 @@ def test_an_export_without_a_right_to_read_names_the_table_and_the_grant(
     databases: Databases, tmp_path: Path, role: Role
 ) -> None:
     owner, path = databases.create("postgresql"), tmp_path / "made" / "some.zip"
-    _shop(owner, "s", 3)
+    make_shop(owner, "s", 3)
     path.parent.mkdir()
     with dt.Database(role(owner, "SELECT ON customers")) as db:
         with pytest.raises(dt.PrivilegeError, match=r"^orders: .*GRANT SELECT ON orders TO"):
@@ -237,7 +237,7 @@ def test_an_account_with_what_is_needed_imports_into_mariadb(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("mariadb")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     with dt.Database(role(owner, f"{STAGE} ON `{sa.make_url(owner).database}`.*")) as db:
         assert dt.PackageImporter(shop, db).run().total("insert") == 6
 
@@ -247,7 +247,7 @@ def test_mariadb_names_what_an_account_lacks(
     databases: Databases, shop: dt.DataPackage, role: Role, lacks: str
 ) -> None:
     owner = databases.create("mariadb")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     name = sa.make_url(owner).database
     rest = ", ".join(right for right in STAGE.split(", ") if right != lacks)
     error = _refused(shop, role(owner, f"{rest} ON `{name}`.*"), owner)
@@ -263,7 +263,7 @@ def test_rights_on_tables_are_looked_at_through_a_role_too(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
     owner = databases.create("mariadb")
-    _shop(owner, "own", 2)
+    make_shop(owner, "own", 2)
     name = sa.make_url(owner).database
     url = role(owner, f"INSERT ON `{name}`.customers", f"DELETE ON `{name}`.orders")
     account, group = f"'{sa.make_url(url).username}'@'%%'", f"dt_group_{secrets.token_hex(3)}"
@@ -295,7 +295,7 @@ def test_a_sqlite_file_that_may_not_be_written_is_refused_before_staging(
     databases: Databases, shop: dt.DataPackage, anybody: Path, locked: str
 ) -> None:
     target, inner = databases.create("sqlite"), anybody / "inner"
-    _shop(target, "own", 2)
+    make_shop(target, "own", 2)
     inner.mkdir()
     file, package, said = inner / "shop.db", anybody / "all.zip", anybody / "said"
     shutil.copyfile(str(sa.make_url(target).database), file)
@@ -318,7 +318,7 @@ def test_a_sqlite_file_that_may_not_be_written_is_refused_before_staging(
 
 def test_a_sqlite_database_that_is_opened_to_be_read_is_refused(databases: Databases, shop: dt.DataPackage) -> None:
     target = databases.create("sqlite")
-    _shop(target, "own", 2)
+    make_shop(target, "own", 2)
     path = sa.make_url(target).database
     with dt.Database(f"sqlite:///file:{path}?mode=ro&uri=true") as db:
         with pytest.raises(dt.PrivilegeError, match="mode=ro"):

@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 import datatransfer as dt
-from tests.support.children import Call
+from tests.support.children import Call, waiting
 from tests.support.copies import full_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases, Server, answers, private_postgresql
+from tests.support.shop import make_shop
 from tests.support.transfer import export_all
-from tests.test_concurrency import _shop, _waiting
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +60,14 @@ def test_a_postgresql_that_is_killed_during_an_import_has_all_of_it_or_nothing(
     server = Server("postgresql", url)
     databases = Databases(tmp_path, lambda _dialect: server)
     source, target = databases.create("sqlite"), databases.create("postgresql")
-    _shop(source, "s", 20)
-    _shop(target, "own", 5)
+    make_shop(source, "s", 20)
+    make_shop(target, "own", 5)
     package = export_all(source, tmp_path / "all.zip")
     alone = full_copy(target, databases)
     call = Call("import", str(package.path), alone, said=str(tmp_path / "said"))
     call.check()
     before = exact_digest(target)
-    with _waiting(Call(**{**vars(call), "url": target}), place, tmp_path / "wait", fails=True):
+    with waiting(Call(**{**vars(call), "url": target}), place, tmp_path / "wait", fails=True):
         _crash(handle)
     assert "\ndatatransfer.errors.DatabaseError" in Path(call.said).read_text()
     until = time.monotonic() + 60
