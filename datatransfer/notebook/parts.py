@@ -113,7 +113,7 @@ class Fold(w.VBox):
         self._title = title
         self.button = button("", self._toggle)
         self.content = w.VBox((content,), layout=full(margin="0 0 8px 1.5em"))
-        super().__init__((self.button, self.content), layout=full())
+        super().__init__((row(self.button), self.content), layout=full())
         self._toggle()
 
     def _toggle(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tests.browser.forms import FormPage, walk_export, walk_import
 from tests.browser.page import Lab
 
 BEGIN = """
@@ -36,3 +39,16 @@ def show(lab: Lab, *names: str, theme: str = "light") -> dict[str, int]:
     lab.notebook([BEGIN, *(LOOKS[name] for name in order[: last + 1])], theme=theme)
     lab.run()
     return {name: index for index, name in enumerate(order[: last + 1], start=1)}
+
+
+def show_forms(lab: Lab, *, theme: str = "light") -> Iterator[tuple[str, FormPage]]:
+    """Go through both forms on the sample catalogue, and yield the name of each view while it is shown."""
+    lab.notebook([BEGIN, "dt.ExportForm(db)", "dt.ImportForm(target)"], theme=theme)
+    lab.run(0, 1)
+    form = FormPage(lab, 1)
+    for name in walk_export(form, ["datasets", "users"], "part.zip"):
+        yield name, form
+    lab.run(2)
+    form = FormPage(lab, 2)
+    for name in walk_import(form, "part.zip"):
+        yield name, form

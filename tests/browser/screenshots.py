@@ -14,37 +14,73 @@ from pathlib import Path
 from tests.browser.chromium import chromium, missing
 from tests.browser.conftest import lab_page
 from tests.browser.page import THEMES
-from tests.browser.scenes import LOOKS, show
-from tests.browser.server import jupyterlab
+from tests.browser.scenes import LOOKS, show, show_forms
+from tests.browser.server import ROOT, jupyterlab
+
+FORMS = "forms"
+TALL = {"width": 1280, "height": 2000}  # a form that is higher than the window is cut off in its picture
+README = ROOT / ".github" / "pictures"
 
 
 def take(folder: Path, names: list[str]) -> list[Path]:
     """Take the pictures and return their paths."""
     taken = []
+    looks = [name for name in names if name != FORMS]
     with tempfile.TemporaryDirectory(prefix="datatransfer-pictures-") as private, chromium() as browser:
         with jupyterlab(Path(private)) as server, lab_page(browser, server, folder) as lab:
-            for (
-                theme
-            ) in THEMES:  # run anew: what is a picture already, as a graph's Mermaid, does not change its colours
-                places = show(lab, *names, theme=theme)
-                taken += [lab.screenshot(f"{theme}-{name}", lab.output(places[name])) for name in names]
-                lab.close()
+            lab.page.set_viewport_size(TALL)
+            # run anew for each: what is a picture already, as a graph's Mermaid, does not change its colours
+            for theme in THEMES:
+                if looks:
+                    places = show(lab, *looks, theme=theme)
+                    taken += [lab.screenshot(f"{theme}-{name}", lab.output(places[name])) for name in looks]
+                    lab.close()
+                if FORMS in names:
+                    for name, form in show_forms(lab, theme=theme):
+                        lab.page.wait_for_timeout(400)
+                        taken.append(lab.screenshot(f"{theme}-{name}", form.area))
+                    lab.close()
+    return taken
+
+
+def take_for_readme(folder: Path) -> list[Path]:
+    """Take the two pictures that README shows."""
+    with tempfile.TemporaryDirectory(prefix="datatransfer-pictures-") as private, chromium() as browser:
+        with jupyterlab(Path(private)) as server, lab_page(browser, server, folder) as lab:
+            lab.page.set_viewport_size({"width": 1000, "height": 900})
+            places = show(lab, "graph")
+            picture = lab.output(places["graph"]).locator("svg, img").locator("visible=true").first
+            picture.wait_for()
+            lab.page.wait_for_timeout(1000)  # it is drawn after it is there
+            taken = [lab.screenshot("graph", picture)]
+            lab.close()
+            for name, form in show_forms(lab):
+                if name == "export-2":
+                    lab.page.wait_for_timeout(400)
+                    taken.append(lab.screenshot("form", form.area))
+                    break
     return taken
 
 
 def main() -> int:
     """Take the pictures that were asked for; exit with 1 where they cannot be taken."""
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(LOOKS)}; default: all of them")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?")
+    parser.add_argument("--readme", action="store_true", help="instead, the pictures that README shows")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join([*LOOKS, FORMS])}; default: all of them")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(LOOKS):
+    if unknown := set(options.names) - {*LOOKS, FORMS}:
         parser.error(f"there is no look {', '.join(sorted(unknown))}")
     if reason := missing():
         print(f"no pictures: {reason}", file=sys.stderr)
         return 1
-    for path in take(options.folder, options.names or list(LOOKS)):
-        print(path)
+    if options.readme:
+        taken = take_for_readme(README)
+    elif options.folder is not None:
+        taken = take(options.folder, options.names or [*LOOKS, FORMS])
+    else:
+        parser.error("name a folder")
+    print(*taken, sep="\n")
     return 0
 
 
