@@ -252,6 +252,6 @@ def given_policies(*, made: bool, **policies: Any) -> dict[str, Any]:
     if made and given:
         raise UsageError(
             f"the plan was made with policies of its own, and {', '.join(given)} would change nothing now",
-            hint="say it to plan(), or to run() without a plan",
+            hint="give policies when the plan is made, or run without a plan",
         )
     return given
