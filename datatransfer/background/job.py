@@ -131,7 +131,8 @@ class Job(shown.Listed, Generic[T]):
         except FutureTimeout:
             if self._future.done():
                 raise  # its own
-            raise UsageError("the job has not ended yet", where=self.what, hint="wait longer, or cancel the job") from None
+            hint = "wait longer, or cancel the job"
+            raise UsageError("the job has not ended yet", where=self.what, hint=hint) from None
 
     def exception(self) -> BaseException | None:
         """Return why it failed, None if it runs or has succeeded; never waits."""
