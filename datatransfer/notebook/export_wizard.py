@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from datatransfer.display.blocks import plural
-from datatransfer.errors import UsageError
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.exporting.roots import count
+from datatransfer.notebook.steps import following, refuse_running
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -169,15 +169,12 @@ class ExportWizard:
         UsageError
             It cannot be taken, with the reason.
         """
-        if self.blocked:
-            raise UsageError(self.blocked, where=self.step)
-        self.step = STEPS[STEPS.index(self.step) + 1]
+        self.step = following(STEPS, self.step, self.blocked)
         return self.step
 
     def back(self) -> Step:
         """Take a step back; not while the export runs."""
-        if self.job is not None and self.job.state == "running":
-            raise UsageError("the export is running", hint="cancel it first")
+        refuse_running(self.job)
         self.job = None
         before = {"destination": "closure", "run": "destination", "done": "choose"}
         self.step = before.get(self.step, "choose")  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.stages import drop_stage, stages
+from datatransfer.notebook.steps import following, refuse_running
 from datatransfer.package.package import DataPackage
 
 if TYPE_CHECKING:
@@ -206,15 +207,12 @@ class ImportWizard:
         UsageError
             It cannot be taken, with the reason.
         """
-        if self.blocked:
-            raise UsageError(self.blocked, where=self.step)
-        self.step = STEPS[STEPS.index(self.step) + 1]
+        self.step = following(STEPS, self.step, self.blocked)
         return self.step
 
     def back(self) -> Step:
         """Take a step back; not while the import runs."""
-        if self.job is not None and self.job.state == "running":
-            raise UsageError("the import is running", hint="cancel it first")
+        refuse_running(self.job)
         self.job = None
         self.drop_plan()
         before = {"plan": "inside", "run": "plan"}
