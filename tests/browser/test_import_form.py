@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import expect
 
 import datatransfer as dt
 from datatransfer.display import blocks
@@ -92,6 +91,8 @@ def test_chinook_comes_into_postgresql_and_out_again(lab: Lab, chinook: tuple[Pa
 
 
 def test_a_damaged_package_is_told_and_another_one_taken(lab: Lab, tmp_path: Path, databases: Databases) -> None:
+    from playwright.sync_api import expect  # here: other tests are collected without it
+
     source = sqlite_copy("chinook", tmp_path)
     good, bad, none = whole(source, tmp_path / "good.zip"), tmp_path / "bad.zip", tmp_path / "none.zip"
     content = bytearray(good.read_bytes())

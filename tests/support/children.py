@@ -119,7 +119,10 @@ def _child(call: Call) -> None:
     if user := call.environment.get("DATATRANSFER_TEST_USER"):
         os.setresuid(int(user), int(user), int(user))
     try:
+        if begun := call.environment.get("DATATRANSFER_TEST_BEGUN"):
+            Path(begun).touch()
         VERBS[call.verb](call)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late
     except KeyboardInterrupt as error:
         Path(call.said).write_text(str(error))
         os._exit(INTERRUPTED)
