@@ -174,6 +174,32 @@ def test_an_update_that_a_role_may_not_make_is_refused_with_the_plan(
         plan.discard()
 
 
+@pytest.mark.parametrize(("dialect", "where"), [("postgresql", "orders"), ("mariadb", "database {name}")])
+def test_an_undo_that_a_role_may_not_make_is_refused_before_anything_is_taken_back(
+    databases: Databases, shop: dt.DataPackage, role: Role, dialect: str, where: str
+) -> None:
+    owner = databases.create(dialect)
+    make_shop(owner, "own", 2)
+    with dt.Database(owner) as db:
+        receipt = dt.PackageImporter(shop, db).run()
+    name = sa.make_url(owner).database
+    if dialect == "mariadb":
+        url = role(owner, f"{STAGE.removesuffix(', DELETE')} ON `{name}`.*")
+    else:
+        url = role(owner, SCHEMA, SEQUENCES, "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public")
+        _run(owner, f'REVOKE DELETE ON orders FROM "{sa.make_url(url).username}"')
+    before = exact_digest(owner)
+    with dt.Database(url) as db, pytest.raises(dt.PrivilegeError, match="lacks DELETE") as caught:
+        dt.receipt(db, receipt.import_id).undo()
+    assert caught.value.where == where.format(name=name)
+    assert "nothing was changed; GRANT" in caught.value.hint
+    assert_equal(before, exact_digest(owner))
+    assert leftovers(owner) == []
+    with dt.Database(owner) as db:
+        dt.receipt(db, receipt.import_id).undo()
+        assert db.count("orders") == 2
+
+
 def test_our_own_tables_are_among_what_is_looked_at(databases: Databases, shop: dt.DataPackage, role: Role) -> None:
     owner = databases.create("postgresql")
     make_shop(owner, "own", 2)
@@ -306,8 +332,8 @@ def test_a_sqlite_file_that_may_not_be_written_is_refused_before_staging(
     said.touch(0o666)
     said.chmod(0o666)
     before = exact_digest(f"sqlite:///{file}")
-    call = Call("import", str(package), f"sqlite:///{file}", environment={"DATATRANSFER_TEST_USER": "65534"},
-                said=str(said))  # fmt: skip
+    told = {"DATATRANSFER_TEST_USER": "65534", "DATATRANSFER_TEST_REHEARSAL": target}
+    call = Call("import", str(package), f"sqlite:///{file}", environment=told, said=str(said))
     assert call.run() == 1
     last = said.read_text().strip().splitlines()[-1]
     assert last.startswith(f"datatransfer.errors.PrivilegeError: {file if locked == 'file' else inner}: ")

@@ -318,11 +318,25 @@ class Matcher:
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
         taken = w.scalar(f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k")
         low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
-        if not taken:
-            if high is not None:
-                w.reserve(plan.fit.target, fit.target, int(high))
+        if not taken and (high is None or not self._given_meanwhile(plan, fit, int(low), int(high))):
             return 0
         return self._range_above(plan, fit, int(low), int(high))
+
+    def _given_meanwhile(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> bool:
+        """Reserve free keys; whether others were given some of them, or ones below, while they were looked at."""
+        last = self.writer.reserve(plan.fit.target, fit.target, high)
+        if last is None or last < low:
+            return False
+        self.writer.let_others_end()
+        s, key = self.writer.stage_name("s", plan.number), self.remap.raw(plan, fit)
+        there = f"t.{self.writer.quote(fit.target.name)}"
+        return self._in_use(plan, fit, low, min(last, high), f"AND {there} IN (SELECT {key} FROM {s} s)")
+
+    def _in_use(self, plan: TablePlan, fit: ColumnFit, low: int, high: int, more: str = "") -> bool:
+        """Whether the target holds one of the keys from one to another."""
+        there = f"t.{self.writer.quote(fit.target.name)}"
+        rows = f"{self.writer.table(plan.fit.target)} t WHERE {there} BETWEEN {low} AND {high} {more}"
+        return self.writer.run(f"SELECT 1 FROM {rows} LIMIT 1").first() is not None
 
     def _range_above(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
         """Return what moves all keys into a range above the target's that is kept for them; None without room."""
@@ -340,23 +354,24 @@ class Matcher:
         first, last = map(int, self.writer.noted().get(kept, "0 0").split())
         if not last or last - first + 1 != width:
             return None
-        there = self.writer.quote(fit.target.name)
-        taken = f"SELECT 1 FROM {self.writer.table(plan.fit.target)} WHERE {there} BETWEEN {first} AND {last} LIMIT 1"
-        return None if self.writer.run(taken).first() is not None else first
+        return None if self._in_use(plan, fit, first, last) else first
 
     def _keep_range(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
+        w, known, offset = self.writer, 0, 0
         for spare in _SPARE:
-            top = self._top(plan, fit)
-            offset = top + 1 - low
+            known = max(known, self._top(plan, fit))
+            offset = known + 1 - low
             if high + offset > _limit(fit):
                 return None
             end = min(high + offset + spare, _limit(fit))
-            last = self.writer.reserve(plan.fit.target, fit.target, end)
-            if last is None or last <= top:
+            last = w.reserve(plan.fit.target, fit.target, end)
+            if last is None:
                 break
-            offset = last + 1 - low  # others have been given keys since we looked
-            if high + offset <= end:
+            offset = max(known, last) + 1 - low  # others may have been given keys since we looked
+            w.let_others_end()  # and what they were given may still be on its way
+            if high + offset <= end and not self._in_use(plan, fit, low + offset, high + offset):
                 break
+            known = max(last, end)
         return offset if high + offset <= _limit(fit) else None
 
     def _top(self, plan: TablePlan, fit: ColumnFit) -> int:

@@ -1,6 +1,6 @@
 """Which privileges an import needs, and when that is known: some before a row is staged, the others with the plan.
 
-How a database is asked is in `datatransfer.database.writers.rights`.
+An undo needs those that take back what was done. How a database is asked is in `datatransfer.database.writers.rights`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 from datatransfer.database.writers.rights import Lack, refuse, rights_of
 from datatransfer.importing.actions import Action, Identity
+from datatransfer.importing.images import DELETE, INSERT, UPDATE
 
 if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
     from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.touched import TouchedRows
     from datatransfer.importing.validation import TableFit
+
+
+_TAKES_BACK = {INSERT: "DELETE", UPDATE: "UPDATE", DELETE: "INSERT"}
 
 
 def lacking(
@@ -50,3 +55,25 @@ def refuse_lacking(plan: ImportPlan) -> None:
     words = {Action.INSERT: "INSERT", Action.UPDATE: "UPDATE"}
     wanted = [(p.fit.target, word) for p in plan.plans.values() for a, word in words.items() if p.counts.get(a)]
     refuse(lack for table, word in wanted for lack in rights.on_table(table, word))
+
+
+def refuse_undo(touched: TouchedRows) -> None:
+    """Refuse an undo that the role may not carry out.
+
+    Raises
+    ------
+    PrivilegeError
+    """
+    rights = rights_of(touched.writer)
+    wanted = [(t.table, _TAKES_BACK[action]) for t in touched.tables.values() for action in t.actions]
+    refuse(lack for table, word in wanted for lack in rights.on_table(table, word))
+
+
+def refuse_staging(writer: Writer) -> None:
+    """Refuse to begin where the role may not stage rows.
+
+    Raises
+    ------
+    PrivilegeError
+    """
+    refuse(rights_of(writer).to_stage())

@@ -117,7 +117,7 @@ def begin(writer: Writer, session: Session) -> None:
     """Open a new stage: claimed by this process, and saying whose it is."""
     others = sweep(writer.db)
     session = replace(session, number=1 + max((other.number for other in others), default=0))
-    if not writer.hold():
+    if not writer.hold(fresh=True):
         raise UsageError("another process holds this import", where=str(session.import_id))
     try:
         writer.open_log()

@@ -29,6 +29,7 @@ from datatransfer.importing import stages
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.images import INSERT, UPDATE
 from datatransfer.importing.reversal import Reversal
+from datatransfer.importing.rights import refuse_staging, refuse_undo
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
 from datatransfer.importing.undofiles import UndoFiles, finish_files
 
@@ -150,6 +151,8 @@ def undo(
         Rows were edited since, or others refer to them; nothing was changed.
     AlreadyUndoneError
         It was undone, by this process or another.
+    PrivilegeError
+        The role may not do what takes the import back; nothing was changed.
     DatabaseError
         The database does not answer, or refuses.
     """
@@ -172,6 +175,7 @@ def _undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool, backup
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
         _refuse_gaps(touched, record)
+        refuse_undo(touched)
         saved = Backup(backup, db) if backup else None
         files = UndoFiles(writer, record.import_id)
         files.lay()
@@ -288,8 +292,9 @@ def _begin(db: Database, import_id: str) -> Writer:
     stages.sweep(db)
     writer = stages.writer_for(db, uuid.uuid4())
     try:
-        if not writer.hold():
+        if not writer.hold(fresh=True):
             raise UsageError("another process holds this undo", where=import_id)
+        refuse_staging(writer)
         writer.open_log()
         writer.note(_UNDO_OF, import_id)
     except BaseException as error:

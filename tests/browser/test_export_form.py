@@ -16,7 +16,7 @@ from tests.browser.forms import FormPage, walk_export
 from tests.browser.page import THEMES, Lab
 from tests.support.loaders import sqlite_copy
 
-ROWS = int(os.environ.get("DATATRANSFER_BROWSER_ROWS", "3000000"))
+ROWS = int(os.environ.get("DATATRANSFER_BROWSER_ROWS", "10000000"))
 NUMBERS = """
 CREATE TABLE numbers (id INTEGER PRIMARY KEY, square INTEGER);
 INSERT INTO numbers WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,8 @@ def _child(call: Call) -> None:
     if limit := call.environment.get("DATATRANSFER_TEST_FILE_SIZE"):  # a disk that is full at that size of a file
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     if user := call.environment.get("DATATRANSFER_TEST_USER"):
+        # Done once elsewhere before: that user may not be able to read the modules that are loaded on the way.
+        VERBS[call.verb](replace(call, url=call.environment["DATATRANSFER_TEST_REHEARSAL"]))
         os.setresuid(int(user), int(user), int(user))
     try:
         if begun := call.environment.get("DATATRANSFER_TEST_BEGUN"):

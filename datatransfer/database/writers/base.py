@@ -353,8 +353,14 @@ class Writer(RowHashes):
                 found[prefix] = {str(key): str(value) for key, value in rows}
         return found
 
-    def hold(self) -> bool:
-        """Claim this stage for this process until it ends; False if another process holds it."""
+    def hold(self, *, fresh: bool = False) -> bool:
+        """Claim this stage for this process until it ends; False if another process holds it.
+
+        Parameters
+        ----------
+        fresh : bool
+            It is new, so that another can only be looking whether anybody holds it: that is waited for.
+        """
         return True
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -518,6 +524,9 @@ class Writer(RowHashes):
             The last key that the database had given before; None if it gives no keys, or cannot be asked to.
         """
         return None
+
+    def let_others_end(self) -> None:
+        """Wait, a second at most, for the transactions that are at work now, so that what they write can be seen."""
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         """Insert the rows of a SELECT; return how many."""

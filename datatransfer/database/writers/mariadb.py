@@ -100,7 +100,7 @@ class MariaDBWriter(Writer):
         found = _CONSTRAINT.get(arguments[0], _NONE).search(str(arguments[1])) if len(arguments) > 1 else None
         return f": {found[1]}" if found else ""
 
-    def hold(self) -> bool:
+    def hold(self, *, fresh: bool = False) -> bool:
         return bool(self.scalar(f"SELECT GET_LOCK('{self._prefix}stage', 0)") == 1)
 
     def stage_type(self, kind: LogicalType) -> str:

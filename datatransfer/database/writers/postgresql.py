@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -100,7 +101,7 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
         schema = self.db.dialect.default_schema
         return f"{self.quote(schema)}.{self.quote(bare)}" if schema else self.quote(bare)
 
-    def hold(self) -> bool:
+    def hold(self, *, fresh: bool = False) -> bool:
         key = int.from_bytes(self.import_id.bytes[:6])  # as much as the names of the tables tell
         return bool(self.scalar(f"SELECT pg_try_advisory_lock({key})"))
 
@@ -369,6 +370,14 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
             f"FROM {sequence} q"
         ).one()
         return int(before[0]) - (not before[1])
+
+    def let_others_end(self) -> None:
+        now = int(self.scalar("SELECT txid_snapshot_xmax(txid_current_snapshot())"))
+        until = time.monotonic() + 1
+        while int(self.scalar("SELECT txid_snapshot_xmin(txid_current_snapshot())")) < now:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
 
     def sequence_of(self, table: Table, column: Column) -> str | None:
         name = literal(self.table(table))

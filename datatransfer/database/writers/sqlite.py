@@ -359,10 +359,12 @@ class SQLiteWriter(Writer):
                     Path(f"{self._sidecar}{suffix}").unlink(missing_ok=True)
                 self._let_go()
 
-    def hold(self) -> bool:
+    def hold(self, *, fresh: bool = False) -> bool:
         import filelock
 
-        lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=0, mode=0o600, thread_local=False)
+        # Who sweeps takes the lock of a file that it finds, for a moment, perhaps before we do.
+        seconds = self.lock_seconds if fresh else 0
+        lock = filelock.FileLock(f"{self._sidecar}.lock", timeout=seconds, mode=0o600, thread_local=False)
         with _beside("claiming the stage beside the database"):
             try:
                 lock.acquire()
