@@ -30,7 +30,8 @@ def truth(databases: Databases, dialect: str, folder: Path, seed: int, rounds: i
     return ends
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.longer
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(n, marks=pytest.mark.campaign) for n in range(5, 20))])
 def test_five_hundred_random_merges_into_sqlite_are_as_planned(databases: Databases, tmp_path: Path, seed: int) -> None:
     ends = truth(databases, "sqlite", tmp_path, seed, ROUNDS)
     assert ends["merged"] > 2
