@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 from datatransfer import interrupts
 from datatransfer.database.sqlitefiles import refuse_missing
 from datatransfer.database.writers import ingesting
-from datatransfer.database.writers.base import STAGE_PREFIX, Writer
+from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.staging import STAGE_PREFIX
 from datatransfer.errors import DatabaseError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
