@@ -24,6 +24,7 @@ from urllib.parse import quote as quote_url
 from sqlalchemy.exc import DBAPIError
 
 from datatransfer import interrupts
+from datatransfer.database.dialects.sqlite_classes import affinity
 from datatransfer.database.sqlitefiles import refuse_missing
 from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import Writer
@@ -43,20 +44,6 @@ if TYPE_CHECKING:
 _LOADING: set[Path] = set()
 _GLANCE_SECONDS = 1.0
 _NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-
-
-def affinity(declared: str) -> str:
-    """Return the affinity of a declared type, by the rules of SQLite's documentation ("Datatypes", 3.1)."""
-    name = declared.upper()
-    if "INT" in name:
-        return "INTEGER"
-    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
-        return "TEXT"
-    if "BLOB" in name or not name:
-        return "BLOB"
-    if any(word in name for word in ("REAL", "FLOA", "DOUB")):
-        return "REAL"
-    return "NUMERIC"
 
 
 @contextmanager
@@ -397,7 +384,7 @@ class SQLiteWriter(Writer):
             ):
                 return source
             return column.type
-        if holds == "TEXT" and kind in ("integer", "float", "boolean"):
+        if holds == "text" and kind in ("integer", "float", "boolean"):
             return None
         return source
 
@@ -421,7 +408,7 @@ class SQLiteWriter(Writer):
             return values.cast(pa.float64())
         if kind.kind == "uuid" and "32" in column.declared:
             return pc.replace_substring(values, "-", "")
-        if kind.kind == "decimal" and affinity(column.declared) != "TEXT":
+        if kind.kind == "decimal" and affinity(column.declared) != "text":
             self._check_decimals(values, column)
         return values
 
@@ -433,13 +420,13 @@ class SQLiteWriter(Writer):
 
         text = "t" if kind.kind == "any" else ""
         changed = {
-            "TEXT": r"^[ir]" if kind.kind == "any" else "",
-            "BLOB": "",
-            "REAL": rf"^{text}{_NUMBER}" + (r"|^i" if kind.kind == "any" else ""),
+            "text": r"^[ir]" if kind.kind == "any" else "",
+            "blob": "",
+            "real": rf"^{text}{_NUMBER}" + (r"|^i" if kind.kind == "any" else ""),
         }.get(affinity(column.declared), rf"^{text}{_NUMBER}")
         if changed and pc.any(pc.match_substring_regex(values, changed), min_count=0).as_py():
             raise ValueLossError(
-                f"a value would change its storage class in a column of affinity {affinity(column.declared)}",
+                f"a value would change its storage class in a column of affinity {affinity(column.declared).upper()}",
                 where=column.name,
                 hint="give the target's column the type that the source has",
             )
@@ -461,9 +448,9 @@ class SQLiteWriter(Writer):
 
     def expression(self, staged: str, kind: LogicalType, column: Column) -> str:
         holds = affinity(column.declared)
-        if kind.kind == "decimal" and holds in ("NUMERIC", "INTEGER"):
+        if kind.kind == "decimal" and holds in ("numeric", "integer"):
             return f"CAST({staged} AS NUMERIC)"
-        if holds == "REAL" and kind.kind in ("decimal", "integer", "boolean"):
+        if holds == "real" and kind.kind in ("decimal", "integer", "boolean"):
             return f"CAST({staged} AS REAL)"
         return staged
 
@@ -594,6 +581,3 @@ class SQLiteWriter(Writer):
             for name, value in self._settings.items():
                 self._raw.execute(f"PRAGMA {name} = {value}")
         self._raw.isolation_level = self._isolation
-
-
-__all__ = ["SQLiteWriter", "affinity"]
