@@ -15,7 +15,7 @@ from typing import Any
 
 from alembic import context
 
-from datatransfer.database.connection import make_engine
+from datatransfer.database.engines import make_engine
 from datatransfer.database.models import METADATA, VERSION_TABLE
 from datatransfer.errors import UsageError
 

@@ -111,7 +111,7 @@ def test_an_import_is_read_as_it_was_written(engine: sa.Engine) -> None:
 
 def test_imports_are_ordered_by_number_not_by_clock(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (3, 2, 1))
-    monkeypatch.setattr(ledger, "_now", lambda: next(clock))
+    monkeypatch.setattr(ledger.tables, "_now", lambda: next(clock))
     with engine.begin() as conn:
         made = [start(conn) for _ in range(3)]
         assert [record.seq for record in made] == [1, 2, 3]

@@ -141,7 +141,7 @@ def test_receipts_and_stages_are_ordered_by_number_whatever_the_clock_says(
         packages.append(export_all(source, tmp_path / f"{n}.zip"))
     ticks = iter(range(0, 1000 * step or 1000, step or 1))
     begin = dt_.datetime(2026, 10, 25, 2, 30, tzinfo=dt_.UTC)  # the hour that comes twice in Europe
-    monkeypatch.setattr(ledger, "_now", lambda: begin + dt_.timedelta(seconds=next(ticks) if step else 0))
+    monkeypatch.setattr(ledger.tables, "_now", lambda: begin + dt_.timedelta(seconds=next(ticks) if step else 0))
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     time.tzset()
     made = []

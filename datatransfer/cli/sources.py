@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.cli.arguments import pair
 from datatransfer.cli.output import Output, resolved
+from datatransfer.cli.roots import pair
 from datatransfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from datatransfer.cli.arguments import Root
+    from datatransfer.cli.roots import Root
     from datatransfer.database.connection import Database
     from datatransfer.exporting.builder import PackageBuilder
     from datatransfer.importing.mapping import Mapping

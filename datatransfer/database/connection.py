@@ -9,14 +9,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy import exc
-from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from datatransfer.database.dialects import Dialect, dialect_for
 from datatransfer.database.dialects.failures import database_errors, shown_url
+from datatransfer.database.engines import make_engine
 from datatransfer.database.filestores import FileStore
 from datatransfer.database.sqlitefiles import is_missing, refuse_missing, sqlite_path
 from datatransfer.display import blocks, shown
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _ORIGIN_TABLE = "datatransfer_origin"
 _SYSTEM_SCHEMAS = {"information_schema", "pg_catalog", "pg_toast", "mysql", "performance_schema", "sys"}
 _DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
-_EXTRAS = {"psycopg": "postgresql", "psycopg2": "postgresql", "pymysql": "mariadb", "MySQLdb": "mariadb"}
 
 
 class Database:
@@ -383,39 +382,3 @@ def checked(db: object, name: str = "db") -> Database:
         It is something else, as the URL of one.
     """
     return instance(db, Database, name, hint="open it first: dt.Database(url)")
-
-
-def make_engine(url: str | sa.URL) -> sa.Engine:
-    """Return an engine that keeps values out of its errors and one database in memory in one connection.
-
-    Raises
-    ------
-    UsageError
-        The URL cannot be read, or its dialect or driver is not installed.
-    """
-    hint = "write it as SQLAlchemy does, e.g. sqlite:///shop.db or postgresql+psycopg://user@host/name"
-    try:
-        made = sa.make_url(url)
-        # Connections are few and short: none stays open behind the caller's back.
-        options: dict[str, Any] = {"hide_parameters": True, "poolclass": NullPool}
-        if made.get_backend_name() == "sqlite" and sqlite_path(made) is None:
-            options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-        engine = sa.create_engine(made, **options)
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(error.name or "")
-        how = f"pip install 'datatransfer[{extra}]'" if extra else f"install {error.name}"
-        raise UsageError(f"the driver {error.name} is not installed", hint=how) from None
-    except exc.NoSuchModuleError:
-        raise UsageError("SQLAlchemy knows no such dialect or driver", hint=hint) from None
-    except (exc.ArgumentError, ValueError):
-        # The text of these errors may repeat the URL, and with it the password.
-        raise UsageError("the database URL cannot be read", hint=hint) from None
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(raw: Any, _record: Any) -> None:
-    """Deny functions to the views and triggers of a file, which may be somebody else's (sqlite.org/security)."""
-    raw.execute("PRAGMA trusted_schema=OFF")
-    raw.execute("PRAGMA cache_size=-65536")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.dialects.sqlite_classes import affinity
 from datatransfer.exporting.keytables import KeyTable, KeyTables
 from datatransfer.schema.tables import Column, ForeignKey, Table
 
@@ -70,7 +71,7 @@ class SqliteKeyTables(KeyTables):
     def equal(self, parent: Column, parent_sql: str, child: Column, child_sql: str) -> str:
         """Return the condition that two values of a reference are equal."""
         plain = super().equal(parent, parent_sql, child, child_sql)
-        if affinity(parent.declared) != "none" or affinity(child.declared) == "none":
+        if affinity(parent.declared) != "blob" or affinity(child.declared) == "blob":
             return plain
         # A parent column without affinity holds 1 and '1' apart, but the child's affinity would make them equal.
         classes = f"typeof({parent_sql}) = typeof({child_sql})"
@@ -151,21 +152,3 @@ VARIANTS: dict[str, type[KeyTables]] = {
 def key_tables(conn: sa.Connection, dialect: Dialect) -> KeyTables:
     """Return the variant for a database, the standard one where there is none."""
     return VARIANTS.get(dialect.name, KeyTables)(conn, dialect)
-
-
-def affinity(declared: str) -> str:
-    """Return SQLite's affinity of a declared type (https://sqlite.org/datatype3.html#determination_of_column_affinity).
-
-    Examples
-    --------
-    >>> affinity("VARCHAR(20)"), affinity("BIGINT"), affinity(""), affinity("DECIMAL(10,2)")
-    ('text', 'integer', 'none', 'numeric')
-    """
-    name = declared.upper()
-    if "INT" in name:
-        return "integer"
-    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
-        return "text"
-    if "BLOB" in name or not name:
-        return "none"
-    return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"

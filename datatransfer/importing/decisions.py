@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.display.plain import counted
 from datatransfer.errors import UnknownColumnError, UsageError
 from datatransfer.given import path_of
-from datatransfer.importing.actions import OUTCOMES, Decision
+from datatransfer.importing.actions import Decision
 from datatransfer.importing.keymaps import as_staged, lay_keys
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.identity import canonical_keys
@@ -39,12 +39,6 @@ FORMAT, VERSION = "datatransfer-decisions", 1
 _CHOSEN, _KEYS = 0, 1
 _BATCH_ROWS = 65_536
 _TEXT = LogicalType("text")
-
-#: SQL for the rows of decisions ``e`` and map ``m`` that did not become what was decided.
-UNMET = " OR ".join(
-    f"e.a = '{decision}' AND m.a NOT IN ({', '.join(f'{chr(39)}{action}{chr(39)}' for action in actions)})"
-    for decision, actions in OUTCOMES.items()
-)
 
 
 class Chooser:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from datatransfer import __version__, interrupts
 from datatransfer.database import ledger
-from datatransfer.database.writers.base import LOCK_SECONDS
+from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.given import instance, path_of, uuid_of

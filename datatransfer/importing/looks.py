@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -10,6 +11,7 @@ from datatransfer.display.charts import Chart, Panel, bars
 from datatransfer.importing.actions import Action
 
 if TYPE_CHECKING:
+    from datatransfer.database.ledger import ImportRecord
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
 
@@ -123,3 +125,13 @@ def seconds_chart(timings: Mapping[str, float]) -> Chart:
     """Return how long each phase took."""
     milliseconds = {phase: {"seconds": round(value * 1000)} for phase, value in timings.items()}
     return bars("Seconds of each phase", [Panel("seconds", milliseconds, lambda value: f"{value / 1000:.2f} s")])
+
+
+def state_since(record: ImportRecord) -> str:
+    """Return the state of an import in words, and since when."""
+    ended = record.undone_at if record.state == "undone" else record.finished
+    return f"{record.state} {_shown(ended)}".rstrip()
+
+
+def _shown(time: dt.datetime | None) -> str:
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""

@@ -14,10 +14,10 @@ from datatransfer.errors import UnknownColumnError
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.keyranges import KeyRanges, limit_of
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.renaming import Renames
 from datatransfer.importing.uniques import Uniques, label_of
-from datatransfer.importing.validation import ColumnFit
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: So many keys are hashed in a moment, whatever a database expects.
 _FEW = 100_000
-#: Keys more than needed that are kept for an import where others are given some at the same moment.
-_SPARE = (0, 1_000, 100_000)
 
 
 class Matcher:
@@ -52,6 +50,7 @@ class Matcher:
         self.policies = policies
         self.known = known
         self.same_origin = same_origin
+        self.ranges = KeyRanges(writer, remap)
         self.uniques = Uniques(writer, remap)
         self.renames = Renames(self.uniques, policies)
 
@@ -79,7 +78,7 @@ class Matcher:
         """Decide for every staged row: matched, clashing or new; and the key that it gets."""
         if not self.needs_map(plan):
             if plan.fit.surrogate and not plan.was_empty:
-                offset = self._offset(plan, self._staged_key(plan), "")
+                offset = self.ranges.offset(plan, "")
                 plan.offset = offset or 0
                 if offset is None:
                     self.map_rows(plan)
@@ -98,7 +97,7 @@ class Matcher:
         self.renames.settle(plan)
         self._find_clashes(plan)
         self._insert_rest(plan)
-        plan.shift = self._shift(plan)
+        plan.shift = self.ranges.shift(plan)
 
     def map_rows(self, plan: TablePlan) -> None:
         """Give a table whose rows are all inserted a map, so that single rows can be marked."""
@@ -171,6 +170,8 @@ class Matcher:
             f"CASE WHEN {decided} IS NULL THEN {usual[0]} WHEN {decided} {own} THEN {conflict} ELSE NULL END",
             f"CASE WHEN {decided} IS NULL THEN {usual[1]} WHEN {decided} {own} THEN {why} ELSE NULL END",
         )
+
+    # --- the evidence -------------------------------------------------------------------------------------------
 
     def _match_identity(self, plan: TablePlan) -> None:
         w, free = self.writer, self.remap.not_apart(plan)
@@ -284,12 +285,14 @@ class Matcher:
         )
         w.analyze("m", plan.number)
 
+    # --- new rows -----------------------------------------------------------------------------------------------
+
     def _insert_rest(self, plan: TablePlan) -> None:
         w = self.writer
         m = w.stage_name("m", plan.number)
         if plan.fit.surrogate:
             unmapped = f"LEFT JOIN {m} m ON m.r = s.r WHERE m.r IS NULL"
-            offset = self._offset(plan, self._staged_key(plan), unmapped)
+            offset = self.ranges.offset(plan, unmapped)
             plan.offset = offset or 0
             if offset is None:
                 self._insert_one_by_one(plan, unmapped)
@@ -304,86 +307,10 @@ class Matcher:
         w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
         w.analyze("m", plan.number)
 
-    # --- keys ---------------------------------------------------------------------------------------------------
-
-    def _staged_key(self, plan: TablePlan) -> ColumnFit:
-        surrogate = plan.fit.surrogate
-        assert surrogate is not None  # asked only for tables that have one
-        return plan.fit.fit_of(surrogate)
-
-    def _offset(self, plan: TablePlan, fit: ColumnFit, tail: str) -> int | None:
-        """Return 0 if the keys of the new rows are free, else what moves all above the target's; None without room."""
-        w = self.writer
-        s, t = w.stage_name("s", plan.number), w.table(plan.fit.target)
-        key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
-        taken = w.scalar(f"SELECT count(*) FROM (SELECT {key} AS k FROM {s} s {tail}) n JOIN {t} t ON t.{there} = n.k")
-        low, high = w.run(f"SELECT min({key}), max({key}) FROM {s} s {tail}").one()
-        if not taken and (high is None or not self._given_meanwhile(plan, fit, int(low), int(high))):
-            return 0
-        return self._range_above(plan, fit, int(low), int(high))
-
-    def _given_meanwhile(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> bool:
-        """Reserve free keys; whether others were given some of them, or ones below, while they were looked at."""
-        last = self.writer.reserve(plan.fit.target, fit.target, high)
-        if last is None or last < low:
-            return False
-        self.writer.let_others_end()
-        s, key = self.writer.stage_name("s", plan.number), self.remap.raw(plan, fit)
-        there = f"t.{self.writer.quote(fit.target.name)}"
-        return self._in_use(plan, fit, low, min(last, high), f"AND {there} IN (SELECT {key} FROM {s} s)")
-
-    def _in_use(self, plan: TablePlan, fit: ColumnFit, low: int, high: int, more: str = "") -> bool:
-        """Whether the target holds one of the keys from one to another."""
-        there = f"t.{self.writer.quote(fit.target.name)}"
-        rows = f"{self.writer.table(plan.fit.target)} t WHERE {there} BETWEEN {low} AND {high} {more}"
-        return self.writer.run(f"SELECT 1 FROM {rows} LIMIT 1").first() is not None
-
-    def _range_above(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
-        """Return what moves all keys into a range above the target's that is kept for them; None without room."""
-        kept = f"keys {plan.number}"
-        first = self._kept_before(plan, fit, kept, high - low + 1)
-        if first is not None:
-            return first - low
-        offset = self._keep_range(plan, fit, low, high)
-        if offset is not None:
-            self.writer.note(kept, f"{low + offset} {high + offset}")
-        return offset
-
-    def _kept_before(self, plan: TablePlan, fit: ColumnFit, kept: str, width: int) -> int | None:
-        """Return the first of the keys that this import kept before it was interrupted, if they are enough and free."""
-        first, last = map(int, self.writer.noted().get(kept, "0 0").split())
-        if not last or last - first + 1 != width:
-            return None
-        return None if self._in_use(plan, fit, first, last) else first
-
-    def _keep_range(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
-        w, known, offset = self.writer, 0, 0
-        for spare in _SPARE:
-            known = max(known, self._top(plan, fit))
-            offset = known + 1 - low
-            if high + offset > _limit(fit):
-                return None
-            end = min(high + offset + spare, _limit(fit))
-            last = w.reserve(plan.fit.target, fit.target, end)
-            if last is None:
-                break
-            offset = max(known, last) + 1 - low  # others may have been given keys since we looked
-            w.let_others_end()  # and what they were given may still be on its way
-            if high + offset <= end and not self._in_use(plan, fit, low + offset, high + offset):
-                break
-            known = max(last, end)
-        return offset if high + offset <= _limit(fit) else None
-
-    def _top(self, plan: TablePlan, fit: ColumnFit) -> int:
-        found = self.writer.scalar(
-            f"SELECT max({self.writer.quote(fit.target.name)}) FROM {self.writer.table(plan.fit.target)}"
-        )
-        return max(int(found or 0), 0)
-
     def _insert_one_by_one(self, plan: TablePlan, unmapped: str) -> None:
         """Let the new rows keep the keys that are free, and give every other one the next free key."""
         w = self.writer
-        fit = self._staged_key(plan)
+        fit = self.ranges.staged_key(plan)
         m, s, t = w.stage_name("m", plan.number), w.stage_name("s", plan.number), w.table(plan.fit.target)
         key, there = self.remap.raw(plan, fit), w.quote(fit.target.name)
         others = [("", plan.fit.fit_of(c)) for c in plan.referenced]
@@ -395,36 +322,18 @@ class Matcher:
         placed = place(
             w, plan.number, rows=f"SELECT s.r FROM {s} s {unmapped}",
             used=f"SELECT {there} AS k FROM {t} UNION SELECT k0 FROM {m}",
-            top=self._top(plan, fit), limit=_limit(fit), where=f"{plan.fit.target.name}.{fit.target.name}",
+            top=self.ranges.top(plan, fit), limit=limit_of(fit), where=f"{plan.fit.target.name}.{fit.target.name}",
         )  # fmt: skip
         select = self.remap.select(plan, others, lead=f"{lead}f.k", join=f"JOIN ({placed}) f ON f.r = s.r")
         w.run(f"INSERT INTO {m} ({self._map_columns(plan)}) {select}")
         w.analyze("m", plan.number)
 
+    # --- rows without a key -------------------------------------------------------------------------------------
+
     def _create_keyless_map(self, plan: TablePlan) -> None:
         columns = [("r", "BIGINT"), ("a", "VARCHAR(8)"), ("w", "VARCHAR(200)"), ("x", "VARCHAR(200)")]
         self.writer.create("m", plan.number, columns)
         plan.mapped = True
-
-    def _shift(self, plan: TablePlan) -> int | None:
-        """Return the one number by which the map moves the key of every row, None where there is none.
-
-        Then references to these rows are a sum and not two joins, and the receipt needs no look at the rows.
-        """
-        if not plan.fit.surrogate or not plan.staged.key_chunks or len(plan.key) != 1:
-            return None
-        w = self.writer
-        staged = f"s.{plan.staged.stage_column(plan.fit.surrogate)}"
-        both = f"FROM {w.stage_name('m', plan.number)} m JOIN {w.stage_name('s', plan.number)} s ON s.r = m.r"
-        parts = "count(*), min(m.k0), max(m.k0)"
-        count, *ends = w.run(f"SELECT {parts}, min({staged}), max({staged}) {both}").one()
-        if count != plan.staged.rows or not all(isinstance(end, int) for end in ends):
-            return None
-        low, high, first, last = ends
-        # Equal ends first: the sum of any key and the shift then lies between numbers that the column holds.
-        if low - first != high - last or w.scalar(f"SELECT 1 {both} WHERE m.k0 <> {staged} + ({low - first}) LIMIT 1"):
-            return None
-        return int(low - first)
 
     def _match_multiset(self, plan: TablePlan) -> None:
         """Match rows without a key by their content and how often it occurs."""
@@ -449,7 +358,3 @@ class Matcher:
             f"SELECT r, CASE WHEN n <= there THEN '{Action.REUSE}' ELSE '{Action.INSERT}' END, "
             f"CASE WHEN n <= there THEN 'content' END FROM ({counted}) d WHERE ours = 1"
         )
-
-
-def _limit(fit: ColumnFit) -> int:
-    return int(2 ** ((fit.target.type.bits or 64) - 1) - 1)

@@ -19,11 +19,12 @@ from datatransfer.errors import ConflictError, UnknownTableError, UsageError
 from datatransfer.given import instance, path_of, suggestion
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Decision, Policies
-from datatransfer.importing.decisions import UNMET, Chooser, document_of, read_document
+from datatransfer.importing.decisions import Chooser, document_of, read_document
 from datatransfer.importing.fingerprint import fingerprint
 from datatransfer.importing.frames import Frames
 from datatransfer.importing.looks import PlanLooks
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.unmet import Unmet, find_unmet, take_back
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,7 +232,7 @@ class ImportPlan(PlanLooks):
             self._make({*before, *tables})
             if unmet := self._unmet():
                 raise UsageError(
-                    f"{unmet[0][2]} cannot be {_past(unmet[0][1])}: {unmet[0][3]}", where=unmet[0][0],
+                    unmet[0].cannot, where=unmet[0].table,
                     hint="nothing was decided; look at plan.to_frame()",
                 )  # fmt: skip
         except UsageError:
@@ -259,26 +260,8 @@ class ImportPlan(PlanLooks):
         self.replan(self, staged, some)
         self.warnings += self._notes
 
-    def _unmet(self) -> list[tuple[str, Decision, str, str]]:
-        """Return the decisions that did not lead where they should: table, decision, how many, why."""
-        found = []
-        for name in sorted(self.decided):
-            for decision, why, count in self._unmet_in(self.plans[name]):
-                found.append((name, decision, counted(count, "entity", "entities"), why))
-        return found
-
-    def _unmet_in(self, plan: TablePlan) -> list[tuple[Decision, str, int]]:
-        w = self.writer
-        found = w.run(
-            f"SELECT e.a, m.a, m.x, count(*) FROM {w.stage_name('e', plan.number)} e "
-            f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {UNMET} GROUP BY e.a, m.a, m.x "
-            "ORDER BY e.a, m.a, m.x"
-        ).all()
-        nothing = "no row of the target matches it"
-        return [
-            (Decision(word), nothing if action == Action.INSERT else why or f"it is {action}", int(count))
-            for word, action, why, count in found
-        ]
+    def _unmet(self) -> list[Unmet]:
+        return find_unmet(self.writer, {name: self.plans[name] for name in self.decided})
 
     def decisions(self) -> dict[str, Any]:
         """Return what was decided for single entities, as plain data that `load` takes."""
@@ -359,15 +342,12 @@ class ImportPlan(PlanLooks):
         unmet = self._unmet()
         if not unmet:
             return
-        w = self.writer
-        for name, decision, count, why in unmet:
-            self._notes.append(f"{name}: a decision to {decision} does not apply to {count} here: {why}")
-        for name in {name for name, *_ in unmet}:
-            e, m = (w.stage_name(kind, self.plans[name].number) for kind in "em")
-            w.run(
-                f"DELETE FROM {e} WHERE r IN (SELECT y.r FROM (SELECT e.r AS r FROM {e} e JOIN {m} m ON m.r = e.r "
-                f"WHERE {UNMET}) y)"
+        for one in unmet:
+            self._notes.append(
+                f"{one.table}: a decision to {one.decision} does not apply to {one.entities} here: {one.why}"
             )
+        for name in {one.table for one in unmet}:
+            take_back(self.writer, self.plans[name])
         self._make(self.decided)
         self._leave_unmet()
 
@@ -395,7 +375,3 @@ class ImportPlan(PlanLooks):
 
     def __exit__(self, *_: object) -> None:
         self.discard()
-
-
-def _past(decision: Decision) -> str:
-    return {Decision.SKIP: "skipped"}.get(decision, f"{decision}{'d' if decision.endswith('e') else 'ed'}")

@@ -5,7 +5,6 @@ The receipt is written with the import, in one transaction, by `datatransfer.imp
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from datatransfer.display import shown
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
 from datatransfer.given import instance, suggestion, uuid_of
-from datatransfer.importing.looks import actions_chart, receipt_html, seconds_chart
+from datatransfer.importing.looks import actions_chart, receipt_html, seconds_chart, state_since
 from datatransfer.schema.keycolumns import key_values
 
 if TYPE_CHECKING:
@@ -307,7 +306,7 @@ class Receipt(shown.Listed):
     @property
     def when(self) -> str:
         """The state that was read last, and since when."""
-        return _when(self.known.record) if self.known.record else ""
+        return state_since(self.known.record) if self.known.record else ""
 
     @property
     def way_back(self) -> str:
@@ -342,15 +341,6 @@ class Receipt(shown.Listed):
     @shown.as_html
     def _repr_html_(self) -> str:
         return receipt_html(self, self._names)
-
-
-def _when(record: ledger.ImportRecord) -> str:
-    ended = record.undone_at if record.state == "undone" else record.finished
-    return f"{record.state} {_shown(ended)}".rstrip()
-
-
-def _shown(time: dt.datetime | None) -> str:
-    return time.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datatransfer.database.connection import Database, checked
-from datatransfer.database.writers.base import LOCK_SECONDS
+from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.errors import UsageError
 from datatransfer.given import instance
 from datatransfer.importing.staging import PART_ROWS

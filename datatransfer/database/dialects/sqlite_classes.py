@@ -24,7 +24,13 @@ _NUMBERS = ("integer", "real")
 
 
 def affinity(declared: str) -> str:
-    """Return the affinity of a declared type, by the rules of datatype3.html section 3.1."""
+    """Return the affinity of a declared type, by the rules of datatype3.html section 3.1.
+
+    Examples
+    --------
+    >>> affinity("VARCHAR(20)"), affinity("BIGINT"), affinity(""), affinity("DECIMAL(10,2)")
+    ('text', 'integer', 'blob', 'numeric')
+    """
     text = declared.upper()
     if "INT" in text:
         return "integer"

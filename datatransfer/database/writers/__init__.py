@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datatransfer.database.writers.base import STAGE_PREFIX, Writer
+from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.mariadb import MariaDBWriter
 from datatransfer.database.writers.postgresql import PostgreSQLWriter
 from datatransfer.database.writers.sqlite import SQLiteWriter
+from datatransfer.database.writers.staging import STAGE_PREFIX
 
 WRITERS: dict[str, type[Writer]] = {
     "sqlite": SQLiteWriter,

@@ -8,48 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.writers.expressions import ValueExpressions
+from datatransfer.database.writers.session import Session
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection
-
-    from datatransfer.database.connection import Database
 
 INTEGER = LogicalType("integer", bits=64)
 _ASKED_ROWS = 250_000
 
 
-class RowHashes:
+class RowHashes(Session, ValueExpressions):
     """The part of a writer that hashes rows."""
-
-    if TYPE_CHECKING:
-        db: Database
-
-        @property
-        def conn(self) -> Connection:
-            """The one connection."""
-            ...
-
-        def run(self, sql: str, parameters: Any = None) -> Any:
-            """Execute a statement."""
-            ...
-
-        def quote(self, name: str) -> str:
-            """Quote an identifier."""
-            ...
-
-        def table(self, table: Table) -> str:
-            """Return the SQL name of a target table."""
-            ...
-
-        def held(self, value: str, column: Column) -> str:
-            """Return SQL for a value as a column holds it."""
-            ...
 
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
         """Return SQL for the hash of a row; empty where the database has no function for it."""

@@ -1,4 +1,4 @@
-"""Statements of an ADBC connection, without what its DB-API makes of signals.
+"""Statements of an ADBC connection, without what its DB-API makes of signals, and the batches that it takes in.
 
 `Cursor.execute` and `Cursor.adbc_ingest` put a handler of SIGINT of their own in place while they run. A signal becomes
 an error of the driver then, or, where the call had just ended, nothing at all (adbc-driver-manager 1.1 to 1.13,
@@ -7,10 +7,47 @@ an error of the driver then, or, where the call had just ended, nothing at all (
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Stream:
+    """Batches that are read through a C stream, which tells neither how many rows went by nor why it was cut short.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+
+    Attributes
+    ----------
+    rows : int
+        How many went by so far.
+    failure : BaseException or None
+        What the batches raised; the C stream would lose its type.
+    """
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self.rows = 0
+        self.failure: BaseException | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._batches:
+                self.rows += batch.num_rows
+                yield batch
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def reader(self, schema: pa.Schema) -> pa.RecordBatchReader:
+        """Return the stream; what the schema says beside names and types stays behind."""
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(schema.remove_metadata(), iter(self))
 
 
 def execute(connection: Any, sql: str) -> None:

@@ -163,37 +163,23 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
     def _ingest(
         self, adbc: Any, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], checkpoint: str
     ) -> int:
-        import pyarrow as pa
-
-        rows, failure = 0, []
-
-        def guarded() -> Iterable[pa.RecordBatch]:
-            nonlocal rows
-            try:
-                for batch in batches:
-                    rows += batch.num_rows
-                    yield batch
-            except BaseException as error:  # carried past the C stream, which would lose its type
-                failure.append(error)
-                raise
-
-        reader = pa.RecordBatchReader.from_batches(schema.remove_metadata(), guarded())
+        stream = ingesting.Stream(batches)
         try:
-            ingesting.ingest(adbc, name, reader, schema=self.db.dialect.default_schema)
+            ingesting.ingest(adbc, name, stream.reader(schema), schema=self.db.dialect.default_schema)
             if checkpoint:
-                ingesting.execute(adbc, self._checkpoint_sql(checkpoint, rows))
+                ingesting.execute(adbc, self._checkpoint_sql(checkpoint, stream.rows))
                 failpoint("stage.before_commit")
             adbc.commit()
         except BaseException as error:
             self._close_adbc()  # with what it has begun
-            if failure:
-                raise failure[0] from None
+            if stream.failure is not None:
+                raise stream.failure from None
             if not isinstance(error, Exception):
                 raise
             raise self._not_staged(error) from None
         if checkpoint:
             failpoint("stage.after_commit")
-        return rows
+        return stream.rows
 
     @staticmethod
     def _not_staged(error: Exception) -> DatabaseError:
