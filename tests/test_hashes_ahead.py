@@ -126,7 +126,7 @@ def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(
 ) -> None:
     package, url = pair
     before = exact_digest(url)
-    monkeypatch.setattr(PostgreSQLHashes, "_blocks", lambda *_: "SELECT 1 / 0, 2")
+    monkeypatch.setattr(PostgreSQLHashes, "_hashed", lambda *_: "SELECT 1 / 0, 2")
     with dt.Database(url) as target:
         with pytest.raises(DatabaseError, match="could not be hashed"):
             dt.PackageImporter(package, target).run()

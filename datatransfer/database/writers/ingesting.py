@@ -7,7 +7,7 @@ an error of the driver then, or, where the call had just ended, nothing at all (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +63,27 @@ def execute(connection: Any, sql: str) -> None:
     with adbc.AdbcStatement(connection.adbc_connection) as statement:
         statement.set_sql_query(sql)
         statement.execute_update()
+
+
+def query(connection: Any, sql: str, begun: Callable[[Callable[[], None]], None]) -> pa.Table:
+    """Run a query and return all of its rows.
+
+    Parameters
+    ----------
+    connection : adbc_driver_manager.dbapi.Connection
+    sql : str
+    begun : callable
+        Given what stops the query, to be called from another thread.
+    """
+    import adbc_driver_manager as adbc
+    import pyarrow as pa
+
+    with adbc.AdbcStatement(connection.adbc_connection) as statement:
+        begun(statement.cancel)
+        statement.set_sql_query(sql)
+        stream, _ = statement.execute_query()
+        with pa.RecordBatchReader.from_stream(stream) as reader:
+            return reader.read_all()
 
 
 def ingest(connection: Any, table: str, batches: pa.RecordBatchReader, *, schema: str | None = None) -> None:

@@ -8,23 +8,19 @@ be what the stage says; the caller knows.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError
-
-from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.hashes import RowHashes
 from datatransfer.errors import DatabaseError
 from datatransfer.schema.tables import Column, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection
-
 #: Kinds of which PostgreSQL hashes two values alike only if they are the same.
 _HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
+_PIECE_ROWS = 1 << 18
 #: Rows are compared and hashed by their texts, which must not depend on the role's settings.
 SETTINGS = (
     "SET timezone = 'UTC'",
@@ -36,49 +32,72 @@ SETTINGS = (
 )
 
 
-@dataclass
 class _Ahead:
-    """Hashes that a second session works out, table by table."""
+    """Hashes that a second session works out, table by table.
 
-    conn: Connection
-    selects: Mapping[str, str]
-    found: dict[str, list[tuple[Any, Any]]] = field(default_factory=dict)
-    failure: DBAPIError | None = None
+    Parameters
+    ----------
+    connection : adbc_driver_manager.dbapi.Connection
+        Used by nobody else until the end.
+    selects : mapping of table name to SELECT of ``k0`` and ``h``
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, connection: Any, selects: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._selects = selects
+        self._found: dict[str, pa.Table] = {}
+        self._failure: Exception | None = None
+        self._ended = False
+        self._cancel: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._work, name="datatransfer-hashes", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
-        try:
-            for name, select in self.selects.items():
-                self.found[name] = [tuple(row) for row in self.conn.exec_driver_sql(select).all()]
-        except DBAPIError as error:  # told to whoever takes the hashes
-            self.failure = error
+        import adbc_driver_manager as adbc
 
-    def take(self, name: str) -> list[tuple[Any, Any]] | None:
-        """Return the blocks of a table, None if nobody asked for them."""
-        if name not in self.selects:
+        try:
+            for setting in SETTINGS:
+                ingesting.execute(self._connection, setting)
+            for name, select in self._selects.items():
+                if not self._ended:
+                    self._found[name] = ingesting.query(self._connection, select, self._began)
+        except (adbc.Error, OSError) as error:  # told to whoever takes the hashes
+            self._failure = error
+
+    def _began(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+
+    def take(self, name: str) -> pa.Table | None:
+        """Return the keys and hashes of a table, None if nobody asked for them."""
+        if name not in self._selects:
             return None
         self._thread.join()
-        if self.failure is not None:
+        if self._failure is not None:
             raise DatabaseError(
-                f"rows could not be hashed ({type(self.failure.orig).__name__})", where=name,
+                f"rows could not be hashed ({type(self._failure).__name__})", where=name,
                 hint="nothing was changed; run the import again",
             ) from None  # fmt: skip
-        return self.found.pop(name)
+        return self._found.pop(name)
 
     def end(self) -> None:
         """Stop, whether done or not."""
-        raw: Any = self.conn.connection.dbapi_connection
-        if self._thread.is_alive():
-            raw.cancel()
-            self._thread.join()
-        self.conn.close()
+        self._ended = True
+        while self._thread.is_alive():
+            self._cancel()
+            self._thread.join(0.2)  # once more: it may have come between two queries
 
 
 class PostgreSQLHashes(RowHashes):
     """The part of the PostgreSQL writer that hashes rows."""
+
+    if TYPE_CHECKING:
+
+        def _adbc(self) -> Any:
+            """Return a second connection, None where there can be none."""
+            ...
+
+        def _close_adbc(self) -> None:
+            """Close it."""
 
     _hashes_records = True
     _ahead: _Ahead | None = None
@@ -87,7 +106,9 @@ class PostgreSQLHashes(RowHashes):
         parts = []
         for column in columns:
             name = f"{alias}.{self.quote(column.name)}"
-            if column.type.kind not in _HASHED_AS_THEY_ARE:  # equal values need not be the same there: 1.0 and 1.00
+            if column.type.kind == "float":  # 0.0 and -0.0 are equal, and not the same
+                name = f"float{(column.type.bits or 64) // 8}send({name})"
+            elif column.type.kind not in _HASHED_AS_THEY_ARE:  # nor need others be: 1.0 and 1.00
                 name = f"{name}::text"
             elif column.collation:
                 name = f'({name} COLLATE "C")'
@@ -97,41 +118,41 @@ class PostgreSQLHashes(RowHashes):
 
     def _integer_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
         taken = self._ahead.take(table.name) if self._ahead and not join else None
-        if taken is None:
-            rows = f"{self.db.dialect.from_sql(table)} t {join}"
-            taken = self.run(self._blocks(key, columns, rows)).all()
-        return _ordered(taken)
+        if taken is not None:
+            return _in_order(taken)
+        # The server puts keys and hashes together in blocks: to this driver a row each would cost more than the hash.
+        rows = self._hashed(key, columns, f"{self.db.dialect.from_sql(table)} t {join}")
+        blocks = "string_agg(int8send(i.k0), ''::bytea), string_agg(int8send(i.h), ''::bytea)"
+        return _unpacked(self.run(f"SELECT {blocks} FROM ({rows}) i GROUP BY i.k0 >> 18").all())
 
-    def _blocks(self, key: Column, columns: Sequence[Column], rows: str) -> str:
-        """Let the server put keys and hashes together in blocks: a row each would cost more than the hash."""
-        inner = f"SELECT t.{self.quote(key.name)}::int8 AS k, {self.row_hash('t', columns)} AS h FROM {rows}"
-        return (
-            "SELECT string_agg(int8send(i.k), ''::bytea), string_agg(int8send(i.h), ''::bytea) "
-            f"FROM ({inner}) i GROUP BY i.k >> 18"
-        )
+    def _hashed(self, key: Column, columns: Sequence[Column], rows: str) -> str:
+        """Return SQL for the keys and hashes of rows ``t``."""
+        return f"SELECT t.{self.quote(key.name)}::int8 AS k0, {self.row_hash('t', columns)} AS h FROM {rows}"
 
     def hash_ahead(self, coming: Mapping[str, tuple[Column, Sequence[Column], str]]) -> None:
         selects = {}
         for name, (key, columns, select) in coming.items():
             held = ", ".join(f"{self.held(f'y.n{i}', c)} AS {self.quote(c.name)}" for i, c in enumerate(columns))
-            selects[name] = self._blocks(key, columns, f"(SELECT {held} FROM ({select}) y) t")
-        if not selects:
-            return
-        with database_errors(self.db.engine, "opening a second session"):
-            conn = self.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            conn.detach()
-            for setting in SETTINGS:
-                conn.exec_driver_sql(setting)
-        self._ahead = _Ahead(conn, selects)
+            selects[name] = self._hashed(key, columns, f"(SELECT {held} FROM ({select}) y) t")
+        connection = self._adbc() if selects else None
+        if connection is not None:
+            self._ahead = _Ahead(connection, selects)
 
     def end_ahead(self) -> None:
         if self._ahead is not None:
             self._ahead.end()
             self._ahead = None
+            self._close_adbc()  # and with it the transaction that has looked into the stage
 
 
-def _ordered(blocks: Sequence[Any]) -> Iterator[pa.Table]:
-    """Yield keys and hashes, in the order of the keys within each block."""
+def _in_order(rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield keys and hashes in pieces, in the order of the keys within each."""
+    for start in range(0, rows.num_rows, _PIECE_ROWS):
+        yield rows.slice(start, _PIECE_ROWS).combine_chunks().sort_by("k0")
+
+
+def _unpacked(blocks: Sequence[Any]) -> Iterator[pa.Table]:
+    """Yield the keys and hashes of each block, in the order of the keys."""
     import numpy as np
     import pyarrow as pa
 
