@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.loaders import Library
 from tests.support.servers import Databases, Server, mariadb_server, postgresql_server, required
+from tests.support.transfer import DIALECTS
 
 # Skips that are no gap wherever they happen start with this word.
 OPTIONAL = "optional:"
@@ -63,6 +64,12 @@ def databases(tmp_path: Path, servers: Callable[[str], Server]) -> Iterator[Data
     made = Databases(tmp_path, servers)
     yield made
     made.drop_all()
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Return the name of each dialect in its turn, for tests that do not say themselves which."""
+    return str(request.param)
 
 
 @pytest.fixture
