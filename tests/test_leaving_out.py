@@ -19,6 +19,7 @@ from datatransfer.database.dialects import RowSource
 from datatransfer.database.dialects.postgresql_fast import FastReader
 from datatransfer.database.dialects.sqlite import SqliteDialect
 from datatransfer.database.dialects.sqlite_fast import FastSnapshot
+from tests.support.scripts import Make, made_by, run_script
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, ENCODINGS, written
 
@@ -38,16 +39,6 @@ INSERT INTO visits VALUES ('a', '{CANARY}-4'), ('a', '{CANARY}-5'), ('b', NULL);
 """
 SECRETS = ("users.password", "users.token", "visits.token")
 
-Make = Callable[..., dt.Database]
-
-
-def run(url: str, script: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.begin() as conn:
-        for statement in filter(str.strip, script.split(";")):
-            conn.exec_driver_sql(statement)
-    engine.dispose()
-
 
 def values(db: dt.Database, sql: str) -> list[tuple[Any, ...]]:
     with db.engine.connect() as conn:
@@ -56,18 +47,8 @@ def values(db: dt.Database, sql: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def make(databases: Databases) -> Iterator[Make]:
-    """Make a database from a script, on any dialect."""
-    opened: list[dt.Database] = []
-
-    def made(script: str = SHOP, dialect: str = "sqlite", **options: Any) -> dt.Database:
-        url = databases.create(dialect)
-        run(url, script)
-        opened.append(dt.Database(url, **options))
-        return opened[-1]
-
-    yield made
-    for db in opened:
-        db.close()
+    with made_by(SHOP, databases) as made:
+        yield made
 
 
 def empty(script: str = SHOP) -> str:
@@ -185,11 +166,11 @@ def test_unknown_tables_and_columns_are_named(make: Make) -> None:
 def test_a_table_that_has_changed_since_is_looked_at_again(make: Make) -> None:
     db = make("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT)")
     builder = everything(db, "t.a")
-    run(str(db.engine.url), "DROP TABLE t; CREATE TABLE t (a TEXT PRIMARY KEY, b TEXT)")
+    run_script(str(db.engine.url), "DROP TABLE t; CREATE TABLE t (a TEXT PRIMARY KEY, b TEXT)")
     db.refresh()
     with pytest.raises(errors.UsageError, match="key"):
         builder.preview()
-    run(str(db.engine.url), "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)")
+    run_script(str(db.engine.url), "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)")
     db.refresh()
     with pytest.raises(errors.UnknownColumnError):
         builder.preview()
@@ -408,7 +389,7 @@ def test_rows_that_are_there_keep_what_the_package_does_not_have(make: Make, tmp
         importer = dt.PackageImporter(package, db)
         policy = {"match_on": {"users": ["email"]}, "default": {"users": {"password": "reset"}}}
         assert written(importer.run(on_match="update", **policy)) == 0
-        run(db.engine.url.render_as_string(hide_password=False), "UPDATE users SET team_id = 2 WHERE id = 1")
+        run_script(db.engine.url.render_as_string(hide_password=False), "UPDATE users SET team_id = 2 WHERE id = 1")
         assert set(package.diff(db)["field"]) == {"team_id"}
         assert written(importer.run(on_match="update", **policy)) == 1
         assert values(db, "SELECT password, token, team_id FROM users WHERE id = 1") == [
@@ -428,7 +409,7 @@ def test_a_column_that_was_left_out_is_no_difference_and_every_other_one_is(
         assert package.diff(db).empty
         assert package.diff(whole).empty
         assert whole.diff(package).empty
-        run(db.engine.url.render_as_string(hide_password=False), "ALTER TABLE posts ADD COLUMN more VARCHAR(9)")
+        run_script(db.engine.url.render_as_string(hide_password=False), "ALTER TABLE posts ADD COLUMN more VARCHAR(9)")
         db.refresh()
         found = package.diff(db)
     assert [tuple(row) for row in found[["table", "change", "field"]].to_numpy()] == [("posts", "added", "more")]
@@ -522,7 +503,7 @@ def test_a_role_that_may_not_read_the_column_can_export_the_others(
     db = make(dialect="postgresql")
     url = db.engine.url.render_as_string(hide_password=False)
     role = f"reader_{db.engine.url.database}"
-    run(url, f"CREATE ROLE {role}; GRANT SELECT ON teams, posts, visits TO {role};"
+    run_script(url, f"CREATE ROLE {role}; GRANT SELECT ON teams, posts, visits TO {role};"
              f"GRANT SELECT (id, email, token, team_id) ON users TO {role}")  # fmt: skip
     engine = sa.create_engine(url, connect_args={"options": f"-c role={role}"})
     try:
@@ -536,7 +517,7 @@ def test_a_role_that_may_not_read_the_column_can_export_the_others(
                     assert "ann@x" in set(package["users"].to_frame()["email"])
     finally:
         engine.dispose()
-        run(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
+        run_script(url, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_rows_without_a_key_come_in_the_same_order_when_a_column_named_rowid_is_left_out(

@@ -18,14 +18,16 @@ from datatransfer.exporting.closure import closed
 from datatransfer.exporting.plan import Rule
 from datatransfer.schema.identity import entity_uuid
 from tests.support.loaders import sqlite_file
+from tests.support.scripts import Make, made_by
 from tests.support.servers import Databases
-
-DIALECTS = ["sqlite", "postgresql", "mariadb"]
+from tests.support.transfer import DIALECTS
 
 SHOP = """
-CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(40), referred_by INTEGER REFERENCES customers (id));
-CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers (id),
-                     placed VARCHAR(10) NOT NULL, coupon_id INTEGER);
+CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(40), referred_by INTEGER,
+                        FOREIGN KEY (referred_by) REFERENCES customers (id));
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL,
+                     placed VARCHAR(10) NOT NULL, coupon_id INTEGER,
+                     FOREIGN KEY (customer_id) REFERENCES customers (id));
 CREATE TABLE products (code VARCHAR(20) PRIMARY KEY, category_id INTEGER NOT NULL);
 CREATE TABLE categories (id INTEGER PRIMARY KEY, name VARCHAR(40));
 CREATE TABLE items (order_id INTEGER NOT NULL, line INTEGER NOT NULL, product VARCHAR(20) NOT NULL,
@@ -45,37 +47,10 @@ INSERT INTO notes VALUES (11, 'same'), (11, 'same'), (13, 'other'), (NULL, 'lost
 """
 
 
-def run_script(url: str, script: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.begin() as conn:
-        for statement in filter(str.strip, script.split(";")):
-            conn.exec_driver_sql(statement)
-    engine.dispose()
-
-
 @pytest.fixture
-def make(databases: Databases) -> Iterator[Callable[..., dt.Database]]:
-    """Make a database from a script, on any dialect."""
-    opened: list[dt.Database] = []
-
-    def made(script: str = SHOP, dialect: str = "sqlite", **options: Any) -> dt.Database:
-        url = databases.create(dialect)
-        if dialect == "mariadb":  # it reads REFERENCES beside a column and forgets it
-            script = script.replace(
-                "referred_by INTEGER REFERENCES customers (id)",
-                "referred_by INTEGER, FOREIGN KEY (referred_by) REFERENCES customers (id)",
-            )
-            script = script.replace(
-                "customer_id INTEGER NOT NULL REFERENCES customers (id),",
-                "customer_id INTEGER NOT NULL, FOREIGN KEY (customer_id) REFERENCES customers (id),",
-            )
-        run_script(url, script)
-        opened.append(dt.Database(url, **options))
-        return opened[-1]
-
-    yield made
-    for db in opened:
-        db.close()
+def make(databases: Databases) -> Iterator[Make]:
+    with made_by(SHOP, databases) as made:
+        yield made
 
 
 def keys_of(builder: dt.PackageBuilder) -> dict[str, list[Any]]:
@@ -91,7 +66,7 @@ def keys_of(builder: dt.PackageBuilder) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_root_goes_down_and_up_and_its_parents_only_up(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_a_root_goes_down_and_up_and_its_parents_only_up(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     assert keys_of(dt.PackageBuilder(db).add("customers", keys=[2])) == {
         "customers": [1, 2, 3],  # 3 was referred by 2, and 1 referred 2; but the orders of 1 stay away
@@ -104,7 +79,7 @@ def test_a_root_goes_down_and_up_and_its_parents_only_up(make: Callable[..., dt.
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_undeclared_relations_are_followed_like_declared_ones(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_undeclared_relations_are_followed_like_declared_ones(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     db.relate("products.category_id", "categories.id")
     found = keys_of(dt.PackageBuilder(db).add("items", keys=[(11, 1)]))
@@ -112,7 +87,7 @@ def test_undeclared_relations_are_followed_like_declared_ones(make: Callable[...
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_rules_stop_and_condition_each_direction(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_rules_stop_and_condition_each_direction(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     stopped = dt.PackageBuilder(db).add("customers", keys=[2]).stop("orders.customer_id", direction="down")
     assert keys_of(stopped.stop("customers.referred_by", direction="down")) == {"customers": [1, 2]}
@@ -128,7 +103,7 @@ def test_rules_stop_and_condition_each_direction(make: Callable[..., dt.Database
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_way_of_asking_finds_the_same_rows(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_every_way_of_asking_finds_the_same_rows(make: Make, dialect: str) -> None:
     import pandas as pd
     import pyarrow as pa
 
@@ -156,7 +131,7 @@ def test_every_way_of_asking_finds_the_same_rows(make: Callable[..., dt.Database
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_rows_of_a_table_without_key_are_chosen_by_condition(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_rows_of_a_table_without_key_are_chosen_by_condition(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     found = keys_of(dt.PackageBuilder(db).add("notes", where="body = :b", params={"b": "same"}))
     assert found["notes"] == [(11, "same"), (11, "same")]
@@ -165,7 +140,7 @@ def test_rows_of_a_table_without_key_are_chosen_by_condition(make: Callable[...,
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_why_gives_the_chain_to_a_root(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_why_gives_the_chain_to_a_root(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     selection = dt.PackageBuilder(db).add("customers", keys=[2]).preview()
     chain = selection.why("products", "doll")
@@ -186,7 +161,7 @@ def test_why_gives_the_chain_to_a_root(make: Callable[..., dt.Database], dialect
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_preview_writes_nothing_and_counts_everything(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_preview_writes_nothing_and_counts_everything(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     selection = dt.PackageBuilder(db).add_all().preview()
     counts = dict(zip(selection.counts["table"], selection.counts["rows"], strict=True))
@@ -200,7 +175,7 @@ def test_preview_writes_nothing_and_counts_everything(make: Callable[..., dt.Dat
     assert set(db.schema.tables) == set(counts)
 
 
-def test_a_cycle_and_a_deep_self_reference_end(make: Callable[..., dt.Database]) -> None:
+def test_a_cycle_and_a_deep_self_reference_end(make: Make) -> None:
     db = make(
         """CREATE TABLE datasets (id INTEGER PRIMARY KEY, current INTEGER REFERENCES versions (id));
         CREATE TABLE versions (id INTEGER PRIMARY KEY, dataset INTEGER NOT NULL REFERENCES datasets (id));
@@ -220,7 +195,7 @@ def test_a_cycle_and_a_deep_self_reference_end(make: Callable[..., dt.Database])
     assert half.preview().nulled == {"folders.parent": 1}
 
 
-def test_a_foreign_key_to_a_unique_column_is_followed(make: Callable[..., dt.Database]) -> None:
+def test_a_foreign_key_to_a_unique_column_is_followed(make: Make) -> None:
     db = make(
         """CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE COLLATE NOCASE);
         CREATE TABLE mails (id INTEGER PRIMARY KEY, sender TEXT REFERENCES users (email));
@@ -231,7 +206,7 @@ def test_a_foreign_key_to_a_unique_column_is_followed(make: Callable[..., dt.Dat
     assert keys_of(dt.PackageBuilder(db).add("mails", keys=[1])) == {"users": [1], "mails": [1]}
 
 
-def test_1_and_text_1_are_two_keys_in_sqlite(make: Callable[..., dt.Database]) -> None:
+def test_1_and_text_1_are_two_keys_in_sqlite(make: Make) -> None:
     db = make(
         """CREATE TABLE parent (k PRIMARY KEY, v); CREATE TABLE child (id INTEGER PRIMARY KEY, k REFERENCES parent (k));
         CREATE TABLE numbers (id INTEGER PRIMARY KEY, k INTEGER REFERENCES parent (k));
@@ -246,7 +221,7 @@ def test_1_and_text_1_are_two_keys_in_sqlite(make: Callable[..., dt.Database]) -
     assert not dt.PackageBuilder(db).add("parent", keys=["1"]).preview().orphans
 
 
-def test_null_in_a_key_makes_a_table_keyless_and_is_said(make: Callable[..., dt.Database]) -> None:
+def test_null_in_a_key_makes_a_table_keyless_and_is_said(make: Make) -> None:
     db = make(
         """CREATE TABLE t (k TEXT PRIMARY KEY, v); INSERT INTO t VALUES (NULL, 1), (NULL, 1), ('a', 2);
         CREATE TABLE c (id INTEGER PRIMARY KEY, k TEXT REFERENCES t (k)); INSERT INTO c VALUES (1, 'a'), (2, NULL)"""
@@ -259,7 +234,7 @@ def test_null_in_a_key_makes_a_table_keyless_and_is_said(make: Callable[..., dt.
         dt.PackageBuilder(db).add("t", keys=["a"]).preview()
 
 
-def test_tables_taken_wholly_pass_it_on_without_keys(make: Callable[..., dt.Database]) -> None:
+def test_tables_taken_wholly_pass_it_on_without_keys(make: Make) -> None:
     builder = dt.PackageBuilder(make()).add("customers").add("notes")
     with closed(builder.db, builder._plan()) as closure:
         assert {name for name, chosen in closure.chosen.items() if chosen.whole} == {
@@ -274,7 +249,7 @@ def test_tables_taken_wholly_pass_it_on_without_keys(make: Callable[..., dt.Data
         assert closure.source("orders").whole  # every row was found, so the fast way may be taken
 
 
-def test_preview_reports_what_deserves_a_look(make: Callable[..., dt.Database]) -> None:
+def test_preview_reports_what_deserves_a_look(make: Make) -> None:
     db = make(
         """CREATE TABLE users (id INTEGER PRIMARY KEY, password_hash TEXT, boss INTEGER REFERENCES users (id));
         CREATE VIEW v AS SELECT 1; CREATE TABLE broken (id INTEGER PRIMARY KEY, x REFERENCES nowhere (id));
@@ -292,7 +267,7 @@ def test_preview_reports_what_deserves_a_look(make: Callable[..., dt.Database]) 
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_condition_that_does_not_parse_is_one_typed_error(make: Callable[..., dt.Database], dialect: str) -> None:
+def test_a_condition_that_does_not_parse_is_one_typed_error(make: Make, dialect: str) -> None:
     db = make(dialect=dialect)
     for where, params in [
         ("plased >= :day", {"day": "S3CR3T-value"}),
@@ -333,13 +308,13 @@ def test_a_condition_that_does_not_parse_is_one_typed_error(make: Callable[..., 
         ("products", [1]),
     ],
 )
-def test_keys_of_the_wrong_shape_or_type_are_refused(make: Callable[..., dt.Database], table: str, keys: Any) -> None:
+def test_keys_of_the_wrong_shape_or_type_are_refused(make: Make, table: str, keys: Any) -> None:
     with pytest.raises(dt.KeyValueError) as caught:
         dt.PackageBuilder(make()).add(table, keys=keys).preview()
     assert caught.value.hint or caught.value.where
 
 
-def test_frames_need_the_columns_of_the_key(make: Callable[..., dt.Database]) -> None:
+def test_frames_need_the_columns_of_the_key(make: Make) -> None:
     import pandas as pd
 
     builder = dt.PackageBuilder(make())
@@ -349,7 +324,7 @@ def test_frames_need_the_columns_of_the_key(make: Callable[..., dt.Database]) ->
         builder.add("orders", keys=pd.DataFrame({"id": [1, None]}))
 
 
-def test_wrong_calls_are_refused_with_a_hint(make: Callable[..., dt.Database]) -> None:
+def test_wrong_calls_are_refused_with_a_hint(make: Make) -> None:
     builder = dt.PackageBuilder(make())
     wrong: list[tuple[type[dt.DataTransferError], Callable[[], Any]]] = [
         (dt.UnknownTableError, lambda: builder.add("order")),
@@ -367,7 +342,7 @@ def test_wrong_calls_are_refused_with_a_hint(make: Callable[..., dt.Database]) -
             call()
 
 
-def test_stopping_a_required_parent_is_an_error_at_preview(make: Callable[..., dt.Database]) -> None:
+def test_stopping_a_required_parent_is_an_error_at_preview(make: Make) -> None:
     builder = dt.PackageBuilder(make()).add("items", keys=[(11, 1)]).stop("items.order_id", direction="up")
     with pytest.raises(dt.SelectionError, match=r"items\.order_id \(1 row\)"):
         builder.preview()

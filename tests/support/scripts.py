@@ -1,0 +1,39 @@
+"""Databases made from a script of SQL, on any dialect, without the library; and opened with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+import datatransfer as dt
+from tests.support.servers import Databases
+
+Make = Callable[..., dt.Database]
+
+
+def run_script(url: str, script: str) -> None:
+    """Run the statements of a script, which none of its values may divide by a semicolon."""
+    engine = sa.create_engine(url)
+    with engine.begin() as conn:
+        for statement in filter(str.strip, script.split(";")):
+            conn.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@contextmanager
+def made_by(usual: str, databases: Databases) -> Iterator[Make]:
+    """Yield a function ``make(script, dialect, **options)`` that opens a database it made; ``usual`` is the script."""
+    opened: list[dt.Database] = []
+
+    def made(script: str = usual, dialect: str = "sqlite", **options: Any) -> dt.Database:
+        url = databases.create(dialect)
+        run_script(url, script)
+        opened.append(dt.Database(url, **options))
+        return opened[-1]
+
+    yield made
+    for db in opened:
+        db.close()
