@@ -23,6 +23,15 @@ def run_script(url: str, script: str) -> None:
     engine.dispose()
 
 
+def opened_with(url: str, script: str) -> dt.Database:
+    """Run statements that are parted by a semicolon at a line's end, and open the database."""
+    db = dt.Database(url)
+    with db.engine.begin() as conn:
+        for statement in script.strip().split(";\n"):
+            conn.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    return db
+
+
 @contextmanager
 def made_by(usual: str, databases: Databases) -> Iterator[Make]:
     """Yield a function ``make(script, dialect, **options)`` that opens a database it made; ``usual`` is the script."""
