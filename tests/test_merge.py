@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_contains, assert_equal, exact_digest
 from tests.support.loaders import Library
 from tests.support.servers import Databases
+from tests.support.sql import connected
 from tests.support.transfer import DIALECTS, export_all, import_into, written
 
 SHOP = """
@@ -37,19 +36,11 @@ LEFT JOIN items i ON i.order_id = o.id LEFT JOIN notes n ON n.item_order = i.ord
 """
 
 
-@contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
-
-
 def _shop(databases: Databases, dialect: str, name: str, *, first: int = 1, count: int = 20) -> str:
     """Make a shop whose rows all say whose they are, under integer keys from ``first`` on."""
     url = databases.create(dialect)
     keys = range(first, first + count)
-    with _connected(url) as connection:
+    with connected(url) as connection:
         for statement in SHOP.split(";"):
             connection.exec_driver_sql(statement)
         for statement, rows in {
@@ -72,14 +63,14 @@ def _shop(databases: Databases, dialect: str, name: str, *, first: int = 1, coun
 
 
 def _meaning(url: str) -> list[tuple[object, ...]]:
-    with _connected(url) as connection:
+    with connected(url) as connection:
         return sorted(map(tuple, connection.exec_driver_sql(MEANING)), key=repr)
 
 
 def _broken_references(url: str) -> dict[str, int]:
     """Count, by SQL alone, the references whose parent does not exist."""
     found = {}
-    with _connected(url) as connection:
+    with connected(url) as connection:
         inspector = sa.inspect(connection)
         quote = connection.dialect.identifier_preparer.quote
         for table in inspector.get_table_names():
@@ -130,7 +121,7 @@ def test_the_id_map_leads_from_every_source_row_to_its_copy(databases: Databases
     receipt = import_into(export_all(source, tmp_path / "package.zip"), target)
     mapped = receipt.id_map("orders")
     assert len(mapped) == mapped["source.id"].nunique() == mapped["target.id"].nunique() == 20
-    with _connected(source) as left, _connected(target) as right:
+    with connected(source) as left, connected(target) as right:
         wanted = dict(left.exec_driver_sql("SELECT id, note FROM orders").all())
         found = dict(right.exec_driver_sql("SELECT id, note FROM orders").all())
     assert all(wanted[s] == found[t] for s, t in zip(mapped["source.id"], mapped["target.id"], strict=True))
@@ -144,13 +135,13 @@ def test_the_next_insert_of_the_application_works(databases: Databases, tmp_path
         "mariadb": "INTEGER PRIMARY KEY AUTO_INCREMENT",
     }[dialect]
     source = databases.create(dialect)
-    with _connected(source) as connection:
+    with connected(source) as connection:
         connection.exec_driver_sql(f"CREATE TABLE t (id {counted}, v VARCHAR(9))")
     target = empty_copy(source, databases)
-    with _connected(source) as connection:
+    with connected(source) as connection:
         connection.exec_driver_sql("INSERT INTO t (id, v) VALUES (5, 'a'), (70, 'b')")
     import_into(export_all(source, tmp_path / "package.zip"), target)
-    with _connected(target) as connection:
+    with connected(target) as connection:
         connection.exec_driver_sql("INSERT INTO t (v) VALUES ('own')")
         ids = dict(connection.exec_driver_sql("SELECT v, id FROM t").all())
     assert ids["own"] > 70
@@ -162,7 +153,7 @@ def test_chinook_merges_into_another_chinook(
 ) -> None:
     source, target = library.url("chinook", dialect), library.copy(databases, "chinook", dialect)
     quote = "`" if dialect == "mariadb" else '"'
-    with _connected(target) as connection:  # other artists and tracks under the same keys
+    with connected(target) as connection:  # other artists and tracks under the same keys
         for table, column in (("Artist", "Name"), ("Track", "Name"), ("Album", "Title"), ("Customer", "Email")):
             name = f"{quote}{column}{quote}"
             value = f"CONCAT('x', {name})" if dialect == "mariadb" else f"'x' || {name}"
@@ -179,7 +170,7 @@ def test_chinook_merges_into_another_chinook(
 
 def test_matching_rows_are_reused_updated_or_refused(databases: Databases, tmp_path: Path) -> None:
     source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
-    with _connected(target) as connection:
+    with connected(target) as connection:
         connection.exec_driver_sql("UPDATE customers SET name = 'changed' WHERE id = 3")
     package = export_all(source, tmp_path / "package.zip")
     match_on = {"customers": ["email"]}
@@ -190,7 +181,7 @@ def test_matching_rows_are_reused_updated_or_refused(databases: Databases, tmp_p
     updating = databases.create("sqlite", template=target)
     receipt = import_into(package, updating, match_on=match_on, on_match="update")
     assert receipt.summary.set_index("table").loc["customers"]["updated"] == 1
-    with _connected(updating) as connection:
+    with connected(updating) as connection:
         assert connection.exec_driver_sql("SELECT name FROM customers WHERE id = 3").scalar_one() == "left 3"
     before = exact_digest(target)
     with pytest.raises(dt.ConflictError):
@@ -213,10 +204,10 @@ def test_a_clash_is_refused_or_reused_as_asked(databases: Databases, tmp_path: P
 def test_copies_get_uuids_of_their_own(databases: Databases, tmp_path: Path) -> None:
     source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "right")
     package = export_all(source, tmp_path / "package.zip")
-    with _connected(source) as connection:
+    with connected(source) as connection:
         orders = connection.exec_driver_sql("SELECT count(*) FROM orders").scalar_one()
     import_into(package, target, identity="copy")
-    with _connected(target) as connection:
+    with connected(target) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM orders WHERE note LIKE 'left%'").scalar_one() == orders
 
 
@@ -303,14 +294,14 @@ def test_the_highest_key_leaves_room_for_others(
 ) -> None:
     source, target = databases.create(dialect), databases.create(dialect)
     for url, owner, keys in ((source, "s", [1, 2, 3, 4, highest]), (target, "t", [1, 3, 5, 6, 8, highest])):
-        with _connected(url) as connection:
+        with connected(url) as connection:
             connection.exec_driver_sql(TREE.format(kind=kind, more=more))
             rows = [{"k": k, "a": keys[max(n - 1, 0)], "v": f"{owner}{n}"} for n, k in enumerate(keys)]
             connection.execute(sa.text("INSERT INTO t VALUES (:k, :a, :v)"), rows)
     package = export_all(source, tmp_path / "package.zip")
     receipt = import_into(package, target)
     assert written(receipt) == 5
-    with _connected(target) as connection:
+    with connected(target) as connection:
         keys = dict(connection.exec_driver_sql("SELECT v, id FROM t").all())
         pairs = connection.exec_driver_sql("SELECT c.v, p.v FROM t c JOIN t p ON p.id = c.above").all()
     assert (keys["s1"], keys["s3"]) == (2, 4)  # those were free
@@ -325,13 +316,13 @@ def test_a_target_without_free_keys_is_refused(databases: Databases, tmp_path: P
     source, target = databases.create("postgresql"), databases.create("postgresql")
     for url, keys in ((source, "2, 32766"), (target, "1, 32767")):
         first, last = keys.split(", ")
-        with _connected(url) as connection:
+        with connected(url) as connection:
             connection.exec_driver_sql("CREATE TABLE t (id SMALLINT PRIMARY KEY, v VARCHAR(9))")
             connection.exec_driver_sql(
                 f"INSERT INTO t SELECT k, '{first}' || k FROM generate_series({first}, {last}) k"
             )
     package = export_all(source, tmp_path / "package.zip")
-    with _connected(target) as connection:
+    with connected(target) as connection:
         connection.exec_driver_sql("DELETE FROM t WHERE id = 9")
     with pytest.raises(dt.SchemaMismatchError, match="no free keys"):
         import_into(package, target)
@@ -358,7 +349,7 @@ def test_a_package_of_a_copied_database_is_told_from_others(databases: Databases
 
 def test_a_target_that_knows_some_of_the_rows_is_no_copy(databases: Databases, tmp_path: Path) -> None:
     source, copied = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "left")
-    with _connected(source) as connection:
+    with connected(source) as connection:
         connection.exec_driver_sql("INSERT INTO customers VALUES (21, 'new@example.org', 'new')")
     with dt.Database(source) as db:
         builder = dt.PackageBuilder(db).add("customers").stop("orders.customer_id")
@@ -375,13 +366,13 @@ def test_a_large_package_beside_one_row_takes_no_time_that_grows_with_its_square
 ) -> None:
     source, target = databases.create("sqlite"), databases.create("postgresql")
     table = "CREATE TABLE t (id INTEGER PRIMARY KEY, v VARCHAR(20) UNIQUE)"
-    with _connected(source) as connection:
+    with connected(source) as connection:
         connection.exec_driver_sql(table)
         rows = (
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i, 'v' || i FROM n"
         )
         connection.exec_driver_sql(f"INSERT INTO t {rows}")
-    with _connected(target) as connection:
+    with connected(target) as connection:
         connection.exec_driver_sql(table)
         connection.exec_driver_sql("INSERT INTO t VALUES (1, 'own')")
     limited = make_url(target).update_query_dict({"options": "-c statement_timeout=6000"})
@@ -408,12 +399,12 @@ def test_a_key_that_is_null_in_part_keeps_its_other_parts(databases: Databases, 
     """
     source, target = databases.create(dialect), databases.create(dialect)
     for url, statements in ((source, schema + ";" + rows), (target, schema + "; INSERT INTO tenants VALUES (1)")):
-        with _connected(url) as connection:
+        with connected(url) as connection:
             for statement in statements.split(";"):
                 connection.exec_driver_sql(statement)
     package = export_all(source, tmp_path / "package.zip")
     import_into(package, target)
-    with _connected(target) as connection:
+    with connected(target) as connection:
         tenant = connection.exec_driver_sql("SELECT max(id) FROM tenants").scalar_one()
         tools = connection.exec_driver_sql("SELECT unit_tenant, unit_number FROM tools ORDER BY id").fetchall()
         jobs = connection.exec_driver_sql("SELECT tenant_id, unit_number FROM jobs ORDER BY id").fetchall()

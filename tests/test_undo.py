@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from datatransfer.cli import main
@@ -18,6 +15,7 @@ from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import DatabaseDigest, assert_equal, exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import connected, run
 from tests.support.transfer import DIALECTS, SAMPLE_FILES, export_all
 
 SHOP = """
@@ -30,21 +28,6 @@ CREATE TABLE items (order_id INTEGER NOT NULL, sku VARCHAR(20) NOT NULL, amount 
 CREATE TABLE notes (item_order INTEGER, item_sku VARCHAR(20), body VARCHAR(50),
     FOREIGN KEY (item_order, item_sku) REFERENCES items (order_id, sku))
 """
-
-
-@contextmanager
-def connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
-
-
-def run(url: str, *statements: str) -> None:
-    """Change a database as its application would."""
-    with connected(url) as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
 
 
 def shop(databases: Databases, dialect: str, name: str, *, first: int = 1, count: int = 10) -> str:

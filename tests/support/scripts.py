@@ -6,21 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import sqlalchemy as sa
-
 import datatransfer as dt
 from tests.support.servers import Databases
+from tests.support.sql import run
 
 Make = Callable[..., dt.Database]
 
 
 def run_script(url: str, script: str) -> None:
     """Run the statements of a script, which none of its values may divide by a semicolon."""
-    engine = sa.create_engine(url)
-    with engine.begin() as conn:
-        for statement in filter(str.strip, script.split(";")):
-            conn.exec_driver_sql(statement)
-    engine.dispose()
+    run(url, *script.split(";"))
 
 
 def opened_with(url: str, script: str) -> dt.Database:
