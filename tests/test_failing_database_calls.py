@@ -15,7 +15,7 @@ from tests.support.scenes import leftovers
 from tests.support.servers import Databases
 from tests.support.shop import make_shop, session
 from tests.support.transfer import DIALECTS, export_all, import_into
-from tests.test_undo import application
+from tests.support.undoing import application
 
 pytestmark = [
     pytest.mark.longer,

@@ -22,7 +22,7 @@ from tests.support.scenes import contents, leftovers
 from tests.support.servers import Databases
 from tests.support.shop import make_shop
 from tests.support.transfer import SAMPLE_FILES, export_all, import_into
-from tests.test_undo import application
+from tests.support.undoing import application
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES)
 # One after the other in the normal run, each at every call in the campaign.

@@ -18,8 +18,8 @@ from tests.support.copies import full_copy
 from tests.support.digest import DatabaseDigest, assert_equal, exact_digest
 from tests.support.servers import Databases
 from tests.support.transfer import DIALECTS, SAMPLE_FILES, export_all
+from tests.support.undoing import application
 from tests.test_crashes import contents, leftovers
-from tests.test_undo import application
 
 
 @dataclass

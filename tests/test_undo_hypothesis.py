@@ -22,7 +22,7 @@ import datatransfer as dt
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
 from tests.support.sql import connected, run
-from tests.test_undo import application
+from tests.support.undoing import application
 
 EXAMPLES = int(os.environ.get("DATATRANSFER_EXAMPLES", "20"))
 COMMON: dict[str, Any] = {
