@@ -13,7 +13,7 @@ from tests.support.faults import Countdown, again, again_undone, failing_databas
 from tests.support.lengths import first, stride
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
-from tests.support.shop import make_shop, session
+from tests.support.shop import make_shop, session, two_shops
 from tests.support.transfer import DIALECTS, export_all, import_into
 from tests.support.undoing import application
 
@@ -35,9 +35,7 @@ def _named(url: str) -> list[tuple[object, ...]]:
 def test_whichever_database_call_of_an_import_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, dialect: str, for_ever: bool
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 2)
+    source, target = two_shops(databases, dialect, own=2)
     package = export_all(source, tmp_path / "all.zip")
     before, alone, n = exact_digest(target), full_copy(target, databases), first(dialect, for_ever)
     import_into(package, alone)
@@ -63,9 +61,7 @@ def test_whichever_database_call_of_an_import_fails_nothing_is_lost(
 def test_whichever_database_call_of_an_undo_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, dialect: str, for_ever: bool
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 2)
+    source, target = two_shops(databases, dialect, own=2)
     import_into(export_all(source, tmp_path / "older.zip"), target)
     before = application(exact_digest(target))
     with session(source) as cursor:

@@ -18,7 +18,7 @@ from datatransfer.database.writers.sqlite import SQLiteWriter
 from tests.support.children import Call
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
-from tests.support.shop import make_shop
+from tests.support.shop import make_shop, two_shops
 from tests.support.stopping import NOTHING, no_session_is_left, wait_until
 from tests.support.transfer import export_all
 
@@ -30,9 +30,8 @@ from tests.support.transfer import export_all
 def test_a_command_that_is_stopped_says_in_one_line_what_is_so(
     databases: Databases, tmp_path: Path, name: str, code: int, place: str
 ) -> None:
-    source, target, package = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "all.zip"
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases)
+    package = tmp_path / "all.zip"
     export_all(source, package)
     told = {"DATATRANSFER_FAILPOINT": place, "DATATRANSFER_FAILPOINT_SIGNAL": name}
     arguments = {"arguments": ["import", str(package), target]}
@@ -64,9 +63,7 @@ def test_a_command_with_json_says_so_in_a_document(databases: Databases, tmp_pat
 def test_a_second_interrupt_while_cleaning_leaves_a_stage_that_is_resumed(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create("sqlite")
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases)
     package = export_all(source, tmp_path / "all.zip")
     cleaning = SQLiteWriter.drop_stage
 
@@ -173,9 +170,8 @@ def test_a_kernel_that_is_interrupted_goes_on_and_imports_once_more(
 ) -> None:
     from jupyter_client.manager import start_new_kernel
 
-    source, target, wait = databases.create("sqlite"), databases.create("postgresql"), tmp_path / "wait"
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, "postgresql")
+    wait = tmp_path / "wait"
     export_all(source, tmp_path / "all.zip")
     monkeypatch.setenv("PYTHONPATH", str(Path(dt.__file__).parent.parent))
     monkeypatch.setenv("DATATRANSFER_FAILPOINT", "merge.table:1")

@@ -20,7 +20,7 @@ from datatransfer.database.writers import WRITERS
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
-from tests.support.shop import make_shop
+from tests.support.shop import make_shop, two_shops
 from tests.support.stopping import NOTHING
 from tests.support.transfer import DIALECTS, export_all
 
@@ -77,9 +77,7 @@ def test_a_snapshot_that_reads_for_long_is_cancelled(databases: Databases, diale
 
 @pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
 def test_a_wait_for_a_lock_is_interrupted(databases: Databases, tmp_path: Path, dialect: str) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, dialect)
     package = export_all(source, tmp_path / "all.zip")
     engine = sa.create_engine(target, poolclass=sa.pool.NullPool)
     with dt.Database(target) as db:
