@@ -92,6 +92,16 @@ def mariadb_url(databases: Databases) -> Callable[[], str]:
     return lambda: databases.create("mariadb")
 
 
+@pytest.fixture
+def plain_role(databases: Databases) -> Iterator[str]:
+    """Make a role of PostgreSQL that owns nothing yet and may do nothing; it goes with the databases of the test."""
+    server, role = databases.server("postgresql"), f"datatransfer_plain_{os.getpid()}"
+    server.run(f"CREATE ROLE {role} LOGIN")
+    yield role
+    databases.drop_all()
+    server.run(f"DROP ROLE {role}")
+
+
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, servers: Callable[[str], Server]) -> Iterator[Library]:
     """Return the databases of ``shared/data`` on any dialect, loaded once for the whole run; read them only."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 import datatransfer as dt
-from tests.support.servers import Databases
+from tests.support.servers import Databases, as_role
 from tests.support.sql import asked, run
 from tests.support.transfer import DIALECTS, export_all, import_into, written
 
@@ -127,26 +124,16 @@ def test_the_plan_says_whose_triggers_cannot_rest_and_the_receipt_repeats_it(
     assert len(asked(target, "SELECT * FROM heard")) == len(said)
 
 
-@pytest.fixture
-def guest(databases: Databases) -> Iterator[str]:
-    """Make a role that owns no table."""
-    server, role = databases.server("postgresql"), f"datatransfer_guest_{os.getpid()}"
-    server.run(f"CREATE ROLE {role} LOGIN")
-    yield role
-    databases.drop_all()
-    server.run(f"DROP ROLE {role}")
-
-
 def test_a_role_that_owns_only_some_tables_is_told_of_the_others(
-    databases: Databases, tmp_path: Path, guest: str
+    databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:
     package, target = _with_trigger(databases, "postgresql", tmp_path)
     for statement in (
         "GRANT ALL ON SCHEMA public TO {}", "GRANT ALL ON parents, heard TO {}", "ALTER TABLE children OWNER TO {}",
         "CREATE TRIGGER quiet AFTER INSERT ON children FOR EACH ROW EXECUTE FUNCTION tell()",
     ):  # fmt: skip
-        _run(target, statement.format(guest))
-    as_guest = make_url(target).set(username=guest).render_as_string(hide_password=False)
+        _run(target, statement.format(plain_role))
+    as_guest = as_role(target, plain_role)
     with dt.Database(as_guest) as db:
         importer = dt.PackageImporter(package, db)
         plan = importer.plan()
@@ -157,12 +144,12 @@ def test_a_role_that_owns_only_some_tables_is_told_of_the_others(
 
 
 def test_a_role_that_owns_no_table_fills_large_ones_row_by_row(
-    databases: Databases, tmp_path: Path, guest: str
+    databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:
     source, target = databases.create("postgresql"), databases.create("postgresql")
     for url in (source, target):
         _run(url, SCHEMA)
     _run(source, "INSERT INTO parents SELECT i, 'a' FROM generate_series(1, 10000) i")
-    _run(target, f"GRANT ALL ON SCHEMA public TO {guest};\nGRANT ALL ON parents, children TO {guest}")
-    as_guest = make_url(target).set(username=guest).render_as_string(hide_password=False)
+    _run(target, f"GRANT ALL ON SCHEMA public TO {plain_role};\nGRANT ALL ON parents, children TO {plain_role}")
+    as_guest = as_role(target, plain_role)
     assert written(import_into(export_all(source, tmp_path / "package.zip"), as_guest)) == 10000
