@@ -10,6 +10,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -66,17 +67,23 @@ def always_fast(monkeypatch):
     monkeypatch.setattr(SqliteDialect, "fast_above", 0)
 
 
+def both_ways(db: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[pa.Table, pa.Table]:
+    """Read a table the slow way and the fast way, and compare all that Arrow compares."""
+    slow = read(db, "t")
+    monkeypatch.setattr(SqliteDialect, "fast_above", 0)
+    assert was_fast(db, "t")
+    fast = read(db, "t")
+    assert fast.schema == slow.schema
+    assert fast.equals(slow)
+    return slow, fast
+
+
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_the_fast_way_gives_what_the_slow_way_gives(sqlite_url, monkeypatch, journal):
     with sqlite_torture(sqlite_url(), rows=60_000) as db:
         with db.engine.connect() as conn:
             conn.connection.driver_connection.execute(f"PRAGMA journal_mode={journal}")
-        slow = read(db, "t")
-        monkeypatch.setattr(SqliteDialect, "fast_above", 0)
-        assert was_fast(db, "t")
-        fast = read(db, "t")
-        assert fast.schema == slow.schema
-        assert fast.equals(slow)
+        slow, fast = both_ways(db, monkeypatch)
         assert bits(fast["r"].to_pylist()) == bits(slow["r"].to_pylist())
 
 
@@ -116,12 +123,7 @@ def test_several_classes_come_the_fast_way_as_they_come_the_slow_way(sqlite_url,
         with db.engine.connect() as conn:
             conn.connection.driver_connection.execute(f"PRAGMA journal_mode={journal}")
             wanted = conn.connection.driver_connection.execute("SELECT v, w FROM t ORDER BY id").fetchall()
-        slow = read(db, "t")
-        monkeypatch.setattr(SqliteDialect, "fast_above", 0)
-        assert was_fast(db, "t")
-        fast = read(db, "t")
-        assert fast.schema == slow.schema
-        assert fast.equals(slow)
+        _, fast = both_ways(db, monkeypatch)
         assert fast["v"].to_pylist() == [tag(v) for v, _ in wanted]
         assert fast["w"].to_pylist() == [tag(w) for _, w in wanted]
 
