@@ -14,22 +14,6 @@ from datatransfer.schema.tables import Schema, Table
 from tests.support.desk import empty_sample, one_user
 from tests.support.servers import Databases
 
-
-@pytest.fixture
-def source(tmp_path: Path) -> dt.Database:
-    return sample_database(tmp_path / "source")
-
-
-@pytest.fixture
-def package(source: dt.Database, tmp_path: Path) -> dt.DataPackage:
-    return one_user(source, tmp_path)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> dt.Database:
-    return empty_sample(tmp_path)
-
-
 # --- what there is instead ------------------------------------------------------------------------------------------
 
 
@@ -51,7 +35,8 @@ def test_only_close_names_are_suggested_else_ten_at_most(name: str, hint: str) -
     assert caught.value.hint == hint
 
 
-def test_an_unknown_column_gets_the_same_help(source: dt.Database) -> None:
+def test_an_unknown_column_gets_the_same_help(tmp_path: Path) -> None:
+    source = sample_database(tmp_path / "source")
     with pytest.raises(dt.UnknownColumnError) as caught:
         source.schema.table("users").column("mail")
     assert caught.value.hint == "did you mean 'email'?"
@@ -106,7 +91,8 @@ def test_a_refused_merge_names_table_and_constraint_and_no_value(
 # --- short words about long things ----------------------------------------------------------------------------------
 
 
-def test_the_importer_says_what_goes_where_and_no_password(package: dt.DataPackage, target: dt.Database) -> None:
+def test_the_importer_says_what_goes_where_and_no_password(tmp_path: Path) -> None:
+    package, target = one_user(sample_database(tmp_path / "source"), tmp_path), empty_sample(tmp_path)
     assert repr(dt.PackageImporter(package, target)) == (
         f"PackageImporter({str(package.path)!r} into {target.url_shown!r})"
     )
@@ -114,7 +100,8 @@ def test_the_importer_says_what_goes_where_and_no_password(package: dt.DataPacka
     assert "S3CR3T" not in repr(dt.PackageImporter(package, far))
 
 
-def test_a_schema_is_shown_by_the_names_of_its_tables(source: dt.Database) -> None:
+def test_a_schema_is_shown_by_the_names_of_its_tables(tmp_path: Path) -> None:
+    source = sample_database(tmp_path / "source")
     assert repr(source.schema) == (
         "Schema(8 tables: attachments, data_sources, dataset_tags, dataset_versions, datasets, folders, tags, users)"
     )
