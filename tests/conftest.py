@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.loaders import Library
 from tests.support.servers import Databases, Server, mariadb_server, postgresql_server, required
+from tests.support.transfer import DIALECTS
 
 # Skips that are no gap wherever they happen start with this word.
 OPTIONAL = "optional:"
@@ -65,6 +66,12 @@ def databases(tmp_path: Path, servers: Callable[[str], Server]) -> Iterator[Data
     made.drop_all()
 
 
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Return the name of each dialect in its turn, for tests that do not say themselves which."""
+    return str(request.param)
+
+
 @pytest.fixture
 def sqlite_url(databases: Databases) -> Callable[[], str]:
     """Return a function that gives the URL of a fresh SQLite file."""
@@ -83,6 +90,16 @@ def mariadb_url(databases: Databases) -> Callable[[], str]:
     """Return a function that makes a fresh MariaDB database and gives its URL."""
     databases.server("mariadb")
     return lambda: databases.create("mariadb")
+
+
+@pytest.fixture
+def plain_role(databases: Databases) -> Iterator[str]:
+    """Make a role of PostgreSQL that owns nothing yet and may do nothing; it goes with the databases of the test."""
+    server, role = databases.server("postgresql"), f"datatransfer_plain_{os.getpid()}"
+    server.run(f"CREATE ROLE {role} LOGIN")
+    yield role
+    databases.drop_all()
+    server.run(f"DROP ROLE {role}")
 
 
 @pytest.fixture(scope="session")

@@ -5,23 +5,22 @@ from __future__ import annotations
 import datetime as dtm
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-import sqlalchemy as sa
 
 import datatransfer as dt
 from datatransfer.database import ledger
 from datatransfer.exporting.rows import DatabaseRows, database_digest
 from datatransfer.schema.identity import canonical_key
 from datatransfer.schema.keysets import KeySet
+from tests.support.scripts import Make, made_by
 from tests.support.servers import Databases
+from tests.support.transfer import DIALECTS, ENCODINGS
 
-DIALECTS = ["sqlite", "postgresql", "mariadb"]
-ENCODINGS = ["documents", "columns"]
 FIXED = {"package_id": uuid.UUID(int=7), "created": dtm.datetime(2026, 1, 1, tzinfo=dtm.UTC)}
 
 SHOP = """
@@ -48,23 +47,9 @@ INSERT INTO b VALUES (1, 'x'), (2, 'z'), (3, NULL);
 
 
 @pytest.fixture
-def make(databases: Databases) -> Iterator[Callable[..., dt.Database]]:
-    """Make a database from a script, on any dialect."""
-    opened: list[dt.Database] = []
-
-    def made(script: str = SHOP, dialect: str = "sqlite", **options: Any) -> dt.Database:
-        url = databases.create(dialect)
-        engine = sa.create_engine(url)
-        with engine.begin() as conn:
-            for statement in filter(str.strip, script.split(";")):
-                conn.exec_driver_sql(statement)
-        engine.dispose()
-        opened.append(dt.Database(url, **options))
-        return opened[-1]
-
-    yield made
-    for db in opened:
-        db.close()
+def make(databases: Databases) -> Iterator[Make]:
+    with made_by(SHOP, databases) as made:
+        yield made
 
 
 def rows_of(package: dt.DataPackage, table: str) -> list[dict[str, Any]]:
@@ -77,9 +62,7 @@ def nothing_left(folder: Path) -> bool:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_whole_database_is_in_its_package(
-    make: Callable[..., dt.Database], tmp_path: Path, dialect: str, encoding: Any
-) -> None:
+def test_a_whole_database_is_in_its_package(make: Make, tmp_path: Path, dialect: str, encoding: Any) -> None:
     db = make(dialect=dialect)
     package = dt.PackageBuilder(db).add_all().build(tmp_path / "all.zip", encoding=encoding)
     assert package.metadata.encoding == encoding
@@ -95,7 +78,7 @@ def test_a_whole_database_is_in_its_package(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_part_of_a_database_is_in_its_package(make: Callable[..., dt.Database], tmp_path: Path, dialect: str) -> None:
+def test_a_part_of_a_database_is_in_its_package(make: Make, tmp_path: Path, dialect: str) -> None:
     builder = dt.PackageBuilder(make(dialect=dialect)).add("orders", where="note = :note", params={"note": "x"})
     package = builder.build(tmp_path / "part.zip", description="for Ann")
     assert {name: len(rows_of(package, name)) for name in package.schema.tables} == {
@@ -111,7 +94,7 @@ def test_a_part_of_a_database_is_in_its_package(make: Callable[..., dt.Database]
     assert selection["description"] == "for Ann"
 
 
-def test_auto_takes_documents_up_to_1000_rows(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_auto_takes_documents_up_to_1000_rows(make: Make, tmp_path: Path) -> None:
     script = """CREATE TABLE t (id INTEGER PRIMARY KEY);
         INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001) SELECT i FROM n"""
     db = make(script)
@@ -121,9 +104,7 @@ def test_auto_takes_documents_up_to_1000_rows(make: Callable[..., dt.Database], 
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_same_selection_gives_the_same_bytes(
-    make: Callable[..., dt.Database], tmp_path: Path, encoding: Any
-) -> None:
+def test_the_same_selection_gives_the_same_bytes(make: Make, tmp_path: Path, encoding: Any) -> None:
     builder = dt.PackageBuilder(make()).add("customers", keys=[1, 2])
     for name in ("one.zip", "two.zip"):
         builder.build(tmp_path / name, encoding=encoding, **FIXED)
@@ -135,9 +116,7 @@ def test_the_same_selection_gives_the_same_bytes(
 EXPECTED_ORPHANS = {"a.p": 2, "a.self": 1, "b.code": 1}
 
 
-def test_orphans_are_counted_in_the_preview_and_refused_by_default(
-    make: Callable[..., dt.Database], tmp_path: Path
-) -> None:
+def test_orphans_are_counted_in_the_preview_and_refused_by_default(make: Make, tmp_path: Path) -> None:
     builder = dt.PackageBuilder(make(ORPHANS)).add_all()
     assert builder.preview().orphans == EXPECTED_ORPHANS
     with pytest.raises(dt.OrphanError) as caught:
@@ -147,7 +126,7 @@ def test_orphans_are_counted_in_the_preview_and_refused_by_default(
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_orphans_are_kept_as_they_are(make: Callable[..., dt.Database], tmp_path: Path, whole: bool) -> None:
+def test_orphans_are_kept_as_they_are(make: Make, tmp_path: Path, whole: bool) -> None:
     builder = dt.PackageBuilder(make(ORPHANS))
     builder = builder.add_all() if whole else builder.add("p").add("a", where="id > 1").add("b", where="id IN (2, 3)")
     package = builder.build(tmp_path / "o.zip", on_orphan="keep")
@@ -161,7 +140,7 @@ def test_orphans_are_kept_as_they_are(make: Callable[..., dt.Database], tmp_path
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_orphans_become_null_where_they_may(make: Callable[..., dt.Database], tmp_path: Path, whole: bool) -> None:
+def test_orphans_become_null_where_they_may(make: Make, tmp_path: Path, whole: bool) -> None:
     builder = dt.PackageBuilder(make(ORPHANS))
     builder = builder.add_all() if whole else builder.add("p").add("a", where="id > 1").add("b", where="id IN (2, 3)")
     package = builder.build(tmp_path / "o.zip", on_orphan="null")
@@ -171,7 +150,7 @@ def test_orphans_become_null_where_they_may(make: Callable[..., dt.Database], tm
     assert [field.name for field in next(iter(package.batches("a"))).schema] == ["id", "p", "self"]
 
 
-def test_orphans_cannot_become_null_in_a_required_column(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_orphans_cannot_become_null_in_a_required_column(make: Make, tmp_path: Path) -> None:
     db = make(
         """CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (id INTEGER PRIMARY KEY,
         p INTEGER NOT NULL REFERENCES p (id)); INSERT INTO c VALUES (1, 5)"""
@@ -210,7 +189,7 @@ def test_the_set_of_keys_gives_up_where_numbers_are_sparse() -> None:
     assert not keys.usable
 
 
-def test_sparse_parents_are_checked_by_the_database_instead(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_sparse_parents_are_checked_by_the_database_instead(make: Make, tmp_path: Path) -> None:
     db = make(
         f"""CREATE TABLE p (id INTEGER PRIMARY KEY);
         CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id));
@@ -224,9 +203,7 @@ def test_sparse_parents_are_checked_by_the_database_instead(make: Callable[..., 
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_null_leaves_the_parent_out_and_stop_keeps_the_value(
-    make: Callable[..., dt.Database], tmp_path: Path, dialect: str
-) -> None:
+def test_null_leaves_the_parent_out_and_stop_keeps_the_value(make: Make, tmp_path: Path, dialect: str) -> None:
     db = make(dialect=dialect)
     nulled = dt.PackageBuilder(db).add("orders", keys=[10, 12]).null("orders.customer_id")
     assert nulled.preview().nulled == {"orders.customer_id": 1}
@@ -251,7 +228,7 @@ INSERT INTO docs VALUES (1, 'a.txt'), (2, 'sub/b.txt'), (3, 'a.txt'), (4, NULL),
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_files_travel_once_per_content(make: Callable[..., dt.Database], tmp_path: Path, dialect: str) -> None:
+def test_files_travel_once_per_content(make: Make, tmp_path: Path, dialect: str) -> None:
     store = dt.MemoryStore({"a.txt": b"alpha", "sub/b.txt": b"beta", "same.txt": b"alpha", "unused": b"x"})
     db = make(FILES, dialect, files={"docs.path": store})
     builder = dt.PackageBuilder(db).add_all()
@@ -272,7 +249,7 @@ def test_files_travel_once_per_content(make: Callable[..., dt.Database], tmp_pat
     assert [ref.name for entry in part.manifest_data.files for ref in entry.references] == ["sub/b.txt"]
 
 
-def test_missing_files_are_an_error_or_recorded(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_missing_files_are_an_error_or_recorded(make: Make, tmp_path: Path) -> None:
     store = dt.MemoryStore({"a.txt": b"alpha"})
     builder = dt.PackageBuilder(make(FILES, files={"docs.path": store})).add_all()
     selection = builder.preview()
@@ -285,7 +262,7 @@ def test_missing_files_are_an_error_or_recorded(make: Callable[..., dt.Database]
     assert sorted(missing) == ["same.txt", "sub/b.txt"]
 
 
-def test_paths_that_lead_out_of_the_store_are_missing_files(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_paths_that_lead_out_of_the_store_are_missing_files(make: Make, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (tmp_path / "store").mkdir()
     script = "CREATE TABLE docs (id INTEGER PRIMARY KEY, path TEXT); INSERT INTO docs VALUES (1, '../secret'), (2, 7)"
@@ -299,7 +276,7 @@ def test_paths_that_lead_out_of_the_store_are_missing_files(make: Callable[..., 
 # --- events, cancelling, errors -------------------------------------------------------------------------------------
 
 
-def test_progress_ends_at_its_total(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_progress_ends_at_its_total(make: Make, tmp_path: Path) -> None:
     events: list[Any] = []
     dt.PackageBuilder(make(), listener=events.append).add_all().build(tmp_path / "p.zip")
     read = [event for event in events if isinstance(event, dt.Progress) and event.phase == "read"]
@@ -307,7 +284,7 @@ def test_progress_ends_at_its_total(make: Callable[..., dt.Database], tmp_path: 
     assert [event.rows_done for event in read] == sorted(event.rows_done for event in read)
 
 
-def test_a_cancelled_build_leaves_nothing(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_a_cancelled_build_leaves_nothing(make: Make, tmp_path: Path) -> None:
     stop = dt.Cancellation()
 
     def listener(event: Any) -> None:
@@ -322,7 +299,7 @@ def test_a_cancelled_build_leaves_nothing(make: Callable[..., dt.Database], tmp_
         builder.preview()
 
 
-def test_an_existing_file_is_replaced_only_on_request(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "p.zip"
     builder = dt.PackageBuilder(make()).add_all()
     builder.build(path, description="mine")
@@ -339,13 +316,13 @@ def test_an_existing_file_is_replaced_only_on_request(make: Callable[..., dt.Dat
 
 
 @pytest.mark.parametrize("options", [{"encoding": "xml"}, {"on_orphan": "drop"}, {"on_missing_file": "maybe"}], ids=str)
-def test_unknown_policies_are_refused(make: Callable[..., dt.Database], tmp_path: Path, options: Any) -> None:
+def test_unknown_policies_are_refused(make: Make, tmp_path: Path, options: Any) -> None:
     with pytest.raises(dt.UsageError) as caught:
         dt.PackageBuilder(make()).add_all().build(tmp_path / "p.zip", **options)
     assert caught.value.hint
 
 
-def test_nothing_selected_is_an_error(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_nothing_selected_is_an_error(make: Make, tmp_path: Path) -> None:
     db = make()
     with pytest.raises(dt.SelectionError):
         dt.PackageBuilder(db).build(tmp_path / "p.zip")
@@ -373,9 +350,7 @@ def test_an_in_memory_database_can_be_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_rows_that_were_imported_carry_their_origin(
-    make: Callable[..., dt.Database], tmp_path: Path, dialect: str
-) -> None:
+def test_rows_that_were_imported_carry_their_origin(make: Make, tmp_path: Path, dialect: str) -> None:
     db = make(dialect=dialect)
     elsewhere = uuid.UUID(int=99)
     keys = pa.table({"s.id": [501, 502], "t.id": [11, 12], "action": ["insert", "reuse"]})
@@ -394,14 +369,14 @@ def test_rows_that_were_imported_carry_their_origin(
     )] == [11]  # fmt: skip
 
 
-def test_columns_with_our_own_prefix_are_refused(make: Callable[..., dt.Database], tmp_path: Path) -> None:
+def test_columns_with_our_own_prefix_are_refused(make: Make, tmp_path: Path) -> None:
     db = make('CREATE TABLE t (id INTEGER PRIMARY KEY, "datatransfer:key" TEXT); INSERT INTO t VALUES (1, 2)')
     with pytest.raises(dt.UsageError, match="may not start"):
         dt.PackageBuilder(db).add_all().build(tmp_path / "t.zip")
     assert nothing_left(tmp_path)
 
 
-def test_keys_are_taken_when_they_are_given(make: Callable[..., dt.Database]) -> None:
+def test_keys_are_taken_when_they_are_given(make: Make) -> None:
     db = make()
     wanted = dt.PackageBuilder(db).add("orders", keys=[10]).preview().total
     assert 0 < wanted < dt.PackageBuilder(db).add("orders").preview().total

@@ -17,8 +17,9 @@ import datatransfer as dt
 from tests.support.children import KILLED, Call
 from tests.support.digest import exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import asked, connected
 from tests.support.transfer import DIALECTS, export_all, import_into
-from tests.test_policies import asked, connected, make
+from tests.test_policies import make
 
 if TYPE_CHECKING:
     from datatransfer.importing.plan import ImportPlan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from tests.support.faults import Countdown, again, again_undone, failing_databas
 from tests.support.lengths import first, stride
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
-from tests.support.shop import make_shop, session
+from tests.support.shop import make_shop, session, two_shops
 from tests.support.transfer import DIALECTS, export_all, import_into
-from tests.test_undo import application
+from tests.support.undoing import application
 
 pytestmark = [
     pytest.mark.longer,
@@ -32,40 +33,47 @@ def _named(url: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in cursor.fetchall()]
 
 
+def _every_call(attempt: Callable[[Countdown], None], dialect: str, for_ever: bool, *, least: int = 50) -> None:
+    """Let the first call fail, then a later one …, until there are no more."""
+    n, struck = first(dialect, for_ever), True
+    while struck:
+        countdown = Countdown(n, for_ever=for_ever)
+        attempt(countdown)
+        n, struck = n + stride(dialect), countdown.struck
+    assert n > least
+
+
 def test_whichever_database_call_of_an_import_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, dialect: str, for_ever: bool
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 2)
+    source, target = two_shops(databases, dialect, own=2)
     package = export_all(source, tmp_path / "all.zip")
-    before, alone, n = exact_digest(target), full_copy(target, databases), first(dialect, for_ever)
+    before, alone = exact_digest(target), full_copy(target, databases)
     import_into(package, alone)
-    after, struck = _named(alone), True
-    while struck:
-        url, countdown = full_copy(target, databases), Countdown(n, for_ever=for_ever)
+    after = _named(alone)
+
+    def attempt(countdown: Countdown) -> None:
+        url, n = full_copy(target, databases), countdown.n
         with dt.Database(url) as db:
             _ = db.schema
             with failing_database(db, countdown):
-                fails(lambda db=db: dt.PackageImporter(package, db).run(), countdown)  # type: ignore[misc]
+                fails(lambda: dt.PackageImporter(package, db).run(), countdown)
             if len(dt.receipts(db)) == 0:
                 assert_equal(before, exact_digest(url))
-            again(lambda db=db: dt.PackageImporter(package, db))  # type: ignore[misc]
+            again(lambda: dt.PackageImporter(package, db))
             assert len(dt.receipts(db)) == 1, n
             assert dt.stages(db).empty, n
         assert _named(url) == after, n
         assert leftovers(url) == [], n
         databases.drop(url)
-        n, struck = n + stride(dialect), countdown.struck
-    assert n > 50
+
+    _every_call(attempt, dialect, for_ever)
 
 
 def test_whichever_database_call_of_an_undo_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, dialect: str, for_ever: bool
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 2)
+    source, target = two_shops(databases, dialect, own=2)
     import_into(export_all(source, tmp_path / "older.zip"), target)
     before = application(exact_digest(target))
     with session(source) as cursor:
@@ -73,13 +81,14 @@ def test_whichever_database_call_of_an_undo_fails_nothing_is_lost(
         cursor.execute("INSERT INTO customers (name) VALUES ('late')")
     done = import_into(export_all(source, tmp_path / "newer.zip"), target, on_match="update")
     assert (done.total("insert"), done.total("update")) == (1, 1)
-    after, n, struck = application(exact_digest(target)), first(dialect, for_ever), True
-    while struck:
-        url, countdown = full_copy(target, databases), Countdown(n, for_ever=for_ever)
+    after = application(exact_digest(target))
+
+    def attempt(countdown: Countdown) -> None:
+        url, n = full_copy(target, databases), countdown.n
         with dt.Database(url) as db:
             _ = db.schema
             with failing_database(db, countdown):
-                fails(lambda db=db: dt.receipt(db, done.import_id).undo(), countdown)  # type: ignore[misc]
+                fails(lambda: dt.receipt(db, done.import_id).undo(), countdown)
             if dt.receipt(db, done.import_id).state == "merged":
                 assert_equal(after, application(exact_digest(url)))
             again_undone(db, done.import_id)
@@ -88,8 +97,8 @@ def test_whichever_database_call_of_an_undo_fails_nothing_is_lost(
         assert_equal(before, application(exact_digest(url)))
         assert leftovers(url) == [], n
         databases.drop(url)
-        n, struck = n + stride(dialect), countdown.struck
-    assert n > 50
+
+    _every_call(attempt, dialect, for_ever)
 
 
 def test_whichever_database_call_of_an_export_fails_no_package_is_left(
@@ -98,15 +107,14 @@ def test_whichever_database_call_of_an_export_fails_no_package_is_left(
     source, path = databases.create(dialect), tmp_path / "made" / "all.zip"
     make_shop(source, "s", 3)
     path.parent.mkdir()
-    n, struck = first(dialect, for_ever), True
-    while struck:
-        countdown = Countdown(n, for_ever=for_ever)
+
+    def attempt(countdown: Countdown) -> None:
         with dt.Database(source) as db, failing_database(db, countdown):
-            fails(lambda db=db: dt.PackageBuilder(db).add_all().build(path, progress=False), countdown)  # type: ignore[misc]
+            fails(lambda: dt.PackageBuilder(db).add_all().build(path, progress=False), countdown)
         if path.exists():
             with dt.DataPackage.open(path) as package:
                 assert package.verify().ok
             path.unlink()
-        assert list(path.parent.iterdir()) == [], n
-        n, struck = n + stride(dialect), countdown.struck
-    assert n > 10
+        assert list(path.parent.iterdir()) == [], countdown.n
+
+    _every_call(attempt, dialect, for_ever, least=10)

@@ -22,7 +22,7 @@ from tests.support.scenes import contents, leftovers
 from tests.support.servers import Databases
 from tests.support.shop import make_shop
 from tests.support.transfer import SAMPLE_FILES, export_all, import_into
-from tests.test_undo import application
+from tests.support.undoing import application
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES)
 # One after the other in the normal run, each at every call in the campaign.
@@ -49,14 +49,21 @@ def every_call_fails(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.longer(pytest.mark.parametrize("numbers", CHOICES, ids=_named)(test))
 
 
+def _samples(databases: Databases, folder: Path) -> tuple[dt.DataPackage, str]:
+    """Return a package of a sample, and another one as a target whose files are in ``target``."""
+    source, target = databases.create("sqlite"), databases.create("sqlite")
+    create_sample(source, folder / "source", seed=1, size=2).close()
+    create_sample(target, folder / "target", seed=2, size=2).close()
+    files = {SAMPLE_FILES: dt.FolderStore(folder / "source")}
+    return export_all(source, folder / "all.zip", files=files), target
+
+
 @every_call_fails
 def test_whichever_file_call_of_an_import_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, numbers: tuple[int, ...], for_ever: bool
 ) -> None:
-    source, target, files = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "files"
-    create_sample(source, tmp_path / "source", seed=1, size=2).close()
-    create_sample(target, tmp_path / "target", seed=2, size=2).close()
-    package = export_all(source, tmp_path / "all.zip", files={SAMPLE_FILES: dt.FolderStore(tmp_path / "source")})
+    package, target = _samples(databases, tmp_path)
+    files = tmp_path / "files"
     before, earlier, alone = exact_digest(target), contents(tmp_path / "target"), full_copy(target, databases)
     shutil.copytree(tmp_path / "target", files)
     import_into(package, alone, files={SAMPLE_FILES: dt.FolderStore(files)}, on_clash="reuse")
@@ -90,10 +97,8 @@ def test_whichever_file_call_of_an_import_fails_nothing_is_lost(
 def test_whichever_file_call_of_an_undo_fails_nothing_is_lost(
     databases: Databases, tmp_path: Path, numbers: tuple[int, ...], for_ever: bool
 ) -> None:
-    source, target, files = databases.create("sqlite"), databases.create("sqlite"), tmp_path / "files"
-    create_sample(source, tmp_path / "source", seed=1, size=2).close()
-    create_sample(target, tmp_path / "target", seed=2, size=2).close()
-    package = export_all(source, tmp_path / "all.zip", files={SAMPLE_FILES: dt.FolderStore(tmp_path / "source")})
+    package, target = _samples(databases, tmp_path)
+    files = tmp_path / "files"
     before, earlier = application(exact_digest(target)), contents(tmp_path / "target")
     done = import_into(
         package, target, files={SAMPLE_FILES: dt.FolderStore(tmp_path / "target")}, on_clash="reuse"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import ipywidgets as w
 import pytest
-import sqlalchemy as sa
 
 import datatransfer as dt
 from datatransfer.notebook import parts
@@ -18,6 +17,7 @@ from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import run
 from tests.support.transfer import DIALECTS
 
 SHOP = (
@@ -25,14 +25,6 @@ SHOP = (
     """CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50),
     FOREIGN KEY (user_id) REFERENCES users (id), FOREIGN KEY (parent_id) REFERENCES orders (id))""",
 )
-
-
-def run(url: str, *statements: str) -> None:
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-    engine.dispose()
 
 
 def shop(databases: Databases, dialect: str = "sqlite", *, rows: int = 3, name: str = "a") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 
 import datatransfer as dt
 from datatransfer.importing.merge import _BULK_ROWS
 from tests.support.digest import exact_digest
 from tests.support.reading import driver_dsn
-from tests.support.servers import Databases
+from tests.support.servers import Databases, as_role
 from tests.support.transfer import export_all, import_into, written
 
 SCHEMA = """
@@ -105,16 +103,6 @@ def test_keys_and_indexes_are_built_once_and_not_row_by_row(databases: Databases
         ).fetchone() == (_BULK_ROWS,)
 
 
-@pytest.fixture
-def plain_role(databases: Databases) -> Iterator[str]:
-    """Make a role that owns databases and may do nothing else."""
-    server, role = databases.server("postgresql"), f"datatransfer_plain_{os.getpid()}"
-    server.run(f"CREATE ROLE {role} LOGIN")
-    yield role
-    databases.drop_all()
-    server.run(f"DROP ROLE {role}")
-
-
 def test_a_plain_owner_has_foreign_keys_checked_at_the_end(
     databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:
@@ -125,7 +113,7 @@ def test_a_plain_owner_has_foreign_keys_checked_at_the_end(
         connection.execute(f"GRANT ALL ON SCHEMA public TO {plain_role}".encode())
         for table in ("parents", "children"):
             connection.execute(f"ALTER TABLE {table} OWNER TO {plain_role}".encode())
-    as_owner = make_url(target).set(username=plain_role).render_as_string(hide_password=False)
+    as_owner = as_role(target, plain_role)
     dropped = _dropped(package, as_owner)
     assert {"parents_key", "children_parent_id_fkey", "children_lower", "parents_twin_key"} <= dropped
     assert not {"parents_code", "parents_filled", "children_parent", "children_clustered", "children_pkey"} & dropped

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 import datatransfer as dt
 from datatransfer import errors
 from tests.support.digest import assert_equal, exact_digest
+from tests.support.transfer import export_all
 
 
 def _run(url: str, *statements: str) -> None:
@@ -19,6 +20,13 @@ def _run(url: str, *statements: str) -> None:
         for statement in statements:
             connection.execute(statement)
         connection.commit()
+
+
+@contextmanager
+def _importer(source: str, target: str, folder: Path) -> Iterator[dt.PackageImporter]:
+    """Yield the importer of a whole database into another one."""
+    with export_all(source, folder / "p.zip") as package, dt.Database(target) as db:
+        yield dt.PackageImporter(package, db)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +75,8 @@ def test_a_row_that_would_be_lost_or_changed_is_refused(
     _run(left, f"CREATE TABLE {source}", f"INSERT INTO t VALUES {rows}")
     _run(right, f"CREATE TABLE {target}", f"INSERT INTO t VALUES {there}")
     before = exact_digest(right)
-    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-        with dt.Database(right) as other, pytest.raises(error):
-            dt.PackageImporter(package, other).run()
+    with _importer(left, right, tmp_path) as importer, pytest.raises(error):
+        importer.run()
     assert_equal(before, exact_digest(right))
 
 
@@ -79,9 +86,8 @@ def test_a_column_that_the_target_computes_is_not_dropped_silently(
     left, right = sqlite_url(), sqlite_url()
     _run(left, "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b INT)", "INSERT INTO t VALUES (1, 2, 99)")
     _run(right, "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT, b INT AS (a * 2) STORED)")
-    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-        with dt.Database(right) as other, pytest.raises(errors.SchemaMismatchError, match=r"t\.b"):
-            dt.PackageImporter(package, other).plan()
+    with _importer(left, right, tmp_path) as importer, pytest.raises(errors.SchemaMismatchError, match=r"t\.b"):
+        importer.plan()
 
 
 def test_an_update_does_not_move_a_value_that_references_point_to(
@@ -111,10 +117,9 @@ def test_a_key_with_null_in_a_referenced_table_imports_twice(sqlite_url: Callabl
     )
     _run(left, *schema, "INSERT INTO p VALUES (NULL, 1)", "INSERT INTO c VALUES (1, NULL, 1)")
     _run(right, *schema)
-    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-        with dt.Database(right) as other:
-            assert dt.PackageImporter(package, other).run().total("insert") == 2
-            assert dt.PackageImporter(package, other).run().total("reuse") == 2
+    with _importer(left, right, tmp_path) as importer:
+        assert importer.run().total("insert") == 2
+        assert importer.run().total("reuse") == 2
     assert_equal(exact_digest(left), exact_digest(right))
 
 
@@ -130,10 +135,9 @@ def test_any_in_a_strict_table_keeps_every_class_of_value(sqlite_url: Callable[[
         "INSERT INTO c VALUES (1, 1), (2, '1'), (3, 1.5), (4, x'31'), (5, '1.0'), (6, NULL)",
     )  # fmt: skip
     _run(right, *schema)
-    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-        with dt.Database(right) as other:
-            assert dt.PackageImporter(package, other).run().total("insert") == 11
-            assert dt.PackageImporter(package, other).run(on_match="update").total("reuse") == 11
+    with _importer(left, right, tmp_path) as importer:
+        assert importer.run().total("insert") == 11
+        assert importer.run(on_match="update").total("reuse") == 11
     assert_equal(exact_digest(left), exact_digest(right))
 
 
@@ -143,6 +147,5 @@ def test_any_in_an_ordinary_table_turns_texts_into_numbers_and_is_refused(
     left, right = sqlite_url(), sqlite_url()
     _run(left, "CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY) STRICT", "INSERT INTO t VALUES (1, '007')")
     _run(right, "CREATE TABLE t (id INTEGER PRIMARY KEY, v ANY)")
-    with dt.Database(left) as db, dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip") as package:
-        with dt.Database(right) as other, pytest.raises(errors.ValueLossError, match=r"NUMERIC"):
-            dt.PackageImporter(package, other).run()
+    with _importer(left, right, tmp_path) as importer, pytest.raises(errors.ValueLossError, match=r"NUMERIC"):
+        importer.run()

@@ -14,7 +14,7 @@ from tests.support.children import Call, answers
 from tests.support.copies import full_copy
 from tests.support.lengths import rounds
 from tests.support.servers import Databases
-from tests.support.shop import make_shop, session
+from tests.support.shop import session, two_shops
 from tests.support.transfer import DIALECTS, export_all, import_into
 
 PROCESSES = 8
@@ -68,9 +68,7 @@ def test_of_eight_processes_with_one_package_one_merges_and_seven_are_told(
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_packages_that_overlap_end_and_bring_every_row_once(databases: Databases, tmp_path: Path, dialect: str) -> None:
     drawn = random.Random(dialect)
-    source, empty = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 12)
-    make_shop(empty, "own", 5)
+    source, empty = two_shops(databases, dialect, rows=12)
     packages = []
     for part, keys in enumerate(([1, 2, 3, 4, 5, 6, 7, 8], [5, 6, 7, 8, 9, 10], [12, 11, 10, 9, 4, 3, 2])):
         with dt.Database(source) as db:

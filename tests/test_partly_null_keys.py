@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from tests.support.servers import Databases
+from tests.support.sql import asked, run
 from tests.support.transfer import DIALECTS, export_all, import_into, written
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
 
 
 def _made(databases: Databases, dialect: str, *statements: str) -> str:
     url = databases.create(dialect)
-    with _connected(url) as connection:
-        for statement in ";".join(statements).split(";"):
-            if statement.strip():
-                connection.exec_driver_sql(statement)
+    run(url, *";".join(statements).split(";"))
     return url
-
-
-def _asked(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with _connected(url) as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 TO_TENANT = "FOREIGN KEY (tenant) REFERENCES tenants (id)"
@@ -61,9 +41,9 @@ def test_a_tree_within_each_tenant_moves_with_its_tenant(
     source, target = _made(databases, dialect, schema, rows), _made(databases, dialect, schema, own)
     package = export_all(source, tmp_path / "package.zip")
     receipt = import_into(package, target)
-    found = _asked(target, "SELECT tenant, id, up, name FROM nodes WHERE name <> 'own' ORDER BY tenant, id")
+    found = asked(target, "SELECT tenant, id, up, name FROM nodes WHERE name <> 'own' ORDER BY tenant, id")
     assert found == [(2, 1, None, "root"), (2, 2, 1, "leaf"), (2, 3, 2, "deep"), (3, 1, None, "other")]
-    assert _asked(target, "SELECT tenant, id, up FROM nodes WHERE name = 'own'") == [(1, 1, None)]
+    assert asked(target, "SELECT tenant, id, up FROM nodes WHERE name = 'own'") == [(1, 1, None)]
     assert len(receipt.id_map("nodes")) == 4
     assert written(import_into(package, target, on_match="update")) == 0
 
@@ -78,7 +58,7 @@ def test_a_tree_whose_rows_need_no_tenant_keeps_what_refers_to_nothing(
     target = _made(databases, dialect, schema, "INSERT INTO nodes VALUES (1, 99, NULL)")
     package = export_all(source, tmp_path / "package.zip")
     import_into(package, target)
-    found = _asked(target, "SELECT id, tenant, up FROM nodes WHERE id > 1 ORDER BY id")
+    found = asked(target, "SELECT id, tenant, up FROM nodes WHERE id > 1 ORDER BY id")
     assert found == [(2, 7, None), (3, 7, 2), (4, None, 2), (5, 8, None), (6, None, None)]
     assert written(import_into(package, target, on_match="update")) == 0
 
@@ -100,7 +80,7 @@ def test_a_receipt_tells_the_keys_of_rows_that_do_not_follow_a_parent(
     target = _made(databases, dialect, schema, "INSERT INTO units VALUES (1, 0), (2, 0)")
     receipt = import_into(export_all(source, tmp_path / "package.zip"), target)
     there = {(1, 1): (3, 1), (1, 2): (1, 2), (2, 1): (4, 1)}
-    assert sorted(_asked(target, "SELECT unit, slot FROM tools")) == sorted(there.values())
+    assert sorted(asked(target, "SELECT unit, slot FROM tools")) == sorted(there.values())
     told = receipt.id_map("tools")
     assert {(row[0], row[1]): (row[2], row[3]) for row in told.itertuples(index=False)} == there
 
@@ -125,7 +105,7 @@ def test_a_reference_that_becomes_null_leaves_the_columns_that_another_one_reads
         target = _made(databases, dialect, schema, "INSERT INTO tenants VALUES (1, 'own')")
         package = export_all(source, tmp_path / f"{orphans}.zip", on_orphan=orphans)
         import_into(package, target, on_orphan=into)
-        assert _asked(target, "SELECT tenant, unit FROM jobs ORDER BY id") == [(2, 2), (2, None), (2, None)]
+        assert asked(target, "SELECT tenant, unit FROM jobs ORDER BY id") == [(2, 2), (2, None), (2, None)]
 
 
 def test_a_reference_whose_only_column_another_one_reads_is_refused_and_not_lost(
@@ -143,9 +123,9 @@ def test_a_reference_whose_only_column_another_one_reads_is_refused_and_not_lost
     package = export_all(source, tmp_path / "keep.zip", on_orphan="keep")
     with pytest.raises(dt.OrphanError, match=r"jobs\.owner.*another foreign key"):
         import_into(package, target, on_orphan="null")
-    assert _asked(target, "SELECT * FROM jobs") == []
+    assert asked(target, "SELECT * FROM jobs") == []
     import_into(package, target, on_orphan="keep")  # the same columns refer to two tables here, as there
-    assert _asked(target, "SELECT * FROM jobs") == [(1, 1), (2, 2)]
+    assert asked(target, "SELECT * FROM jobs") == [(1, 1), (2, 2)]
 
 
 def test_a_parent_cannot_be_left_out_by_a_column_that_another_reference_reads(databases: Databases) -> None:
@@ -176,5 +156,5 @@ def test_a_column_of_two_references_follows_the_one_that_refers_to_something(
     source = _made(databases, "sqlite", schema, rows)
     target = _made(databases, "sqlite", schema, "INSERT INTO units VALUES (1, 0)")
     import_into(export_all(source, tmp_path / "package.zip"), target)
-    found = _asked(target, "SELECT unit, kind, other FROM parts ORDER BY id")
+    found = asked(target, "SELECT unit, kind, other FROM parts ORDER BY id")
     assert found == [(2, 5, None), (2, None, 5), (2, 5, 5), (1, None, None), (None, 5, 5)]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt_
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from datatransfer.importing.actions import Policies
 from tests.support.digest import exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import asked, connected
 from tests.support.transfer import DIALECTS, export_all, import_into
 
 NOON = dt_.datetime(2026, 3, 4, 12, 0, 0)
@@ -26,14 +24,6 @@ CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER, title VARCHAR(10) U
 CREATE TABLE tags (word VARCHAR(6) NOT NULL PRIMARY KEY, note VARCHAR(9));
 CREATE TABLE uses (id INTEGER PRIMARY KEY, word VARCHAR(6), FOREIGN KEY (word) REFERENCES tags (word))
 """
-
-
-@contextmanager
-def connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
 
 
 def make(databases: Databases, dialect: str, **rows: list[tuple[Any, ...]]) -> str:
@@ -49,11 +39,6 @@ def make(databases: Databases, dialect: str, **rows: list[tuple[Any, ...]]) -> s
                 values = {f"v{i}": str(v) if isinstance(v, dt_.datetime) else v for i, v in enumerate(row)}
                 connection.execute(sa.text(f"INSERT INTO {table} VALUES ({marks})"), values)
     return url
-
-
-def asked(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with connected(url) as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 MATCH = {"users": ["email"]}

@@ -72,6 +72,15 @@ def _run(url: str, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
+def _imported(databases: Databases, shop: dt.DataPackage) -> str:
+    """Return a database of PostgreSQL into which its owner has imported the shop already."""
+    owner = databases.create("postgresql")
+    make_shop(owner, "own", 2)
+    with dt.Database(owner) as db:
+        dt.PackageImporter(shop, db).run()
+    return owner
+
+
 def _refused(package: dt.DataPackage, url: str, owner: str, **policies: str) -> dt.PrivilegeError:
     """Import as a role; fail unless it is refused with a typed error, nothing is changed and nothing left."""
     before = exact_digest(owner)
@@ -106,10 +115,7 @@ def test_a_role_with_what_is_needed_and_no_more_imports_and_updates(
 def test_a_role_that_may_only_read_a_table_that_is_not_written_imports(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
-    owner = databases.create("postgresql")
-    make_shop(owner, "own", 2)
-    with dt.Database(owner) as db:
-        dt.PackageImporter(shop, db).run()
+    owner = _imported(databases, shop)
     _run(owner, "DELETE FROM orders WHERE note = 's1'")
     grants = ("SELECT ON customers", "SELECT, INSERT ON orders", "SELECT, UPDATE ON SEQUENCE orders_id_seq")
     ledger = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public"
@@ -156,10 +162,7 @@ def test_postgresql_names_what_a_role_lacks(
 def test_an_update_that_a_role_may_not_make_is_refused_with_the_plan(
     databases: Databases, shop: dt.DataPackage, role: Role
 ) -> None:
-    owner = databases.create("postgresql")
-    make_shop(owner, "own", 2)
-    with dt.Database(owner) as db:
-        dt.PackageImporter(shop, db).run()
+    owner = _imported(databases, shop)
     _run(owner, "UPDATE orders SET note = 'other' WHERE note = 's1'")
     ledger = "SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public"
     url = role(owner, SCHEMA, SEQUENCES, ledger)
@@ -201,10 +204,7 @@ def test_an_undo_that_a_role_may_not_make_is_refused_before_anything_is_taken_ba
 
 
 def test_our_own_tables_are_among_what_is_looked_at(databases: Databases, shop: dt.DataPackage, role: Role) -> None:
-    owner = databases.create("postgresql")
-    make_shop(owner, "own", 2)
-    with dt.Database(owner) as db:
-        dt.PackageImporter(shop, db).run()
+    owner = _imported(databases, shop)
     _run(owner, "DELETE FROM orders WHERE note = 's1'")
     error = _refused(shop, role(owner, SCHEMA, SEQUENCES, TABLES), owner)
     assert error.where == "datatransfer_imports"

@@ -15,6 +15,7 @@ from datatransfer.database.filestores import MemoryStore
 from datatransfer.errors import DatabaseError, UnknownColumnError, UnknownTableError, UsageError
 from datatransfer.schema.tables import Schema
 from datatransfer.schema.values import LogicalType
+from tests.support.scripts import opened_with
 from tests.support.servers import Databases
 
 COMMON = """
@@ -34,21 +35,12 @@ CREATE TABLE cycle_b (id INTEGER PRIMARY KEY, a_id INTEGER, FOREIGN KEY (a_id) R
 """  # noqa: E501
 
 
-def run(url: str, script: str) -> Database:
-    """Run statements that are parted by a semicolon at a line's end, and open the database."""
-    db = Database(url)
-    with db.engine.begin() as conn:
-        for statement in script.strip().split(";\n"):
-            conn.exec_driver_sql(statement, execution_options={"no_parameters": True})
-    return db
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def common_url(request: pytest.FixtureRequest, tmp_path_factory, servers) -> Iterator[str]:
     made = Databases(tmp_path_factory.mktemp("common"), servers)
     url = made.create(request.param)
     extra = "" if request.param == "sqlite" else ";\nALTER TABLE cycle_a ADD FOREIGN KEY (b_id) REFERENCES cycle_b (id)"
-    run(url, COMMON.rstrip() + extra).close()
+    opened_with(url, COMMON.rstrip() + extra).close()
     yield url
     made.drop_all()
 
@@ -153,7 +145,7 @@ CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1)
 
 
 def test_sqlite_knows_what_only_its_pragmas_tell(sqlite_url):
-    with run(sqlite_url(), SQLITE) as db:
+    with opened_with(sqlite_url(), SQLITE) as db:
         schema = db.schema
         plain = schema.table("plain")
         assert plain.column_names == ("Id", 'a"b', "gen", "virt", "n")
@@ -184,7 +176,7 @@ def test_sqlite_in_memory_is_one_database_with_an_origin_of_its_own():
 
 def test_sqlite_origin_follows_the_file(sqlite_url, tmp_path):
     url = sqlite_url()
-    with run(url, "CREATE TABLE t (id INTEGER PRIMARY KEY)") as db, Database(url) as again:
+    with opened_with(url, "CREATE TABLE t (id INTEGER PRIMARY KEY)") as db, Database(url) as again:
         assert db.origin == again.origin
     given = Database(url, origin="11111111-1111-4111-8111-111111111111")
     assert str(given.origin).startswith("11111111")
@@ -226,7 +218,7 @@ CREATE MATERIALIZED VIEW stored AS SELECT 1 AS x
 
 
 def test_postgresql_knows_what_only_its_catalogs_tell(postgresql_url):
-    with run(postgresql_url(), POSTGRESQL) as db:
+    with opened_with(postgresql_url(), POSTGRESQL) as db:
         schema = db.schema
         tables = {"everything", "loose", "part", "base", "derived", "partly", "other.country"}
         assert set(schema.tables) == tables
@@ -255,7 +247,7 @@ def test_postgresql_knows_what_only_its_catalogs_tell(postgresql_url):
 
 def test_postgresql_reads_another_schema_under_bare_names(postgresql_url):
     url = postgresql_url()
-    run(url, POSTGRESQL).close()
+    opened_with(url, POSTGRESQL).close()
     with Database(url, schema="other") as db:
         assert set(db.schema.tables) == {"country", "unrelated"}
         assert db.dialect.table_sql(db.schema.table("country")) == '"other"."country"'
@@ -268,14 +260,14 @@ def test_postgresql_reads_another_schema_under_bare_names(postgresql_url):
 def test_mariadb_knows_what_only_its_information_schema_tells(mariadb_url):
     url, elsewhere = mariadb_url(), mariadb_url()
     other = sa.make_url(elsewhere).database
-    run(elsewhere, "CREATE TABLE country (code CHAR(2) PRIMARY KEY);\nCREATE TABLE unrelated (id INT)").close()
+    opened_with(elsewhere, "CREATE TABLE country (code CHAR(2) PRIMARY KEY);\nCREATE TABLE unrelated (id INT)").close()
     script = f"""
 CREATE TABLE everything (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, t TINYINT(1), m MEDIUMINT, f FLOAT, d DOUBLE, n DECIMAL(38,10), vc VARCHAR(10), b VARBINARY(5), ti TIME(6), dt DATETIME(6), ts TIMESTAMP NULL, y YEAR, e ENUM('a'), s SET('x','y'), j JSON, u UUID, g GEOMETRY, gen INT AS (m * 2) STORED, code CHAR(2), FOREIGN KEY (code) REFERENCES {other}.country (code));
 CREATE TABLE prefixed (id INT PRIMARY KEY, t VARCHAR(100), UNIQUE (t(3)));
 CREATE SEQUENCE counter;
 CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING
 """  # noqa: E501
-    with run(url, script) as db:
+    with opened_with(url, script) as db:
         schema = db.schema
         assert set(schema.tables) == {"everything", "prefixed", "versioned", f"{other}.country"}
         table = schema.table("everything")
@@ -348,7 +340,7 @@ def test_names_are_quoted_whatever_they_hold(databases, sqlite_url):
 
 
 def test_a_database_error_names_no_value(postgresql_url):
-    with run(postgresql_url(), "CREATE TABLE t (id int PRIMARY KEY, secret text)") as db:
+    with opened_with(postgresql_url(), "CREATE TABLE t (id int PRIMARY KEY, secret text)") as db:
         with (
             db.engine.connect() as conn,
             pytest.raises(DatabaseError) as caught,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
-from tests.support.servers import Databases
+from tests.support.servers import Databases, as_role
+from tests.support.sql import asked, run
 from tests.support.transfer import DIALECTS, export_all, import_into, written
 
 SCHEMA = """
@@ -25,23 +21,8 @@ CREATE TABLE children (id INTEGER PRIMARY KEY, parent_id INTEGER NOT NULL,
 """
 
 
-@contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
-
-
 def _run(url: str, statements: str) -> None:
-    with _connected(url) as connection:
-        for statement in statements.split(";\n"):
-            connection.exec_driver_sql(statement)
-
-
-def _asked(url: str, sql: str) -> list[tuple[Any, ...]]:
-    with _connected(url) as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+    run(url, *statements.split(";\n"))
 
 
 # --- foreign keys -----------------------------------------------------------------------------------------------------
@@ -85,7 +66,7 @@ def test_a_parent_that_is_reused_cannot_be_deleted_under_its_new_children(
         else:
             assert importer.run().total("insert") == 2
     assert deleted == [dialect == "postgresql" and moment.startswith("before")]
-    assert not _asked(target, "SELECT id FROM children WHERE parent_id NOT IN (SELECT id FROM parents)")
+    assert not asked(target, "SELECT id FROM children WHERE parent_id NOT IN (SELECT id FROM parents)")
 
 
 def test_tables_that_only_the_target_joins_in_a_circle_find_their_parents(databases: Databases, tmp_path: Path) -> None:
@@ -102,7 +83,7 @@ def test_tables_that_only_the_target_joins_in_a_circle_find_their_parents(databa
         second = dt.PackageBuilder(db).add("a").add("b", keys=[1]).build(tmp_path / "second.zip", progress=False)
     import_into(first, target)
     assert written(import_into(second, target)) == 3
-    assert _asked(target, "SELECT a.id, b.id FROM a JOIN b ON b.id = a.b_id ORDER BY a.id") == [(1, 1), (2, 100)]
+    assert asked(target, "SELECT a.id, b.id FROM a JOIN b ON b.id = a.b_id ORDER BY a.id") == [(1, 1), (2, 100)]
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------------
@@ -140,45 +121,35 @@ def test_the_plan_says_whose_triggers_cannot_rest_and_the_receipt_repeats_it(
         assert [warning.split(":")[0] for warning in said] == (["parents"] if dialect == "mariadb" else [])
         undone = receipt.undo()
         assert any("parents: its triggers fired" in w for w in undone.warnings) == (dialect == "mariadb")
-    assert len(_asked(target, "SELECT * FROM heard")) == len(said)
-
-
-@pytest.fixture
-def guest(databases: Databases) -> Iterator[str]:
-    """Make a role that owns no table."""
-    server, role = databases.server("postgresql"), f"datatransfer_guest_{os.getpid()}"
-    server.run(f"CREATE ROLE {role} LOGIN")
-    yield role
-    databases.drop_all()
-    server.run(f"DROP ROLE {role}")
+    assert len(asked(target, "SELECT * FROM heard")) == len(said)
 
 
 def test_a_role_that_owns_only_some_tables_is_told_of_the_others(
-    databases: Databases, tmp_path: Path, guest: str
+    databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:
     package, target = _with_trigger(databases, "postgresql", tmp_path)
     for statement in (
         "GRANT ALL ON SCHEMA public TO {}", "GRANT ALL ON parents, heard TO {}", "ALTER TABLE children OWNER TO {}",
         "CREATE TRIGGER quiet AFTER INSERT ON children FOR EACH ROW EXECUTE FUNCTION tell()",
     ):  # fmt: skip
-        _run(target, statement.format(guest))
-    as_guest = make_url(target).set(username=guest).render_as_string(hide_password=False)
+        _run(target, statement.format(plain_role))
+    as_guest = as_role(target, plain_role)
     with dt.Database(as_guest) as db:
         importer = dt.PackageImporter(package, db)
         plan = importer.plan()
         assert [w.split(":")[0] for w in plan.warnings if "trigger" in w] == ["parents"]
         said = "parents: triggers fire during the import, for only their owner can put them to rest"
         assert any(warning.startswith(said) for warning in importer.run(plan).warnings)
-    assert _asked(target, "SELECT id FROM heard") == [(1,)]
+    assert asked(target, "SELECT id FROM heard") == [(1,)]
 
 
 def test_a_role_that_owns_no_table_fills_large_ones_row_by_row(
-    databases: Databases, tmp_path: Path, guest: str
+    databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:
     source, target = databases.create("postgresql"), databases.create("postgresql")
     for url in (source, target):
         _run(url, SCHEMA)
     _run(source, "INSERT INTO parents SELECT i, 'a' FROM generate_series(1, 10000) i")
-    _run(target, f"GRANT ALL ON SCHEMA public TO {guest};\nGRANT ALL ON parents, children TO {guest}")
-    as_guest = make_url(target).set(username=guest).render_as_string(hide_password=False)
+    _run(target, f"GRANT ALL ON SCHEMA public TO {plain_role};\nGRANT ALL ON parents, children TO {plain_role}")
+    as_guest = as_role(target, plain_role)
     assert written(import_into(export_all(source, tmp_path / "package.zip"), as_guest)) == 10000

@@ -20,7 +20,7 @@ from tests.support.copies import full_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases, Server, answers, private_postgresql
-from tests.support.shop import make_shop
+from tests.support.shop import two_shops
 from tests.support.transfer import export_all
 
 
@@ -59,9 +59,7 @@ def test_a_postgresql_that_is_killed_during_an_import_has_all_of_it_or_nothing(
     url, handle = private
     server = Server("postgresql", url)
     databases = Databases(tmp_path, lambda _dialect: server)
-    source, target = databases.create("sqlite"), databases.create("postgresql")
-    make_shop(source, "s", 20)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, "postgresql", rows=20)
     package = export_all(source, tmp_path / "all.zip")
     alone = full_copy(target, databases)
     call = Call("import", str(package.path), alone, said=str(tmp_path / "said"))

@@ -1,96 +1,26 @@
-"""An import is taken back: to the last bit, or with an honest list of what somebody touched since."""
+"""An import is taken back, to the last bit."""
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
-from datatransfer.cli import main
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
-from tests.support.digest import DatabaseDigest, assert_equal, exact_digest
+from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import connected, run
 from tests.support.transfer import DIALECTS, SAMPLE_FILES, export_all
-
-SHOP = """
-CREATE TABLE customers (id INTEGER PRIMARY KEY, email VARCHAR(50) UNIQUE, name VARCHAR(50), balance NUMERIC(10,2),
-    score DOUBLE PRECISION);
-CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50),
-    FOREIGN KEY (customer_id) REFERENCES customers (id), FOREIGN KEY (parent_id) REFERENCES orders (id));
-CREATE TABLE items (order_id INTEGER NOT NULL, sku VARCHAR(20) NOT NULL, amount INTEGER, PRIMARY KEY (order_id, sku),
-    FOREIGN KEY (order_id) REFERENCES orders (id) ON DELETE CASCADE);
-CREATE TABLE notes (item_order INTEGER, item_sku VARCHAR(20), body VARCHAR(50),
-    FOREIGN KEY (item_order, item_sku) REFERENCES items (order_id, sku))
-"""
-
-
-@contextmanager
-def connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
-
-
-def run(url: str, *statements: str) -> None:
-    """Change a database as its application would."""
-    with connected(url) as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def shop(databases: Databases, dialect: str, name: str, *, first: int = 1, count: int = 10) -> str:
-    """Make a shop with integer keys from ``first`` on; every second note is there twice."""
-    url = databases.create(dialect)
-    run(url, *SHOP.split(";"))
-    with connected(url) as connection:
-        for k in range(first, first + count):
-            run_with(
-                connection, "INSERT INTO customers VALUES (?, ?, ?, ?, ?)", k, f"{k}@example.org", name, "1.50", k / 3
-            )
-        for k in range(first, first + count):
-            above = k - 1 if k > first and k % 3 else None
-            run_with(connection, "INSERT INTO orders VALUES (?, ?, ?, ?)", k, k, above, f"{name} {k}")
-            run_with(connection, "INSERT INTO items VALUES (?, ?, ?)", k, "a", k)
-            for _ in range(1 + k % 2):
-                run_with(connection, "INSERT INTO notes VALUES (?, ?, ?)", k, "a", "the same")
-    return url
-
-
-def run_with(connection: sa.Connection, statement: str, *values: object) -> None:
-    for number in range(len(values)):
-        statement = statement.replace("?", f":v{number}", 1)
-    connection.execute(sa.text(statement), {f"v{n}": value for n, value in enumerate(values)})
-
-
-def imported(package: dt.DataPackage, db: dt.Database, **policies: object) -> object:
-    return dt.PackageImporter(package, db).run(**policies)  # type: ignore[arg-type]
-
-
-def application(digest: DatabaseDigest) -> DatabaseDigest:
-    """Leave our own tables out."""
-    return digest.without([name for name in digest.tables if name.startswith("datatransfer_")])
+from tests.support.undoing import application, shop
 
 
 @pytest.fixture
 def package(databases: Databases, tmp_path: Path) -> dt.DataPackage:
     source = shop(databases, "sqlite", "left")
     return export_all(source, tmp_path / "package.zip")
-
-
-def states(report: object) -> set[tuple[str, object, str]]:
-    return {(table, key, state) for table, key, state, _ in report.rows}  # type: ignore[attr-defined]
-
-
-# --- all of it ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -244,199 +174,3 @@ def test_tracked_tables_lose_what_was_imported(databases: Databases, tmp_path: P
         receipt.undo().undo()
         receipt.undo()
     assert_equal(before, application(exact_digest(target)))
-
-
-# --- what happened since --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_edited_referenced_and_gone_rows_are_named_and_kept_on_request(
-    databases: Databases, package: dt.DataPackage, dialect: str
-) -> None:
-    target = shop(databases, dialect, "right", first=101)
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run()
-        run(
-            target,
-            "UPDATE items SET amount = 77 WHERE order_id = 4",  # so order 4, its parent 3 … and customer 4 are needed
-            "INSERT INTO orders VALUES (900, 7, NULL, 'later')",  # customer 7
-            "DELETE FROM notes WHERE item_order = 9",
-            "DELETE FROM items WHERE order_id = 9",
-            "UPDATE customers SET name = 'x' WHERE id = 105",  # not ours
-            "UPDATE customers SET name = 'other' WHERE id = 10",
-            "UPDATE customers SET name = 'left' WHERE id = 10",  # and back again: no edit
-        )
-        report = receipt.check_undo()
-        assert not report.ok
-        assert states(report) == {
-            ("items", (4, "a"), "edited"), ("orders", 4, "referenced"), ("orders", 3, "referenced"),
-            ("customers", 4, "referenced"), ("customers", 3, "referenced"), ("customers", 7, "referenced"),
-            ("items", (9, "a"), "gone"), ("notes", (), "edited"),
-        }  # fmt: skip
-        assert {by for table, _, _, by in report.rows if table == "customers"} == {"orders"}
-        middle = application(exact_digest(target))
-        with pytest.raises(dt.UndoConflictError, match=r"items \(edited") as caught:
-            receipt.undo()
-        assert caught.value.evidence["rows"]["customers (referenced)"] == 3
-        assert application(exact_digest(target)).digest == middle.digest
-        assert dt.stages(db).empty
-        receipt.undo(keep_edited=True)
-    with connected(target) as connection:
-        for table, left in {"customers": [3, 4, 7], "orders": [3, 4, 900]}.items():
-            found = connection.exec_driver_sql(f"SELECT id FROM {table} WHERE id NOT BETWEEN 101 AND 110 ORDER BY id")
-            assert list(found.scalars()) == left
-        assert connection.exec_driver_sql("SELECT count(*) FROM items WHERE order_id = 4").scalar_one() == 1
-        assert connection.exec_driver_sql("SELECT count(*) FROM notes WHERE item_order < 101").scalar_one() == 0
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_relations_that_the_database_does_not_declare_count_too(
-    databases: Databases, tmp_path: Path, dialect: str
-) -> None:
-    source = databases.create(dialect)
-    run(
-        source, "CREATE TABLE p (id INTEGER PRIMARY KEY, code VARCHAR(9))",
-        "CREATE TABLE c (id INTEGER PRIMARY KEY, code VARCHAR(9))",
-        "INSERT INTO p VALUES (1, 'one'), (2, 'two')",
-    )  # fmt: skip
-    target = empty_copy(source, databases)
-    package = export_all(source, tmp_path / "p.zip")
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run()
-        run(target, "INSERT INTO c VALUES (1, 'two')")
-        assert receipt.check_undo().ok
-        db.relate("c.code", "p.code")
-        assert states(receipt.check_undo()) == {("p", 2, "referenced")}
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_column_that_was_added_since_is_no_edit_and_one_that_is_gone_is_said(
-    databases: Databases, package: dt.DataPackage, dialect: str
-) -> None:
-    target = shop(databases, dialect, "right", first=101)
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run()
-    run(target, "ALTER TABLE customers ADD COLUMN extra VARCHAR(9) DEFAULT 'x'")
-    with dt.Database(target) as db:
-        assert dt.receipt(db, receipt.import_id).check_undo().ok
-    run(target, "ALTER TABLE customers DROP COLUMN score")
-    with dt.Database(target) as db, pytest.raises(dt.SchemaMismatchError, match="score is gone"):
-        dt.receipt(db, receipt.import_id).undo()
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_of_two_undos_at_once_one_is_told(databases: Databases, package: dt.DataPackage, dialect: str) -> None:
-    target = shop(databases, dialect, "right", first=6)
-    before = application(exact_digest(target))
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run(match_on={"customers": "email"}, on_match="update")
-    said: list[str] = []
-    start = threading.Barrier(3)
-
-    def undo() -> None:
-        with dt.Database(target) as mine:
-            start.wait()
-            try:
-                dt.receipt(mine, receipt.import_id).undo()
-                said.append("done")
-            except dt.AlreadyUndoneError:
-                said.append("told")
-
-    threads = [threading.Thread(target=undo) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(said) == ["done", "told", "told"]
-    assert_equal(before, application(exact_digest(target)))
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_smallest_edit_of_any_value_is_seen(databases: Databases, package: dt.DataPackage, dialect: str) -> None:
-    target = shop(databases, dialect, "right", first=101)
-    edits = ["name = NULL", "name = ''", "score = score + 1e-15", "balance = balance + 0.01", "name = 'Left'"]
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run()
-        for number, edit in enumerate(edits, start=2):
-            run(target, f"UPDATE customers SET {edit} WHERE id = {number}")
-        edited = {key for table, key, state in states(receipt.check_undo()) if state == "edited"}
-        assert edited == set(range(2, 2 + len(edits)))
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_backup_holds_the_rows_as_they_were_before_the_first_one_changes(
-    databases: Databases, package: dt.DataPackage, tmp_path: Path, dialect: str
-) -> None:
-    target = shop(databases, dialect, "right", first=6)
-    before = application(exact_digest(target))
-    policies = {"match_on": {"customers": "email"}, "on_match": "update"}
-    with dt.Database(target) as db:
-        (tmp_path / "there.zip").write_text("not to be replaced")
-        with pytest.raises(dt.PackageExistsError):
-            dt.PackageImporter(package, db).run(**policies, backup=tmp_path / "there.zip")  # type: ignore[arg-type]
-        assert application(exact_digest(target)).digest == before.digest
-        receipt = dt.PackageImporter(package, db).run(**policies, backup=tmp_path / "b.zip")  # type: ignore[arg-type]
-        saved = dt.DataPackage.open(tmp_path / "b.zip")
-        assert saved.verify().ok
-        assert saved["customers"].to_frame().shape[0] == receipt.total("update") == 5
-        assert set(saved["customers"].to_frame()["name"]) == {"right"}
-        undone = receipt.undo(backup=tmp_path / "u.zip")
-        saved = dt.DataPackage.open(tmp_path / "u.zip")
-        assert saved.verify().ok
-        assert int(saved.tables["rows"].sum()) == undone.total("delete") + undone.total("update")
-        assert_equal(before, application(exact_digest(target)))
-
-
-# --- the receipt and the shell --------------------------------------------------------------------------------------
-
-
-def test_the_receipt_tells_its_story_in_text_and_html_and_frames(databases: Databases, package: dt.DataPackage) -> None:
-    target = shop(databases, "sqlite", "<b>right</b>", first=6)
-    with dt.Database(target) as db:
-        receipt = dt.PackageImporter(package, db).run(match_on={"customers": "email"}, on_match="update")
-        story = str(receipt)
-        for word in (
-            str(receipt.import_id),
-            "merged",
-            "on_match=update",
-            str(package.path),
-            "customers",
-            "receipt.undo()",
-        ):
-            assert word in story
-        html = receipt._repr_html_()
-        assert "<details>" in html
-        assert "<script" not in html
-        assert list(receipt.before_images("customers")["name"]) == ["<b>right</b>"] * 5
-        assert receipt.before_images("items").empty
-        with pytest.raises(dt.UnknownTableError):
-            receipt.before_images("nothing")
-        undone = receipt.undo()
-        assert undone.kind == "undo"
-        assert undone.undo_of == str(receipt.import_id)
-        assert "restored" in str(undone)
-        assert "undone" in str(dt.receipt(db, receipt.import_id))
-        empty = dt.PackageImporter(export_all(target, Path(str(package.path)).with_name("own.zip")), db).run()
-        assert not empty.recorded or empty.total("insert")
-
-
-def test_the_shell_checks_undoes_and_says_already_undone(
-    databases: Databases, package: dt.DataPackage, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = shop(databases, "sqlite", "right", first=101)
-    with dt.Database(target) as db:
-        import_id = str(dt.PackageImporter(package, db).run().import_id)
-    assert main(["undo", target, import_id, "--check", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ok"] is True
-    run(target, "UPDATE customers SET name = 'x' WHERE id = 2", "INSERT INTO orders VALUES (900, 2, NULL, '')")
-    assert main(["undo", target, import_id, "--check", "--json"]) == 7
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {"table": "customers", "key": 2, "state": "edited", "by": ""} in rows
-    assert main(["undo", target, import_id]) == 7
-    capsys.readouterr()
-    assert main(["undo", target, import_id, "--keep-edited", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["undo_of"] == import_id
-    assert main(["undo", target, import_id]) == 2
-    assert "already undone" in capsys.readouterr().err
-    assert main(["receipts", target, import_id]) == 0
-    assert "undone" in capsys.readouterr().out

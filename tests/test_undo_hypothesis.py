@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import datatransfer as dt
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
-from tests.test_undo import application, connected, run
+from tests.support.sql import connected, run
+from tests.support.undoing import application
 
 EXAMPLES = int(os.environ.get("DATATRANSFER_EXAMPLES", "20"))
 COMMON: dict[str, Any] = {

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from tests.support.servers import Databases
+from tests.support.sql import asked, connected, run
 from tests.support.transfer import DIALECTS, export_all, import_into
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
 
 
 def _make(databases: Databases, dialect: str, script: str) -> str:
     url = databases.create(dialect)
-    with _connected(url) as connection:
-        for statement in filter(str.strip, script.split(";")):
-            connection.exec_driver_sql(statement)
+    run(url, *script.split(";"))
     return url
-
-
-def _rows(url: str, sql: str) -> list[tuple[object, ...]]:
-    with _connected(url) as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 def _conflicts(package: dt.DataPackage, url: str, **policies: object) -> list[tuple[str, object]]:
@@ -100,7 +82,7 @@ def test_rows_without_a_key_are_held_against_rules_too(
     )
     target = _make(databases, dialect, "CREATE TABLE k (a VARCHAR(9), b INTEGER, UNIQUE (a))")
     if there:
-        with _connected(target) as connection:
+        with connected(target) as connection:
             connection.exec_driver_sql("INSERT INTO k VALUES ('y', 9)")
     assert len(_conflicts(export_all(source, tmp_path / "p.zip"), target)) == (2 if there else 1)
 
@@ -122,7 +104,7 @@ def test_columns_of_every_type_are_compared(databases: Databases, tmp_path: Path
         target = _make(databases, "postgresql", TYPES)
         package = export_all(source, tmp_path / f"p{number}.zip")
         digits = [2 if place == number else 9 for place in range(1, 10)]
-        with _connected(target) as connection:
+        with connected(target) as connection:
             connection.exec_driver_sql("INSERT INTO k VALUES " + ONE.format(50, *digits, "NULL"))
         assert _conflicts(package, target) == [("k", 2)], number
 
@@ -146,7 +128,7 @@ def test_values_of_a_computed_column_are_exchanged(dialect: str, databases: Data
         "INSERT INTO p (id, name) VALUES (1, 'a'), (2, 'b')",
     )
     import_into(export_all(source, tmp_path / "p.zip"), target, on_match="update", match_on={"p": ["id"]})
-    assert _rows(target, "SELECT id, name, low FROM p ORDER BY id") == [(1, "B", "b"), (2, "a", "a")]
+    assert asked(target, "SELECT id, name, low FROM p ORDER BY id") == [(1, "B", "b"), (2, "a", "a")]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -158,7 +140,7 @@ def test_numbers_are_exchanged(required: str, dialect: str, databases: Databases
         databases, dialect, f"{schema}; INSERT INTO p VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 2147483640)"
     )
     import_into(export_all(source, tmp_path / "p.zip"), target, on_match="update", match_on={"p": ["id"]})
-    assert _rows(target, "SELECT place FROM p ORDER BY id") == [(2,), (3,), (1,), (4,), (2147483640,)]
+    assert asked(target, "SELECT place FROM p ORDER BY id") == [(2,), (3,), (1,), (4,), (2147483640,)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

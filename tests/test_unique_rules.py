@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases
+from tests.support.sql import asked, connected, run
 from tests.support.transfer import DIALECTS, export_all, import_into
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(60), active INTEGER{more})"
@@ -43,25 +41,10 @@ RULES = {
 }
 
 
-@contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
-
-
 def _make(databases: Databases, dialect: str, *statements: str) -> str:
     url = databases.create(dialect)
-    with _connected(url) as connection:
-        for statement in filter(None, statements):
-            connection.exec_driver_sql(statement)
+    run(url, *statements)
     return url
-
-
-def _rows(url: str, sql: str) -> list[tuple[object, ...]]:
-    with _connected(url) as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 def _package(databases: Databases, path: Path, *rows: str) -> dt.DataPackage:
@@ -93,7 +76,7 @@ def test_a_clash_with_a_row_of_the_target_is_planned(name: str, databases: Datab
     receipt = import_into(package, target, on_clash="reuse", on_match="skip")
     row = receipt.summary.set_index("table").loc["users"]
     assert (row["inserted"], row["reused"] + row["skipped"]) == (1, 1)
-    held = _rows(target, "SELECT p.id, u.email FROM posts p JOIN users u ON u.id = p.user_id ORDER BY p.id")
+    held = asked(target, "SELECT p.id, u.email FROM posts p JOIN users u ON u.id = p.user_id ORDER BY p.id")
     assert held == [(101, "ann@x"), (102, "eve@x")]
 
 
@@ -125,7 +108,7 @@ def test_rows_that_a_partial_index_leaves_out_do_not_clash(dialect: str, databas
     )  # fmt: skip
     assert _conflicts(package, target) == []
     import_into(package, target)
-    assert len(_rows(target, "SELECT id FROM users")) == 5
+    assert len(asked(target, "SELECT id FROM users")) == 5
 
 
 @pytest.mark.parametrize("more", [", UNIQUE (email)", ""])
@@ -140,9 +123,9 @@ def test_trailing_spaces_clash_where_they_do_not_count(more: str, databases: Dat
 def test_nulls_that_are_not_distinct_clash(databases: Databases, tmp_path: Path) -> None:
     package = _package(databases, tmp_path, "(1, NULL, 1)")
     target = _make(databases, "postgresql", USERS.format(more=""), POSTS, "INSERT INTO users VALUES (7, NULL, 5)")
-    if int(_rows(target, "SHOW server_version_num")[0][0]) < 150000:
+    if int(asked(target, "SHOW server_version_num")[0][0]) < 150000:
         pytest.skip("optional: NULLS NOT DISTINCT needs PostgreSQL 15")
-    with _connected(target) as connection:
+    with connected(target) as connection:
         connection.exec_driver_sql("CREATE UNIQUE INDEX i ON users (email) NULLS NOT DISTINCT")
     assert [key for _, key, _ in _conflicts(package, target)] == [1]
 
@@ -172,7 +155,7 @@ def test_unique_values_are_exchanged(dialect: str, column: str, databases: Datab
     package, target = _exchange(databases, tmp_path, dialect, COLUMNS[column], index)
     receipt = import_into(package, target, on_match="update", match_on={"users": ["code"]})
     assert receipt.summary.set_index("table").loc["users"]["updated"] == 3
-    assert _rows(target, "SELECT code, email FROM users ORDER BY code") == [(1, "b"), (2, "c"), (3, "a"), (4, "d")]
+    assert asked(target, "SELECT code, email FROM users ORDER BY code") == [(1, "b"), (2, "c"), (3, "a"), (4, "d")]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -180,7 +163,7 @@ def test_values_of_an_expression_are_exchanged(dialect: str, databases: Database
     index = "CREATE UNIQUE INDEX i ON users (lower(email))"
     package, target = _exchange(databases, tmp_path, dialect, "VARCHAR(60)", index)
     import_into(package, target, on_match="update", match_on={"users": ["code"]})
-    assert _rows(target, "SELECT email FROM users ORDER BY code") == [("b",), ("c",), ("a",), ("d",)]
+    assert asked(target, "SELECT email FROM users ORDER BY code") == [("b",), ("c",), ("a",), ("d",)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -193,7 +176,7 @@ def test_an_exchange_without_a_place_to_hold_values_is_a_conflict(
     table = f"CREATE TABLE users (code INTEGER NOT NULL, email {column}, PRIMARY KEY (code))"
     urls = [_make(databases, dialect, table, index) for _ in range(2)]
     for url, (first, second) in zip(urls, (values, values[::-1]), strict=True):
-        with _connected(url) as connection:
+        with connected(url) as connection:
             connection.execute(
                 sa.text("INSERT INTO users VALUES (:k, :v)"), [{"k": 1, "v": first}, {"k": 2, "v": second}]
             )
@@ -223,4 +206,4 @@ def test_an_update_does_not_take_what_another_row_keeps(dialect: str, databases:
         assert all("which the update would take" in reason for reason in plan.conflicts["reason"])
     receipt = import_into(package, target, on_clash="reuse", **options)
     assert receipt.summary.empty or receipt.summary["updated"].sum() == 0
-    assert _rows(target, "SELECT email FROM users ORDER BY code") == [("a",), ("b",), ("c",)]
+    assert asked(target, "SELECT email FROM users ORDER BY code") == [("a",), ("b",), ("c",)]

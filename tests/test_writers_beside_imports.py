@@ -21,7 +21,7 @@ from tests.support.copies import full_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.lengths import rounds
 from tests.support.servers import Databases
-from tests.support.shop import SHOP, make_shop, session
+from tests.support.shop import SHOP, make_shop, session, two_shops
 from tests.support.transfer import DIALECTS, SERVERS, export_all, import_into
 
 
@@ -37,9 +37,7 @@ def _before(db: dt.Database, import_id: Any) -> str | None:
 def test_what_a_second_writer_commits_is_never_overwritten_unseen(
     databases: Databases, tmp_path: Path, dialect: str
 ) -> None:
-    source, first = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(first, "own", 5)
+    source, first = two_shops(databases, dialect)
     package = export_all(source, tmp_path / "all.zip")
     import_into(package, first)
     outcomes: Counter[str] = Counter()
@@ -100,9 +98,7 @@ class _Writer:
 def test_rows_that_an_import_does_not_touch_are_written_meanwhile(
     databases: Databases, tmp_path: Path, dialect: str, place: str
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 30)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, dialect, rows=30)
     package = export_all(source, tmp_path / "all.zip")
     with waiting(Call("import", str(package.path), target, said=str(tmp_path / "said")), place, tmp_path / "wait"):
         with session(target) as cursor:
@@ -121,9 +117,7 @@ def test_rows_that_an_import_does_not_touch_are_written_meanwhile(
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_wait_for_a_lock_ends_in_time_and_names_the_table(databases: Databases, tmp_path: Path, dialect: str) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, dialect)
     package = export_all(source, tmp_path / "all.zip")
     import_into(package, target)
     with session(target) as cursor:
@@ -170,9 +164,7 @@ def test_the_receipt_says_how_long_each_phase_took(databases: Databases, tmp_pat
 def test_the_next_insert_of_the_application_works_after_a_resumed_import(
     databases: Databases, tmp_path: Path, dialect: str
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 30)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, dialect, rows=30)
     call = Call("import", str(export_all(source, tmp_path / "all.zip").path), target, said=str(tmp_path / "said"))
     killed = Call(**{**vars(call), "environment": {"DATATRANSFER_FAILPOINT": "merge.before_commit:1"}})
     assert killed.run() == -9
@@ -189,9 +181,7 @@ def test_the_next_insert_of_the_application_works_after_a_resumed_import(
 def test_a_target_that_goes_on_inserting_is_imported_into_at_the_first_try(
     databases: Databases, tmp_path: Path, dialect: str
 ) -> None:
-    source, target = databases.create("sqlite"), databases.create(dialect)
-    make_shop(source, "s", 3000)
-    make_shop(target, "own", 5)
+    source, target = two_shops(databases, dialect, rows=3000)
     package = export_all(source, tmp_path / "all.zip")
     stop, failed = threading.Event(), []
 

@@ -121,6 +121,11 @@ def knows_xml(url: str) -> bool:
     return True
 
 
+def as_role(url: str, role: str) -> str:
+    """Return the address of a database for another role, which needs no password."""
+    return make_url(url).set(username=role).render_as_string(hide_password=False)
+
+
 @contextlib.contextmanager
 def postgresql_server() -> Iterator[Server]:
     """Yield a PostgreSQL server: the given one, the local one, or a private one."""

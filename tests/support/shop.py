@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from tests.support.reading import driver_dsn, mariadb_connection
+from tests.support.servers import Databases
 
 SHOP = sa.MetaData()
 INNODB: dict[str, Any] = {"mysql_engine": "InnoDB"}
@@ -32,6 +33,14 @@ def make_shop(url: str, prefix: str, rows: int) -> None:
     with engine.begin() as connection:
         connection.execute(customers.insert(), [{"name": f"{prefix}{n}", "city": "here"} for n in range(rows)])
         connection.execute(orders.insert(), [{"customer_id": n + 1, "note": f"{prefix}{n}"} for n in range(rows)])
+
+
+def two_shops(databases: Databases, dialect: str = "sqlite", *, rows: int = 3, own: int = 5) -> tuple[str, str]:
+    """Make a shop to export from, on SQLite, and on a dialect one with rows of its own; return both addresses."""
+    source, target = databases.create("sqlite"), databases.create(dialect)
+    make_shop(source, "s", rows)
+    make_shop(target, "own", own)
+    return source, target
 
 
 @contextmanager

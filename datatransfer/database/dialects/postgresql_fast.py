@@ -19,7 +19,7 @@ from datatransfer.schema.values import arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Kinds that the driver's own form was tested for, bit by bit; see ``tests/test_reading.py``.
+#: Kinds that the driver's own form was tested for, bit by bit; see ``tests/test_reading_postgresql.py``.
 NATIVE_KINDS = frozenset({"integer", "float", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz"})
 _BATCH_BYTES = 16 * 1024 * 1024
 
