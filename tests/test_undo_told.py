@@ -46,6 +46,8 @@ def test_the_receipt_tells_its_story_in_text_and_html_and_frames(databases: Data
         assert undone.kind == "undo"
         assert undone.undo_of == str(receipt.import_id)
         assert "restored" in str(undone)
+        assert "state     done " in str(undone)
+        assert "merged" not in str(undone)
         assert "undone" in str(dt.receipt(db, receipt.import_id))
         empty = dt.PackageImporter(export_all(target, Path(str(package.path)).with_name("own.zip")), db).run()
         assert not empty.recorded or empty.total("insert")

@@ -130,7 +130,8 @@ def seconds_chart(timings: Mapping[str, float]) -> Chart:
 def state_since(record: ImportRecord) -> str:
     """Return the state of an import in words, and since when."""
     ended = record.undone_at if record.state == "undone" else record.finished
-    return f"{record.state} {_shown(ended)}".rstrip()
+    state = "done" if record.state == "merged" and record.options.get("undo_of") else record.state
+    return f"{state} {_shown(ended)}".rstrip()
 
 
 def _shown(time: dt.datetime | None) -> str:
