@@ -50,7 +50,7 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, Writer):
     def _prepare(self) -> None:
         for pragma in (
             "trusted_schema = OFF",
-            "cache_size = -131072",
+            "cache_size = -65536",
             f"busy_timeout = {self._milliseconds}",
         ):
             self.run(f"PRAGMA {pragma}")
