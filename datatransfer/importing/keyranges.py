@@ -57,9 +57,8 @@ class KeyRanges:
     def _given_meanwhile(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> bool:
         """Reserve free keys; whether others were given some of them, or ones below, while they were looked at."""
         last = self.writer.reserve(plan.fit.target, fit.target, high)
-        if last is None or last < low:
+        if last is None or last < low or not self.writer.let_others_end():
             return False
-        self.writer.let_others_end()
         s, key = self.writer.stage_name("s", plan.number), self.remap.raw(plan, fit)
         there = f"t.{self.writer.quote(fit.target.name)}"
         return self._in_use(plan, fit, low, min(last, high), f"AND {there} IN (SELECT {key} FROM {s} s)")
@@ -89,21 +88,22 @@ class KeyRanges:
         return None if self._in_use(plan, fit, first, last) else first
 
     def _keep_range(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
-        w, known, offset = self.writer, 0, 0
         for spare in _SPARE:
-            known = max(known, self.top(plan, fit))
-            offset = known + 1 - low
+            top = self.top(plan, fit)
+            offset = top + 1 - low
             if high + offset > limit_of(fit):
                 return None
             end = min(high + offset + spare, limit_of(fit))
-            last = w.reserve(plan.fit.target, fit.target, end)
+            last = self.writer.reserve(plan.fit.target, fit.target, end)
             if last is None:
                 break
-            offset = max(known, last) + 1 - low  # others may have been given keys since we looked
-            w.let_others_end()  # and what they were given may still be on its way
-            if high + offset <= end and not self._in_use(plan, fit, low + offset, high + offset):
+            # What others were given before may still be on its way.
+            coming = self.writer.let_others_end() and self._in_use(plan, fit, max(top, last) + 1, end)
+            if last <= top and not coming:
                 break
-            known = max(last, end)
+            offset = last + 1 - low  # others have been given keys since we looked
+            if high + offset <= end and not coming:
+                break
         return offset if high + offset <= limit_of(fit) else None
 
     def top(self, plan: TablePlan, fit: ColumnFit) -> int:

@@ -49,8 +49,15 @@ class MergeStatements(Session, ValueExpressions):
         """
         return None
 
-    def let_others_end(self) -> None:
-        """Wait, a second at most, for the transactions that are at work now, so that what they write can be seen."""
+    def let_others_end(self) -> bool:
+        """Wait, a second at most, for the transactions that are at work now, so that what they write can be seen.
+
+        Returns
+        -------
+        bool
+            Whether keys that were given before `reserve` may still come; False where it has seen to that itself.
+        """
+        return False
 
     def insert(self, table: Table, columns: Sequence[Column], select: str) -> int:
         """Insert the rows of a SELECT; return how many."""

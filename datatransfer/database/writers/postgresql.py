@@ -46,6 +46,7 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
     def _prepare(self) -> None:
         self._second: Any = None
         self._raw: Any = None
+        self._lasting = -1
         self._rebuild = Rebuild(self.run, self.table, self.quote)
         for setting in SETTINGS:
             self.run(setting)
@@ -357,13 +358,17 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
         ).one()
         return int(before[0]) - (not before[1])
 
-    def let_others_end(self) -> None:
+    def let_others_end(self) -> bool:
         now = int(self.scalar("SELECT txid_snapshot_xmax(txid_current_snapshot())"))
         until = time.monotonic() + 1
-        while int(self.scalar("SELECT txid_snapshot_xmin(txid_current_snapshot())")) < now:
+        while (oldest := int(self.scalar("SELECT txid_snapshot_xmin(txid_current_snapshot())"))) < now:
+            if oldest == self._lasting:  # it was waited for in vain before
+                break
             if time.monotonic() > until:
-                return
+                self._lasting = oldest
+                break
             time.sleep(0.005)
+        return True
 
     def sequence_of(self, table: Table, column: Column) -> str | None:
         name = literal(self.table(table))
