@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 
 import datatransfer as dt
 from datatransfer.database import ledger
-from datatransfer.database.writers.postgresql_hashes import PostgreSQLHashes
+from datatransfer.database.writers.postgresql import PostgreSQLWriter
+from datatransfer.database.writers.postgresql_hashes import PostgreSQLHashes, _Ahead
 from datatransfer.errors import DatabaseError
 from datatransfer.importing import images
 from tests.support.digest import assert_equal, exact_digest
@@ -119,6 +122,19 @@ def test_a_trigger_that_fires_is_not_foreseen(pair: tuple[dt.DataPackage, str]) 
         assert receipt.check_undo().ok
         receipt.undo()
         assert target.count("things") == 0
+
+
+def test_hashing_is_stopped_at_any_moment(databases: Databases) -> None:
+    with dt.Database(databases.create("postgresql")) as target:
+        writer = PostgreSQLWriter(target, uuid.uuid4())
+        assert writer.scalar("SELECT 1") == 1  # connected
+        ahead = _Ahead(writer._adbc(), {"slow": "SELECT 1::int8 AS k0, 2::int8 AS h FROM pg_sleep(600)"})
+        time.sleep(0.2)
+        ahead.end()
+        assert not ahead._thread.is_alive()
+        with pytest.raises(DatabaseError, match="could not be hashed"):
+            ahead.take("slow")
+        writer.close()
 
 
 def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(

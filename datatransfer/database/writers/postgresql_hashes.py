@@ -7,6 +7,7 @@ be what the stage says; the caller knows.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from datatransfer.schema.tables import Column, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
 #: Kinds of which PostgreSQL hashes two values alike only if they are the same.
 _HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
 _PIECE_ROWS = 1 << 18
@@ -81,9 +83,12 @@ class _Ahead:
 
     def end(self) -> None:
         """Stop, whether done or not."""
+        import adbc_driver_manager as adbc
+
         self._ended = True
         while self._thread.is_alive():
-            self._cancel()
+            with contextlib.suppress(adbc.Error):  # the query has just come to its end: there is nothing to cancel
+                self._cancel()
             self._thread.join(0.2)  # once more: it may have come between two queries
 
 
