@@ -129,6 +129,7 @@ def test_hashing_is_stopped_at_any_moment(databases: Databases) -> None:
         writer = PostgreSQLWriter(target, uuid.uuid4())
         assert writer.scalar("SELECT 1") == 1  # connected
         ahead = _Ahead(writer._adbc(), {"slow": "SELECT 1::int8 AS k0, 2::int8 AS h FROM pg_sleep(600)"})
+        ahead.start()
         time.sleep(0.2)
         ahead.end()
         assert not ahead._thread.is_alive()

@@ -184,7 +184,7 @@ class AfterImages:
                 and not table.mapped
                 and table.staged.rows >= _AHEAD_ROWS
                 and table.fit.surrogate
-                and all(column.name in fits for column in columns)
+                and all(c.name in fits and self.writer.keeps(fits[c.name].kind, c) for c in columns)
                 and ((suspended and self.writer.may_alter(target)) or not self.writer.fires_triggers(target))
             ):
                 named = [(f"n{i}", fits[column.name]) for i, column in enumerate(columns)]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.database.writers.ahead import Ahead
 from datatransfer.database.writers.expressions import ValueExpressions
 from datatransfer.database.writers.session import Session
 from datatransfer.schema.tables import Column, Table
@@ -25,6 +26,8 @@ _ASKED_ROWS = 250_000
 
 class RowHashes(Session, ValueExpressions):
     """The part of a writer that hashes rows."""
+
+    _ahead: Ahead | None = None
 
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
         """Return SQL for the hash of a row; empty where the database has no function for it."""
@@ -41,6 +44,13 @@ class RowHashes(Session, ValueExpressions):
 
     def end_ahead(self) -> None:
         """Stop what `hash_ahead` began, and forget it."""
+        if self._ahead is not None:
+            self._ahead.end()
+            self._ahead = None
+
+    def keeps(self, kind: LogicalType, column: Column) -> bool:
+        """Whether `hash_ahead` knows what a column will hold of a staged value of a kind."""
+        return True
 
     def key_hashes(
         self, table: Table, key: Sequence[str], columns: Sequence[Column], join: str = ""
@@ -71,6 +81,10 @@ class RowHashes(Session, ValueExpressions):
             yield types, pa.table(batch.columns, names=names)
 
     def _integer_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
+        taken = self._ahead.take(table.name) if self._ahead and not join else None
+        yield from self._asked_hashes(table, key, columns, join) if taken is None else taken
+
+    def _asked_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
         rows = f"FROM {self.db.dialect.from_sql(table)} t {join}"
         name = f"t.{self.quote(key.name)}"
         yield from self.fetched(f"SELECT {name}, {self.row_hash('t', columns)} {rows} ORDER BY {name}", ("k0", "h"))

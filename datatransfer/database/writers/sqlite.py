@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import marshal
 import uuid
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from datatransfer import interrupts
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.sqlite_expressions import SQLiteExpressions
+from datatransfer.database.writers.sqlite_hashes import HASH, SQLiteHashes, row_hash
 from datatransfer.database.writers.sqlite_staging import SQLiteStaging, sidecar_errors
 from datatransfer.errors import DatabaseError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
@@ -20,12 +19,10 @@ from datatransfer.schema.tables import Column, Table
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
 
-_HASH = "datatransfer_hash"
 _SETTINGS = ("trusted_schema", "cache_size", "busy_timeout", "read_uncommitted")
-_MOST_ARGUMENTS = 100  # of a function; SQLite takes 127 before version 3.48
 
 
-class SQLiteWriter(SQLiteStaging, SQLiteExpressions, Writer):
+class SQLiteWriter(SQLiteStaging, SQLiteExpressions, SQLiteHashes, Writer):
     """Write access to a SQLite database, in a file or in memory."""
 
     name = "sqlite"
@@ -55,7 +52,7 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, Writer):
         ):
             self.run(f"PRAGMA {pragma}")
         self._raw = self.conn.connection.dbapi_connection
-        self._raw.create_function(_HASH, -1, _hash, deterministic=True)
+        self._raw.create_function(HASH, -1, row_hash, deterministic=True)
 
     def cancel(self) -> None:
         if self._raw is not None:
@@ -80,6 +77,7 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, Writer):
     def close(self) -> None:
         opened = self._conn is not None
         try:
+            self.end_ahead()
             super().close()
         finally:
             if opened and self._is_shared:  # the pool has just set what SQLAlchemy takes for usual
@@ -159,18 +157,3 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, Writer):
 
     def may_alter(self, table: Table) -> bool:
         return True
-
-    # --- hashes -------------------------------------------------------------------------------------------------
-
-    def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
-        parts = [f"{alias}.{self.quote(column.name)}" for column in columns]
-        while len(parts) > _MOST_ARGUMENTS:
-            parts = [f"{_HASH}({', '.join(parts[:_MOST_ARGUMENTS])})", *parts[_MOST_ARGUMENTS:]]
-        return f"{_HASH}({', '.join(parts)})"
-
-
-def _hash(*values: Any) -> int:
-    """Return the hash of the values of a row; that of `marshal`'s second version has no references in it."""
-    data = marshal.dumps(values, 2)
-    both = zlib.crc32(data) << 32 | zlib.adler32(data)
-    return both - 2**64 if both >= 2**63 else both
