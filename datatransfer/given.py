@@ -86,6 +86,24 @@ def path_of(value: Any, name: str, *, hint: str = "give a str or a pathlib.Path"
     return Path(text)
 
 
+def saved(path: Any, text: str) -> Path:
+    """Write a text into the file that the caller named, and return its path.
+
+    Raises
+    ------
+    UsageError
+        It is no path, or cannot be written.
+    """
+    file = path_of(path, "path")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the file cannot be written ({error.strerror})", where=str(file), hint="name one in a folder that exists"
+        ) from None
+    return file
+
+
 def names_of(value: Any, name: str) -> list[str]:
     """Return names; a single one is taken as a list of one.
 

@@ -224,6 +224,8 @@ class Policies:
         """
         natural = instance(match_on or {}, Mapping, "match_on", hint='give {"users": ["email"]}')  # type: ignore[type-abstract]
         columns = {t: tuple(names_of(c, f"match_on of {t}")) for t, c in natural.items()}
+        for table in (table for table, names in columns.items() if not names):
+            raise UsageError("a column is needed", where=f"match_on of {table}", hint='give {"users": ["email"]}')
         return cls(
             on_match=_match_rules(on_match),
             on_clash=_clash_rules(on_clash),

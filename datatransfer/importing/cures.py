@@ -13,6 +13,7 @@ from typing import Any
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
 from datatransfer.schema.tables import Column, ForeignKey, Table
+from datatransfer.schema.values import LogicalType
 
 _ALIKE = 0.6
 
@@ -155,8 +156,7 @@ def other_cast(table: Table, column: Column, there: Column, wanted: str) -> Misf
     """Say that the target's column takes another kind than the mapping says."""
     taken = f"values of kind {there.type.kind}" if there.type.kind != "any" else "none of that kind"
     message = f"cast says {wanted!r}, and {there.declared or there.name} takes {taken}"
-    cure = Mapping(cast={table.name: {column.name: there.type.kind}})
-    cure = cure if there.type.kind not in ("any", "native") else Mapping()
+    cure = _cast(table, column.name, there.type)
     return Misfit("cast", f"{table.name}.{column.name}", message, "say what the target's column holds", cure=cure)
 
 
@@ -212,10 +212,13 @@ def _sizes(mine: Any, there: Any) -> tuple[str, str]:
 # --- references -----------------------------------------------------------------------------------------------------
 
 
-def new_reference(fk: ForeignKey) -> Misfit:
-    """Say that the target alone declares a reference."""
+def new_reference(fk: ForeignKey, *, plain: bool) -> Misfit:
+    """Say that the target alone declares a reference; ``plain``: to a table that does not come with the package."""
     message = f"only the target says that it refers to {fk.parent!r}"
-    return Misfit("new-reference", fk.label, message, "it is followed as if the package said so", severity="note")
+    hint = "it is followed as if the package said so"
+    if plain:
+        hint = "rows of the target must have these keys as they are, or on_orphan says what becomes of the others"
+    return Misfit("new-reference", fk.label, message, hint, severity="note")
 
 
 def other_reference(fit: TableFit, fk: ForeignKey, there: ForeignKey) -> Misfit:
@@ -240,7 +243,7 @@ def of_value(fit: TableFit, column: ColumnFit, *, castable: bool) -> Mapping:
     name = column.source.name
     kept = {*fit.source.key, *(c for fk in fit.source.foreign_keys for c in fk.columns)}
     if castable and name not in kept:
-        return Mapping(cast={fit.source.name: {name: column.kind.kind}})
+        return _cast(fit.source, name, column.kind)
     return drop(fit.source, name) if is_optional(column.target) and name not in fit.source.key else Mapping()
 
 
@@ -253,3 +256,8 @@ def of_null(fit: TableFit, column: ColumnFit) -> Mapping:
     if name in unique or column.source.name in refers or not values:
         return Mapping()
     return Mapping(default={fit.source.name: {name: values[0]}})
+
+
+def _cast(table: Table, name: str, kind: LogicalType) -> Mapping:
+    """Return the cast to a kind; nothing if there are no values of that kind alone."""
+    return Mapping(cast={table.name: {name: kind.kind}}) if kind.kind not in ("any", "native") else Mapping()

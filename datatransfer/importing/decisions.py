@@ -30,6 +30,7 @@ from datatransfer.schema.keycolumns import as_kind, from_canonical, key_array
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from datatransfer.database.writers import Writer
@@ -69,10 +70,10 @@ class Chooser:
             return self._lay(plan, "1 = 1")
         if isinstance(which, Mapping):
             return self._by_values(plan, which)
-        if isinstance(which, pd.Series | np.ndarray | list) and len(which) and np.asarray(which).dtype == bool:
+        if isinstance(which, pd.Series) and len(which) and pd.api.types.is_bool_dtype(which):
+            return self._by_mask(plan, self._in_order(plan, which.fillna(value=False).astype(bool)))
+        if isinstance(which, np.ndarray | list) and len(which) and np.asarray(which).dtype == bool:
             return self._by_mask(plan, np.asarray(which))
-        if isinstance(which, pd.Series) and which.dtype == "boolean":
-            return self._by_mask(plan, which.fillna(value=False).to_numpy(dtype=bool))
         several = isinstance(which, list | set | frozenset | pd.Series | pd.Index | np.ndarray)
         return self._by_keys(plan, list(which) if several else [which])
 
@@ -81,6 +82,18 @@ class Chooser:
         s = w.stage_name("s", plan.number)
         w.create_as("y", _CHOSEN, f"SELECT s.r AS r FROM {s} s WHERE {condition}")
         return int(w.scalar(f"SELECT count(*) FROM {w.stage_name('y', _CHOSEN)}"))
+
+    @staticmethod
+    def _in_order(plan: TablePlan, mask: pd.Series) -> Any:
+        """Return a mask in the order of ``to_frame(table)``: its index says which row each value is about."""
+        import numpy as np
+
+        if len(mask) == plan.staged.rows and not np.array_equal(np.sort(mask.index), np.arange(len(mask))):
+            raise UsageError(
+                "the index of the mask is not that of plan.to_frame(table)", where=plan.fit.source.name,
+                hint="make it from plan.to_frame(table), or give the rows themselves: frame[mask]",
+            )  # fmt: skip
+        return mask.sort_index().to_numpy()
 
     def _by_mask(self, plan: TablePlan, mask: Any) -> int:
         import numpy as np

@@ -80,7 +80,7 @@ def compare(package: Schema, rows: dict[str, int], target: Schema, writer: Write
             fitter = _TableFitter(table, target.tables[name], package, writer, mapping)
             found.fits[table.name] = fitter.fit()
             found.misfits += fitter.misfits
-    _follow_references(found)
+    _follow_references(found, target, writer, mapping)
     return found
 
 
@@ -276,7 +276,7 @@ def _readings(value: Any) -> Iterator[tuple[Any, LogicalType]]:
         yield str(value), LogicalType("text")
 
 
-def _follow_references(found: Comparison) -> None:
+def _follow_references(found: Comparison, target: Schema, writer: Writer, mapping: Mapping) -> None:
     """Find references that go elsewhere in the target, and follow those that only the target has."""
     by_target = {fit.target.name: fit for fit in found.fits.values()}
     for name, fit in list(found.fits.items()):
@@ -286,12 +286,14 @@ def _follow_references(found: Comparison) -> None:
             # The same columns may refer to several tables.
             known = [fk for columns, fk in mapped if columns == frozenset(there.columns)]
             if not known:
-                adopted = _adopted(there, fit, by_target)
-                if adopted is not None:
-                    source = replace(found.fits[name].source,
-                                     foreign_keys=(*found.fits[name].source.foreign_keys, adopted))  # fmt: skip
-                    found.fits[name] = replace(found.fits[name], source=source)
-                    found.misfits.append(cures.new_reference(adopted))
+                adopted = _adopted(there, fit, by_target.get(there.parent))
+                outside = None
+                if there.parent not in found.fits and mapping.table_of(there.parent, target) == there.parent:
+                    outside = _outside(there, fit, target.tables[there.parent], writer)
+                for key in (adopted, outside):
+                    if key is not None:
+                        found.fits[name] = _with_key(found.fits[name], key, plain=key is outside)
+                        found.misfits.append(cures.new_reference(key, plain=key is outside))
             elif all(fk.parent in found.fits and not _same_parent(fk, there, found.fits[fk.parent]) for fk in known):
                 found.misfits.append(cures.other_reference(fit, known[0], there))
 
@@ -301,9 +303,27 @@ def _same_parent(fk: ForeignKey, there: ForeignKey, parent: TableFit) -> bool:
     return there.parent == parent.target.name and ({*there.parent_columns} == {*columns} or "" in columns)
 
 
-def _adopted(there: ForeignKey, fit: TableFit, by_target: dict[str, TableFit]) -> ForeignKey | None:
+def _with_key(fit: TableFit, key: ForeignKey, *, plain: bool) -> TableFit:
+    source = replace(fit.source, foreign_keys=(*fit.source.foreign_keys, key))
+    return replace(fit, source=source, plain=(*fit.plain, key) if plain else fit.plain)
+
+
+def _outside(there: ForeignKey, fit: TableFit, parent: Table, writer: Writer) -> ForeignKey | None:
+    """Return a reference of the target to a table that does not come with the package, None if it fits no kinds."""
+    names = []
+    for column, above in zip(there.columns, there.parent_columns, strict=True):
+        below = next((f for f in fit.columns if f.target.name == column and not f.given), None)
+        if below is None or below.lossy or below.fill is not None or above not in parent.by_name:
+            return None
+        kind = writer.target_kind(below.source.type, parent.by_name[above])
+        if kind is None or kind.kind != below.kind.kind:
+            return None
+        names.append(below.source.name)
+    return ForeignKey(fit.source.name, tuple(names), there.parent, there.parent_columns, declared=False, enforced=False)
+
+
+def _adopted(there: ForeignKey, fit: TableFit, parent: TableFit | None) -> ForeignKey | None:
     """Return a reference of the target in the package's names, None if it leads out of the package or fits no kinds."""
-    parent = by_target.get(there.parent)
     if parent is None:
         return None
     sides = ((fit, there.columns), (parent, there.parent_columns))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from datatransfer.errors import UnknownColumnError, UsageError
-from datatransfer.given import path_of, suggestion
+from datatransfer.given import path_of, saved, suggestion
 from datatransfer.schema.tables import Schema, Table
 from datatransfer.schema.values import KINDS
 
@@ -161,9 +161,15 @@ class Mapping:
         return cls(**data)
 
     def save(self, path: str | Path) -> None:
-        """Write the mapping into a file, to be used again with `load`."""
+        """Write the mapping into a file, to be used again with `load`.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written.
+        """
         text = json.dumps({"format": FORMAT, "version": VERSION, **self.to_json()}, indent=2, ensure_ascii=False)
-        path_of(path, "path").write_text(text + "\n", encoding="utf-8")
+        saved(path, text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Mapping:

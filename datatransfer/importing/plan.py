@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.display.plain import counted
 from datatransfer.errors import ConflictError, UnknownTableError, UsageError
-from datatransfer.given import instance, path_of, suggestion
+from datatransfer.given import instance, saved, suggestion
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import Chooser, document_of, read_document
@@ -278,11 +278,14 @@ class ImportPlan(PlanLooks):
         Returns
         -------
         Path
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written.
         """
         self._refuse_done()
-        file = path_of(path, "path")
-        file.write_text(json.dumps(self.decisions(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return file
+        return saved(path, json.dumps(self.decisions(), indent=1, sort_keys=True) + "\n")
 
     def load(self, decisions: str | Path | Mapping[str, Any]) -> ImportPlan:
         """Take decisions that were saved. Those that do not apply to this target are left out, with a warning.

@@ -68,7 +68,8 @@ class References:
             if not self.writer.run(f"SELECT 1 FROM ({missing}) o LIMIT 1").first():
                 continue
             plan.outside.add(fk)
-            left = self._lay_outside(plan, fk, index, missing, known if not same else None)
+            plain = same or fk in plan.fit.plain
+            left = self._lay_outside(plan, fk, index, missing, None if plain else known)
             if not left:
                 continue
             if self.policies.on_orphan is OnOrphan.ERROR:

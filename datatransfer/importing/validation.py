@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from datatransfer.errors import SchemaMismatchError, ValueLossError
 from datatransfer.importing.mapping import Mapping
 from datatransfer.package.report import Severity
-from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.tables import Column, ForeignKey, Table
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
@@ -88,12 +88,14 @@ class TableFit:
     """A package table and the target table that takes it.
 
     ``source`` refers along the foreign keys that count: without those of columns that are dropped, and with those that
-    only the target has.
+    only the target has. Of these, ``plain`` are those whose parents do not come with the package: their values are
+    keys of the target as they are.
     """
 
     source: Table
     target: Table
     columns: tuple[ColumnFit, ...]
+    plain: tuple[ForeignKey, ...] = ()
 
     @property
     def keyed(self) -> bool:
