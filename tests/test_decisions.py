@@ -106,6 +106,8 @@ def test_entities_are_chosen_by_mask_keys_frames_and_values(opened: dt.PackageIm
         frame = plan.to_frame("users")
         ways: list[Any] = [
             frame["after"].map(lambda after: after.get("name") == "Ben"), (frame["source_key"] == 2).to_numpy(), 2, [2],
+            frame.sort_values("source_key", ascending=False)["source_key"] == 2,
+            pd.Series([None, True, None], dtype="boolean"),
             {2}, pd.DataFrame({"id": [2]}), frame[frame["source_key"] == 2], {"email": "b@x"},
             {"email": ["b@x", "d@x"], "name": "Ben", "seen": None},
         ]  # fmt: skip
@@ -129,6 +131,12 @@ def test_entities_are_chosen_by_mask_keys_frames_and_values(opened: dt.PackageIm
         ("users", {"email": "z@x"}, "update", "no entity of the package has these values"),
         ("users", {"mail": "a@x"}, "update", "share no column 'mail'"),
         ("users", [True, False], "update", "a mask of 2 rows for a table of 3"),
+        (
+            "users",
+            pd.Series([True, False, True], [3, 4, 5]),
+            "update",
+            "the index of the mask is not that of plan.to_frame",
+        ),
         ("users", pd.DataFrame({"key": [1]}), "update", "the frame has no column 'id'"),
         ("users", 1, "remove", "'remove' is no decision"),
         ("people", 1, "update", "no table 'people'"),

@@ -132,3 +132,29 @@ def test_an_import_that_is_resumed_uses_the_mapping_it_began_with(
     with dt.Database(url) as target:
         assert dt.PackageImporter(package, target).resume().total("insert") == 6
     assert rows_of(url, "orders", "id", "channel") == [(10, "web"), (11, "web"), (12, "web")]
+
+
+def test_a_file_that_cannot_be_written_is_one_error(tmp_path: Path, databases: Databases) -> None:
+    there = tmp_path / "absent" / "file.json"
+    with pytest.raises(errors.UsageError, match="cannot be written") as caught:
+        dt.Mapping(drop={"users": ["age"]}).save(there)
+    assert caught.value.where == str(there)
+    package = base_package(databases, "sqlite", tmp_path)
+    url = databases.create("sqlite")
+    make(url, BASE)
+    with dt.Database(url) as target, dt.PackageImporter(package, target).plan() as plan:
+        with pytest.raises(errors.UsageError, match="cannot be written"):
+            plan.save(there)
+        assert plan.save(tmp_path / "kept.json").exists()
+
+
+def test_a_kind_that_a_column_of_sqlite_does_not_take_is_a_finding(tmp_path: Path, databases: Databases) -> None:
+    source, url = databases.create("sqlite"), databases.create("sqlite")
+    make(source, {"notes": {"id": [sa.Integer(), "pk"], "text": [sa.Text()]}}, {"notes": [{"id": 1, "text": "12"}]})
+    make(url, {"notes": {"id": [sa.Integer(), "pk"], "text": [sa.String(5)]}})
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(export_all(source, tmp_path / "notes.zip"), target)
+        report = importer.check(cast={"notes": {"text": "integer"}})
+        assert [(item.code, item.where) for item in report] == [("cast", "notes.text")]
+        with pytest.raises(errors.UsageError, match="match_on of notes: a column is needed"):
+            importer.plan(match_on={"notes": []})

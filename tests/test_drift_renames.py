@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 import datatransfer as dt
+from datatransfer import errors
 from tests.support.drift import BASE, ROWS, base_package, drifted, make, renamed_table, rows_of
 from tests.support.servers import Databases
+from tests.support.sql import run
 from tests.support.transfer import export_all
 
 
@@ -66,6 +68,38 @@ def test_a_reference_that_only_the_target_declares_is_followed(
     ids = {email: key for key, email in joined}
     wanted = [(10, ids["ann@example.org"]), (11, ids["bob@example.org"]), (12, ids["bob@example.org"])]
     assert rows_of(url, "orders", "id", "user_id") == wanted
+
+
+PARTS = "CREATE TABLE parts (id INTEGER PRIMARY KEY, maker INTEGER, code VARCHAR(9), v VARCHAR(9){})"
+KEYS = ", FOREIGN KEY (maker) REFERENCES makers (id), FOREIGN KEY (code) REFERENCES makers (code)"
+OUTSIDE = (
+    "CREATE TABLE makers (id INTEGER PRIMARY KEY, code VARCHAR(9) NOT NULL UNIQUE)",
+    PARTS.format(KEYS),
+    "INSERT INTO makers VALUES (5, 'x')",
+)
+
+
+def test_what_only_the_target_takes_for_references_out_of_the_package_is_planned(
+    dialect: str, databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create(dialect), databases.create(dialect)
+    run(source, PARTS.format(""),
+        "INSERT INTO parts VALUES (1, 5, 'x', 'a'), (2, 6, NULL, 'b'), (3, NULL, 'y', 'c')")  # fmt: skip
+    run(url, *OUTSIDE)
+    package = export_all(source, tmp_path / "parts.zip")
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(package, target)
+        report = importer.check()
+        assert report.ok
+        assert {(i.code, i.where) for i in report} == {("new-reference", f"parts.{c}") for c in ("maker", "code")}
+        with pytest.raises(errors.OrphanError, match="1 value refers to rows of 'makers'") as caught:
+            importer.plan()
+        assert caught.value.where in ("parts.maker", "parts.code")
+        assert target.count("parts") == 0
+        with importer.plan(on_orphan="null") as plan:
+            assert {w.split(":")[0] for w in plan.warnings} == {"parts.maker", "parts.code"}
+            importer.run(plan)
+    assert rows_of(url, "parts", "id", "maker", "code") == [(1, 5, "x"), (2, None, None), (3, None, None)]
 
 
 def test_files_follow_renames(databases: Databases, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import datatransfer as dt
 from tests.support.copies import empty_copy
 from tests.support.servers import Databases
-from tests.support.sql import connected
+from tests.support.sql import asked, connected, run
 from tests.support.transfer import DIALECTS, export_all, import_into, written
 
 
@@ -119,3 +119,31 @@ def test_a_key_that_is_null_in_part_keeps_its_other_parts(databases: Databases, 
     assert list(map(tuple, jobs)) == [(2, 2), (2, None)]
     again = import_into(package, target, on_match="update")
     assert written(again) == 0
+
+
+COUNTED = {
+    "postgresql": [("SMALLINT", "SMALLSERIAL PRIMARY KEY"),
+                   ("100", "SMALLINT GENERATED ALWAYS AS IDENTITY (MAXVALUE 100) PRIMARY KEY")],
+    "mariadb": [("TINYINT", "TINYINT AUTO_INCREMENT PRIMARY KEY"), ("SMALLINT", "SMALLINT AUTO_INCREMENT PRIMARY KEY")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dialect", "counted"), [(name, sql) for name, kinds in COUNTED.items() for _, sql in kinds],
+    ids=[f"{name}-{kind}" for name, kinds in COUNTED.items() for kind, _ in kinds],
+)  # fmt: skip
+def test_plans_leave_the_application_its_keys(databases: Databases, tmp_path: Path, dialect: str, counted: str) -> None:
+    source, url = databases.create("sqlite"), databases.create(dialect)
+    run(source, "CREATE TABLE u (id INTEGER PRIMARY KEY, n VARCHAR(9))", "INSERT INTO u VALUES (1, 'a'), (2, 'b')")
+    run(url, f"CREATE TABLE u (id {counted}, n VARCHAR(9))")
+    for _ in range(5):  # keys that were given, and rows that have gone since
+        run(url, "INSERT INTO u (n) VALUES ('gone')", "DELETE FROM u")
+    run(url, "INSERT INTO u (n) VALUES ('theirs')")
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(export_all(source, tmp_path / "p.zip"), target)
+        for _ in range(5):
+            importer.plan().discard()
+        importer.run()
+    run(url, "INSERT INTO u (n) VALUES ('next')")
+    keys = {name: key for key, name in asked(url, "SELECT id, n FROM u")}
+    assert keys["a"] < keys["b"] < keys["next"] < 40

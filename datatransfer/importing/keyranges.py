@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Keys more than needed that are kept for an import where others are given some at the same moment.
 _SPARE = (0, 1_000, 100_000)
+#: They are no more than one in so many of the keys that are left: a SMALLINT has few.
+_ROOM = 1_000
 
 
 class KeyRanges:
@@ -88,23 +90,27 @@ class KeyRanges:
         return None if self._in_use(plan, fit, first, last) else first
 
     def _keep_range(self, plan: TablePlan, fit: ColumnFit, low: int, high: int) -> int | None:
+        limit = limit_of(fit)
+        # Keys that were given are gone, also those of rows that were deleted since: it is no sign of others at work.
+        given = self.writer.reserve(plan.fit.target, fit.target, 0) or 0
         for spare in _SPARE:
-            top = self.top(plan, fit)
-            offset = top + 1 - low
-            if high + offset > limit_of(fit):
+            floor = max(self.top(plan, fit), given)
+            offset = floor + 1 - low
+            if high + offset > limit:
                 return None
-            end = min(high + offset + spare, limit_of(fit))
+            end = min(high + offset + min(spare, (limit - floor) // _ROOM), limit)
             last = self.writer.reserve(plan.fit.target, fit.target, end)
             if last is None:
                 break
             # What others were given before may still be on its way.
-            coming = self.writer.let_others_end() and self._in_use(plan, fit, max(top, last) + 1, end)
-            if last <= top and not coming:
+            coming = self.writer.let_others_end() and self._in_use(plan, fit, max(floor, last) + 1, end)
+            if last <= floor and not coming:
                 break
             offset = last + 1 - low  # others have been given keys since we looked
             if high + offset <= end and not coming:
                 break
-        return offset if high + offset <= limit_of(fit) else None
+            given = max(last, end)
+        return offset if high + offset <= limit else None
 
     def top(self, plan: TablePlan, fit: ColumnFit) -> int:
         """Return the highest key in the target, 0 if there is none."""

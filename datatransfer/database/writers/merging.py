@@ -45,7 +45,8 @@ class MergeStatements(Session, ValueExpressions):
         Returns
         -------
         int or None
-            The last key that the database had given before; None if it gives no keys, or cannot be asked to.
+            The last key that the database had given before; None if it gives no keys, or cannot be asked to. With a top
+            of 0 nothing is kept.
         """
         return None
 

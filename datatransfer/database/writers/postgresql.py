@@ -351,10 +351,11 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
         if sequence is None:
             return None
         # setval holds for everybody at once, whatever becomes of the transaction.
+        name = f"{literal(sequence)}::regclass"
         before = self.run(
             f"SELECT q.last_value, q.is_called, CASE WHEN {top} >= 1 AND ({top} > q.last_value "
-            f"OR ({top} = q.last_value AND NOT q.is_called)) THEN setval({literal(sequence)}::regclass, {top}) END "
-            f"FROM {sequence} q"
+            f"OR ({top} = q.last_value AND NOT q.is_called)) THEN setval({name}, least({top}, p.seqmax)) END "
+            f"FROM {sequence} q, pg_sequence p WHERE p.seqrelid = {name}"
         ).one()
         return int(before[0]) - (not before[1])
 
