@@ -86,6 +86,20 @@ def path_of(value: Any, name: str, *, hint: str = "give a str or a pathlib.Path"
     return Path(text)
 
 
+def folder_of(value: Any, name: str) -> Path:
+    """Return the path of a folder that exists.
+
+    Raises
+    ------
+    UsageError
+        It is no path, or there is no such folder.
+    """
+    folder = path_of(value, name)
+    if not folder.is_dir():
+        raise UsageError("there is no such folder", where=f"{name} {folder}", hint="make it first, or name another")
+    return folder
+
+
 def saved(path: Any, text: str) -> Path:
     """Write a text into the file that the caller named, and return its path.
 

@@ -137,6 +137,7 @@ ONLY_IN_PYTHON = {
     "call add() once for each",
     "wrap them in exists() or in_(select(...))",
     "make it from plan.to_frame(table), without limit= and action=",
+    "make it from plan.to_frame(table), or give the rows themselves: frame[mask]",
     "; a DataFrame column with gaps holds floats: use astype('int64')",
 }
 

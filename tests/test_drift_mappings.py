@@ -146,6 +146,10 @@ def test_a_file_that_cannot_be_written_is_one_error(tmp_path: Path, databases: D
         with pytest.raises(errors.UsageError, match="cannot be written"):
             plan.save(there)
         assert plan.save(tmp_path / "kept.json").exists()
+    with dt.Database(url) as target:
+        with pytest.raises(errors.UsageError, match="no such folder"):
+            dt.PackageImporter(package, target).run(backup=there)
+        assert target.count("users") == 0
 
 
 def test_a_kind_that_a_column_of_sqlite_does_not_take_is_a_finding(tmp_path: Path, databases: Databases) -> None:
@@ -158,3 +162,18 @@ def test_a_kind_that_a_column_of_sqlite_does_not_take_is_a_finding(tmp_path: Pat
         assert [(item.code, item.where) for item in report] == [("cast", "notes.text")]
         with pytest.raises(errors.UsageError, match="match_on of notes: a column is needed"):
             importer.plan(match_on={"notes": []})
+
+
+def test_a_table_without_rows_in_the_package_has_an_empty_plan(tmp_path: Path, databases: Databases) -> None:
+    source, url = databases.create("sqlite"), databases.create("sqlite")
+    for place in (source, url):
+        make(place, BASE)
+    make(source, {"more": {"id": [sa.Integer(), "pk"]}}, {"more": [{"id": 1}]})
+    make(url, {"more": {"id": [sa.Integer(), "pk"]}})
+    package = export_all(source, tmp_path / "p.zip")
+    with dt.Database(url) as target, dt.PackageImporter(package, target).plan() as plan:
+        assert len(plan.to_frame("more")) == 1
+        assert plan.to_frame("users").empty
+        assert plan.diff("users").empty
+        with pytest.raises(errors.UnknownTableError):
+            plan.to_frame("nobody")

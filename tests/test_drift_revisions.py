@@ -74,5 +74,9 @@ def test_a_folder_without_migrations_is_refused(databases: Databases, tmp_path: 
     _stamp(source, "bbb2")
     _stamp(url, "aaa1")
     package = export_all(source, tmp_path / "shop.zip")
-    with dt.Database(url) as target, pytest.raises(errors.UsageError, match="no folder of Alembic migrations"):
-        dt.PackageImporter(package, target, migrations=tmp_path / "nowhere").check()
+    (tmp_path / "empty").mkdir()
+    with dt.Database(url) as target:
+        with pytest.raises(errors.UsageError, match="no folder of Alembic migrations"):
+            dt.PackageImporter(package, target, migrations=tmp_path / "empty").check()
+        with pytest.raises(errors.UsageError, match="no such folder"):
+            dt.PackageImporter(package, target, migrations=tmp_path / "nowhere")

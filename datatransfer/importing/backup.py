@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datatransfer import __version__
 from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.errors import PackageError
-from datatransfer.given import path_of
+from datatransfer.given import folder_of, path_of
 from datatransfer.importing.images import Facts
 from datatransfer.package.metadata import Encoding, PackageMetadata
 from datatransfer.package.package import DataPackage
@@ -43,6 +43,7 @@ class Backup:
 
     def __init__(self, path: str | Path, db: Database, *, overwrite: bool = False) -> None:
         self.path = path_of(path, "backup")
+        folder_of(self.path.absolute().parent, "backup")  # also where there will be nothing to save
         refuse_own_places(db, self.path)
         self.overwrite = overwrite
         self._schema = db.schema

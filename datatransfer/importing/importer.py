@@ -21,7 +21,7 @@ from datatransfer.database import ledger
 from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
-from datatransfer.given import instance, path_of, uuid_of
+from datatransfer.given import folder_of, instance, uuid_of
 from datatransfer.importing import background, stages
 from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
@@ -81,7 +81,7 @@ class PackageImporter:
         lock_timeout: float = LOCK_SECONDS,
     ) -> None:
         check_sides(package, target)
-        self.migrations = None if migrations is None else str(path_of(migrations, "migrations"))
+        self.migrations = None if migrations is None else str(folder_of(migrations, "migrations"))
         check_numbers(lock_timeout, checkpoint_rows)
         self.lock_timeout = lock_timeout
         self.checkpoint_rows = checkpoint_rows
@@ -106,7 +106,9 @@ class PackageImporter:
         decisions: str | Path | Mapping[str, Any] | None = None,
         **differences: Unpack[MappingOptions],
     ) -> ImportPlan:
-        """Stage the package and decide what would happen; nothing visible in the target changes.
+        """Stage the package and decide what would happen; no row of the target changes.
+
+        The keys that new rows would get are kept for them, so that a counter of the target may move on.
 
         Parameters
         ----------

@@ -165,10 +165,14 @@ class ImportPlan(PlanLooks):
 
     def _check(self, table: str | None, action: str | None) -> None:
         self._refuse_done()
-        if table is not None:
+        if table is not None and not self._is_empty(table):
             self._table(table)
         if action is not None and action not in list(Action):
             raise UsageError(f"{action!r} is no action", hint=f"it is one of {', '.join(Action)}")
+
+    def _is_empty(self, table: str) -> bool:
+        """Whether the package has a table, and no row of it."""
+        return table in self.package.schema.tables and not self.package.entry(table).rows
 
     def _refuse_done(self) -> None:
         if self.done:

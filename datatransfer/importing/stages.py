@@ -292,7 +292,8 @@ def drop_stage(db: Database, import_id: str | uuid.UUID) -> None:
     writer = writer_for(db, wanted)
     try:
         if not writer.hold():
-            raise UsageError("another process is at work on this import", where=str(wanted), hint="stop it first")
+            who = "another process is at work on this import, or a plan of this one that was not discarded"
+            raise UsageError(who, where=str(wanted), hint="stop it first")
         if not is_merged(db, wanted):
             for table, column, path in noted_files(noted):
                 store = db.files.get((table, column))
