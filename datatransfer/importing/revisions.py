@@ -55,10 +55,12 @@ def _older(package: str, target: str, migrations: str | Path) -> str:
     try:
         scripts = ScriptDirectory(str(migrations))
         known = {script.revision for script in scripts.walk_revisions()}
-    except (CommandError, OSError) as error:
+    except (CommandError, OSError):
+        known = set()
+    if not known:
         raise UsageError(
             "this is no folder of Alembic migrations", where=str(migrations), hint="name the one with 'versions' in it"
-        ) from error
+        )
     sides = {package: set(package.split(",")), target: set(target.split(","))}
     for name, heads in sides.items():
         if not heads <= known:
