@@ -59,7 +59,7 @@ def test_an_export_is_put_together_step_by_step(databases: Databases, tmp_path: 
         wizard.choose("users", " id = 2 ")
         assert wizard.count("users", "id = 2") == 1
         assert wizard.next() == "closure"
-        assert wizard.blocked == "the selection is being counted"
+        assert wizard.blocked == "the selection is not counted yet"
         wizard.selection = wizard.builder().preview()
         assert wizard.secrets == ["users.password"]
         assert {(e.label, e.direction): e.choices for e in wizard.edges} == {
@@ -268,6 +268,35 @@ def test_the_picker_walks_through_folders_and_takes_a_name_in_the_one_that_is_sh
     assert picked == [str(tmp_path / "a" / "part.zip"), str(tmp_path / "a" / "new.zip")]
     picker.up.click()
     assert picker.folder == tmp_path
+    picker.path.value = str(tmp_path / "a")  # a folder is no file: what was picked before does not count any more
+    assert picker.folder == tmp_path / "a"
+    assert picked[-1] == ""
+
+
+def test_what_was_planned_with_other_keys_than_stand_there_does_not_count(databases: Databases, package: Path) -> None:
+    with dt.Database(empty_copy(shop(databases), databases)) as target:
+        form = dt.ImportForm(target)
+        form.picker.path.value = str(package)
+        form.later.wait()
+        form.next.click()
+        form.next.click()
+        form.wait()
+        form.wait()
+        assert not form.next.disabled
+        form.match_on.value = "users.nobody"
+        form.wait()
+        assert isinstance(form.error.error, dt.DataTransferError)
+        assert form.next.disabled
+        assert "ready" not in form.summary.value
+        form.match_on.value = "users.email"
+        form.wait()
+        assert not form.next.disabled
+        form.wizard.back()
+        form.wizard.back()
+        form.refresh()
+        form.picker.path.value = str(package.parent)
+        assert form.next.disabled
+        assert form.wizard.package is None
 
 
 def test_what_was_interrupted_is_offered_and_goes_on(databases: Databases, package: Path) -> None:
@@ -307,6 +336,8 @@ def test_a_condition_that_the_database_refuses_is_shown_and_can_be_mended(databa
         form.where.value = "nonsense ("
         form.later.wait()
         assert isinstance(form.error.error, dt.ConditionError)
+        assert "counting" not in form.count.value
+        assert "see the error" in form.count.value
         form.where.value = "id = 1"
         form.later.wait()
         assert form.error.error is None

@@ -84,8 +84,7 @@ class ExportForm(Form):
             self._run()
 
     def _failed(self, error: BaseException) -> None:
-        self.error.tell(error, offer=["Try again"] if self.wizard.step == "run" else [])
-        self.refresh()
+        self._tell(error, offer=["Try again"] if self.wizard.step == "run" else [])
 
     # --- 1 choose -----------------------------------------------------------------------------------------------
 
@@ -140,7 +139,7 @@ class ExportForm(Form):
         if not roots:
             self.count.value = ""
             return
-        self.count.value = parts.mark("quiet", "counting")
+        self._busy(self.count, "counting")
         self.later.run("count", lambda: _counted(self.wizard, roots), self._tell_count, delay=_COUNT_DELAY)
 
     def _tell_count(self, counts: dict[str, int]) -> None:
@@ -167,7 +166,7 @@ class ExportForm(Form):
 
     def _preview(self) -> None:
         self.error.clear()
-        self.selection.value = parts.mark("quiet", "finding what belongs to it")
+        self._busy(self.selection, "finding what belongs to it")
         self.later.run("preview", lambda: self.wizard.builder().preview(), self._tell_selection)
 
     def _tell_selection(self, selection: Selection) -> None:

@@ -140,7 +140,7 @@ class ExportWizard:
         if self.step == "choose" and not self.roots:
             return "choose at least one table"
         if self.step == "closure" and self.selection is None:
-            return "the selection is being counted"
+            return "the selection is not counted yet"
         if self.step == "closure" and self.selection is not None and not self.selection.total:
             return "nothing is selected"
         if self.step == "destination":

@@ -43,6 +43,7 @@ class Form(w.VBox):
             layout=parts.full(),
         )  # fmt: skip
         self.later = Later(self._failed)
+        self._waiting: dict[w.HTML, str] = {}
 
     # --- what a form says of itself -----------------------------------------------------------------------------
 
@@ -95,8 +96,20 @@ class Form(w.VBox):
         except Exception as error:  # shown in the form: a button has nobody to raise it to
             self._failed(error)
 
+    def _busy(self, place: w.HTML, words: str) -> None:
+        """Say in a place what is being done, until its result stands there, or an error is shown."""
+        place.value = self._waiting[place] = parts.mark("quiet", words)
+
     def _failed(self, error: BaseException) -> None:
-        self.error.tell(error)
+        """Show an error, and what can be done."""
+        self._tell(error)
+
+    def _tell(self, error: BaseException, offer: Sequence[str] = ()) -> None:
+        for place, words in self._waiting.items():
+            if place.value == words:
+                place.value = parts.mark("bad", "not done, see the error")
+        self._waiting.clear()
+        self.error.tell(error, offer=list(offer))
         self.refresh()
 
     def _toggle_code(self) -> None:

@@ -96,8 +96,7 @@ class ImportForm(Form):
         offers = []
         if self.wizard.step == "run":
             offers = ["Resume", "Roll back"] if self._is_left() else ["Plan again"]
-        self.error.tell(error, offer=offers)
-        self.refresh()
+        self._tell(error, offer=offers)
 
     # --- 1 package ----------------------------------------------------------------------------------------------
 
@@ -109,7 +108,12 @@ class ImportForm(Form):
 
     def _named(self, path: str) -> None:
         self.error.clear()
-        self.verified.value = parts.mark("quiet", f"verifying {path}")
+        if not path:
+            self.wizard.close()
+            self.verified.value = ""
+            self.refresh()
+            return
+        self._busy(self.verified, f"verifying {path}")
         self.next.disabled = True
         self.later.run("verify", lambda: self.wizard.open(path), self._tell_verified)
 
@@ -185,7 +189,7 @@ class ImportForm(Form):
         )
 
     def _check(self) -> None:
-        self.summary.value = parts.mark("quiet", "comparing the schemas")
+        self._busy(self.summary, "comparing the schemas")
         self.later.run("check", self.wizard.check, self._tell_check)
 
     def _tell_check(self, report: SchemaReport) -> None:
@@ -198,13 +202,12 @@ class ImportForm(Form):
             self.summary.value = parts.mark("warn", "the plan is made when the findings above are settled")
             self.refresh()
             return
-        self.summary.value = parts.mark("quiet", "staging the rows and planning")
+        self._busy(self.summary, "staging the rows and planning")
         self.next.disabled = True
         self.later.run("plan", self.wizard.make_plan, self._tell_plan)
 
     def _tell_plan(self, plan: ImportPlan) -> None:
-        warned = parts.mark("warn", "; ".join(plan.warnings)) if plan.warnings else ""
-        self.summary.value = plan._repr_html_() + warned
+        self.summary.value = plan._repr_html_()
         self.conflicts.tell(plan)
         self.refresh()
 
@@ -236,11 +239,14 @@ class ImportForm(Form):
             self._make_plan()
 
         self.error.clear()
+        self.wizard.drop_plan()  # made with other keys than those that stand there now
+        self.conflicts.clear()
+        self._busy(self.summary, "planning with these keys")
         self._try(set_all)
 
     def _decided(self, table: str, keys: list[Any], action: str) -> None:
         self.error.clear()
-        self.summary.value = parts.mark("quiet", "planning with what was decided")
+        self._busy(self.summary, "planning with what was decided")
         plan = self.wizard.plan
 
         def decide() -> ImportPlan:
@@ -317,7 +323,7 @@ class ImportForm(Form):
             return
         self.error.clear()
         self.undo.disabled = True
-        self.undone.value = parts.mark("quiet", "taking back what was written")
+        self._busy(self.undone, "taking back what was written")
         self.later.run("undo", receipt.undo, self._tell_undone)
 
     def _tell_undone(self, undone: Receipt) -> None:

@@ -85,7 +85,7 @@ def tick(label: str, value: bool = False, *, on_change: Callable[[bool], object]
 
 def row(*children: w.Widget) -> w.HBox:
     """Return widgets beside each other, in more lines where there is no room."""
-    return w.HBox(children, layout=full(flex_flow="row wrap", align_items="center"))
+    return w.HBox(children, layout=full(flex_flow="row wrap", align_items="center", grid_gap="4px 12px"))
 
 
 def column(*children: w.Widget) -> w.VBox:

@@ -22,7 +22,7 @@ class PathPicker(w.VBox):
     ----------
     label : str
     on_pick : callable
-        Told of every path that is picked or written.
+        Told of every path that is picked or written; of an empty text where what is written names no file.
     folder : path
         Where to begin.
     upload : bool
@@ -112,8 +112,8 @@ class PathPicker(w.VBox):
             where = self.folder / where  # what is written is meant as a name in the folder that is shown
         if where is not None and where.is_dir() and not _is_package(where):
             self.look(where)
-        elif where is not None:
-            self._on_pick(str(where))
+            where = None
+        self._on_pick("" if where is None else str(where))
 
     def _upload_row(self) -> w.Widget:
         self.upload = w.FileUpload(description="Send a small file", accept=".zip", multiple=False)
