@@ -17,7 +17,7 @@ import datatransfer as dt
 from datatransfer.background import start
 from datatransfer.background.journal import _KEPT, FOLDER, records
 from datatransfer.background.rates import Speedometer
-from datatransfer.events import Progress, Warned
+from datatransfer.events import Cancellation, Listener, Progress, Warned
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
@@ -187,6 +187,16 @@ def test_the_journal_is_for_its_owner_and_holds_no_password(source: str, tmp_pat
     job = start("import", "x to " + dt.Database("postgresql+psycopg://u:S3CR3T@127.0.0.1:1/x").url_shown, lambda *_: 1)
     job.result(10)
     assert "S3CR3T" not in "".join(path.read_text() for path in journals.iterdir())
+
+
+def test_the_journal_ends_with_the_rows_of_the_end() -> None:
+    def work(listen: Listener, _cancel: Cancellation) -> None:
+        for row in range(5_000):
+            listen(Progress("read", "orders", rows_done=row + 1, rows_total=5_000))
+
+    start("export", "a to b", work).result(10)
+    (record,) = records()
+    assert (record.state, record.phase, record.rows) == ("done", "read", 5_000)
 
 
 CHILD = """

@@ -159,6 +159,9 @@ class Job(shown.Listed, Generic[T]):
         self._ended = time.monotonic()
         try:
             if self._journal is not None:
+                last = self._meter.progress  # told once a second until now
+                if last.phase:
+                    self._journal.note(self.seconds, last.phase, last.rows_done)
                 self._journal.end(state, self.seconds, message)
         except OSError as error:
             self._warn("journal", f"the journal could not be ended ({type(error).__name__})")

@@ -19,11 +19,12 @@ _STYLE = variables(".dt-b") + (
     ".dt-b{background:var(--dt-ground);color:var(--dt-text);padding:4px 6px;line-height:1.45;overflow-x:auto}"
     ".dt-b .dt-h{font-weight:600;margin:2px 0 4px}.dt-b .dt-q{color:var(--dt-muted)}"
     ".dt-b table{border-collapse:collapse;margin:4px 0;font-size:inherit;color:inherit}"
-    # JupyterLab says of every cell what .dt-b td says, and comes later: one step more precise, so that this holds
-    ".dt-b table th,.dt-b table td{padding:2px 10px 2px 0;text-align:left;vertical-align:top;background:none;"
-    "color:inherit;border:0;white-space:normal;overflow-wrap:break-word;max-width:32em}"
+    ".dt-b th,.dt-b td{padding:2px 10px 2px 0;vertical-align:top;background:none;color:inherit;"
+    "border:0;white-space:normal;overflow-wrap:break-word;max-width:32em}"
+    # twice, to be more precise than JupyterLab, whose cells stand to the right
+    ".dt-b.dt-b table th,.dt-b.dt-b table td{text-align:left}.dt-b.dt-b table .dt-n{text-align:right}"
     ".dt-b thead th{color:var(--dt-muted);font-weight:600;border-bottom:1px solid var(--dt-line)}"
-    ".dt-b table .dt-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".dt-b .dt-n{font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".dt-b details{margin:4px 0}.dt-b summary{cursor:pointer}.dt-b ul{margin:2px 0 4px 1.4em;padding:0}"
     ".dt-b .dt-t{border-left:4px solid var(--dt-quiet);padding-left:8px;margin:4px 0}"
     ".dt-b .dt-t.dt-good{border-color:var(--dt-good)}.dt-b .dt-t.dt-warn{border-color:var(--dt-warn)}"
