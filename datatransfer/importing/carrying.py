@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 def carry_out(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
     """Merge what a plan says, and let go of its stage; see `PackageImporter.run` for what is raised."""
+    plan.begin()
     try:
         with told_of_rivals(plan.package, plan.target, plan.seen, plan.policies.identity):
             done = _merged(plan, listener, cancellation, backup)

@@ -21,7 +21,7 @@ _FILES = 20
 class PlanLooks(shown.Listed):
     """What of an import plan is for people: a line, a table, a picture."""
 
-    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "let_go", "done", "seen"})
+    _unlisted = frozenset({"writer", "remap", "plans", "replan", "renew", "begin", "let_go", "done", "seen"})
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:

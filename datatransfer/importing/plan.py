@@ -372,6 +372,10 @@ class ImportPlan(PlanLooks):
             self.let_go()
             stages.leave(self.writer, error)
 
+    def begin(self) -> None:
+        """Be carried out: an interpreter that ends before that is done leaves the stage, so that it can be resumed."""
+        self._let_go.atexit = False
+
     def let_go(self) -> None:
         """Give the stage into other hands: nothing can be done with this plan any more."""
         self.done = True

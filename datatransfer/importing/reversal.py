@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.errors import MergeError, UndoConflictError
 from datatransfer.failpoints import failpoint
+from datatransfer.importing.actions import OnOrphan
 from datatransfer.importing.images import (
     DELETE,
     INSERT,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.writers import Writer
     from datatransfer.importing.backup import Backup
-    from datatransfer.schema.tables import Column, Table
+    from datatransfer.schema.tables import Column, ForeignKey, Table
 
 _PARKED_LENGTH = 34
 _NUMBER = LogicalType("integer", bits=64)
@@ -111,13 +113,17 @@ class Reversal:
                 failpoint("undo.table")
         for touched in self.tables:
             if DELETE in touched.before:
+                self._refuse_orphans(touched, DELETE, alone=True)
                 self._count(touched, INSERT, self._bring_back(touched), self._wanted(touched, DELETE))
                 failpoint("undo.table")
         for touched in self.tables:
             if UPDATE in touched.before:
+                self._refuse_orphans(touched, UPDATE, alone=True)
                 self._count(touched, UPDATE, self._restore(touched), self._wanted(touched, UPDATE))
                 failpoint("undo.table")
-        self._refuse_orphans()
+        for touched in self.tables:
+            for action in touched.before:
+                self._refuse_orphans(touched, action, alone=False)
 
     def _wanted(self, touched: Touched, action: str) -> int:
         rows = "n" if touched.key else "CASE WHEN m < n THEN m ELSE n END"
@@ -248,27 +254,47 @@ class Reversal:
         select = f"SELECT {', '.join(values)} {self.touched.earlier(touched, UPDATE)}"
         return self.writer.update(touched.table, keys, named, select)
 
-    def _refuse_orphans(self) -> None:
-        """Refuse where a row that was put back refers to one that is gone."""
+    def _refuse_orphans(self, touched: Touched, action: str, *, alone: bool) -> None:
+        """Refuse where a row that is put back refers to one that is gone.
+
+        ``alone``: before it comes, so that the database does not say it in its own words; then only by references out
+        of tables that are in no circle, whose parents have all come back.
+        """
         w = self.writer
-        for touched in self.tables:
-            for action in touched.before:
-                there = {fit.target.name for fit in touched.before[action]}
-                for fk in touched.table.foreign_keys:
-                    if not fk.enforced or fk.parent not in self.touched.schema or not there.issuperset(fk.columns):
-                        continue
-                    parent = self.touched.schema.table(fk.parent)
-                    values = [self.touched.value(touched, action, column) for column in fk.columns]
-                    pairs = zip(fk.parent_columns, values, strict=True)
-                    on = " AND ".join(f"p.{w.quote(c)} = {w.held(v, parent.by_name[c])}" for c, v in pairs)
-                    full = " AND ".join(f"{value} IS NOT NULL" for value in values)
-                    missing = f"NOT EXISTS (SELECT 1 FROM {self.touched.rows_of(parent)} p WHERE {on})"
-                    sql = f"SELECT count(*) {self.touched.earlier(touched, action)} AND {full} AND {missing}"
-                    if rows := int(w.scalar(sql)):
-                        raise UndoConflictError(
-                            f"{rows} rows would refer to rows of {fk.parent} that are gone", where=fk.label,
-                            hint="nothing was changed; undo what removed those first",
-                        )  # fmt: skip
+        there = {fit.target.name for fit in touched.before[action]}
+        circular = {name for cycle in DependencyGraph(self.touched.schema).cycles for name in cycle}
+        for fk in touched.table.foreign_keys:
+            if fk.parent not in self.touched.schema or not there.issuperset(fk.columns):
+                continue
+            if not self._held_before(fk, action) or (alone and touched.table.name in circular):
+                continue
+            parent = self.touched.schema.table(fk.parent)
+            values = [self.touched.value(touched, action, column) for column in fk.columns]
+            pairs = zip(fk.parent_columns, values, strict=True)
+            on = " AND ".join(f"p.{w.quote(c)} = {w.held(v, parent.by_name[c])}" for c, v in pairs)
+            full = " AND ".join(f"{value} IS NOT NULL" for value in values)
+            missing = f"NOT EXISTS (SELECT 1 FROM {self.touched.rows_of(parent)} p WHERE {on})"
+            sql = f"SELECT count(*) {self.touched.earlier(touched, action)} AND {full} AND {missing}"
+            if rows := int(w.scalar(sql)):
+                raise UndoConflictError(
+                    f"{rows} rows would refer to rows of {fk.parent} that are gone", where=fk.label,
+                    hint="nothing was changed; undo what removed those first",
+                )  # fmt: skip
+
+    def _held_before(self, fk: ForeignKey, action: str) -> bool:
+        """Whether every reference of such rows had its parent: the database saw to it, or the import that wrote them.
+
+        SQLite does not see to it. What an import brought was verified there, unless it was to keep orphans; how rows
+        were that it updated, nobody knows.
+        """
+        return fk.enforced or (fk.declared and action == DELETE and not self._kept_orphans)
+
+    @cached_property
+    def _kept_orphans(self) -> bool:
+        record = self.record
+        while above := record.options.get("undo_of"):
+            record = ledger.read_import(self.writer.conn, above)
+        return record.options.get("on_orphan") == OnOrphan.KEEP
 
     # --- after --------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ This module reads the target and changes nothing in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ STATES = (REVERSIBLE, EDITED, REFERENCED, TAKEN, GONE)
 _OFFSET = {INSERT: 0, UPDATE: 1 << 40, DELETE: 1 << 41}
 _INTEGER = LogicalType("integer", bits=64)
 _BATCH_ROWS = 65_536
+#: A number or a text in SQL, perhaps with a cast as PostgreSQL writes it.
+_CONSTANT = re.compile(r"^(-?\d+(\.\d+)?|'([^'\\]|'')*')(::[\w \"]+(\(\d+\))?)?$")
 
 
 @dataclass
@@ -253,7 +256,7 @@ class TouchedRows:
         if action in touched.keys:
             source = w.stage_name("s", touched.number_of(action))
             values = [w.expression(f"s.k{i}", f.kind, f.target) for i, f in enumerate(touched.keys[action])]
-            differs = f"{w.row_hash('t', touched.hashed)} <> s.h"
+            differs = " OR ".join([f"{w.row_hash('t', touched.hashed)} <> s.h", *self._filled(touched)])
             state = f"WHEN {differs} THEN '{EDITED}' ELSE '{REVERSIBLE}'"
             state = f"CASE WHEN t.{w.quote(touched.key[0])} IS NULL THEN '{GONE}' {state} END"
             number = "s.h"
@@ -269,6 +272,21 @@ class TouchedRows:
             f"{into} SELECT s.r, {', '.join(values)}, '{action}', {state}, '', {number}, 1, 1 "
             f"FROM {source} s LEFT JOIN {self.rows_of(touched.table)} t ON {on}"
         )
+
+    def _filled(self, touched: Touched) -> Iterator[str]:
+        """Yield SQL that is true where somebody has written into a column ``t`` that was added since.
+
+        Such a column is in no hash. It holds its default, where that is a constant, or else what nobody can tell.
+        """
+        w, known = self.writer, {column.name for column in touched.hashed}
+        for column in touched.table.columns:
+            if column.name in known or column.generated:
+                continue
+            value = f"t.{w.quote(column.name)}"
+            if not column.default:
+                yield f"{value} IS NOT NULL"
+            elif _CONSTANT.match(column.default):
+                yield f"NOT ({w.same(value, w.held(column.default, column), column)})"
 
     def _counted(self, touched: Touched, action: str) -> str:
         w = self.writer

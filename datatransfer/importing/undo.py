@@ -116,6 +116,7 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
 
 def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     record = _undoable(db, str(import_id))
+    db.refresh()  # tables and columns that came since may hold what an undo would take away
     writer = _begin(db, record.import_id)
     try:
         touched = TouchedRows(writer, record.import_id)
@@ -167,6 +168,7 @@ def _undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool, backup
         stages.sweep(db)
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
+    db.refresh()
     writer = _begin(db, record.import_id)
     try:
         failpoint("undo.begin")

@@ -1,0 +1,87 @@
+"""What came since an import: tables that refer to its rows, columns that somebody filled, parents that went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import datatransfer as dt
+from datatransfer.errors import UndoConflictError
+from tests.support.servers import Databases
+from tests.support.sql import asked, run
+from tests.support.transfer import DIALECTS, export_all
+
+USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(20) UNIQUE)"
+REFERS = "user_id INTEGER NOT NULL, FOREIGN KEY (user_id) REFERENCES users (id)"
+SCHEMA = (USERS, f"CREATE TABLE orders (id INTEGER PRIMARY KEY, {REFERS})")
+ROWS = ("INSERT INTO users VALUES (1, 'a'), (2, 'b')", "INSERT INTO orders VALUES (1, 1), (2, 2)")
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@pytest.fixture
+def package(databases: Databases, tmp_path: Path) -> dt.DataPackage:
+    source = databases.create("sqlite")
+    run(source, *SCHEMA, *ROWS)
+    return export_all(source, tmp_path / "orders.zip")
+
+
+@pytest.fixture
+def url(databases: Databases, dialect: str) -> str:
+    made = databases.create(dialect)
+    run(made, *SCHEMA)
+    return made
+
+
+@every_dialect
+def test_a_table_that_was_made_since_keeps_its_rows(package: dt.DataPackage, url: str) -> None:
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run()
+        run(url, "CREATE TABLE late (user_id INTEGER, txt VARCHAR(9), "
+            "FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE)",
+            "INSERT INTO late VALUES (1, 'precious')")  # fmt: skip
+        check = receipt.check_undo()
+        assert not check.ok
+        assert [row[:3] for row in check.rows] == [("users", 1, "referenced")]
+        with pytest.raises(UndoConflictError):
+            receipt.undo()
+        assert asked(url, "SELECT * FROM late") == [(1, "precious")]
+        assert len(asked(url, "SELECT * FROM orders")) == 2
+        receipt.undo(keep_edited=True)
+    assert asked(url, "SELECT id FROM users") == [(1,)]
+    assert asked(url, "SELECT * FROM late") == [(1, "precious")]
+
+
+@every_dialect
+def test_a_row_whose_new_column_was_filled_since_was_edited(package: dt.DataPackage, url: str) -> None:
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run()
+        run(url, "ALTER TABLE orders ADD COLUMN note VARCHAR(20)",
+            "ALTER TABLE orders ADD COLUMN state VARCHAR(20) DEFAULT 'new'",
+            "ALTER TABLE orders ADD COLUMN level INTEGER DEFAULT 3 NOT NULL")  # fmt: skip
+        assert receipt.check_undo().ok
+        for change, back in (("note = 'mine'", "note = NULL"), ("state = 'sent'", "state = 'new'"),
+                             ("level = 4", "level = 3")):  # fmt: skip
+            run(url, f"UPDATE orders SET {change} WHERE id = 2")
+            assert receipt.check_undo().rows[0][:3] == ("orders", 2, "edited"), change
+            with pytest.raises(UndoConflictError):
+                receipt.undo()
+            run(url, f"UPDATE orders SET {back} WHERE id = 2")
+        receipt.undo()
+    assert asked(url, "SELECT * FROM orders") == []
+
+
+@every_dialect
+def test_rows_do_not_come_back_without_the_rows_that_they_refer_to(package: dt.DataPackage, url: str) -> None:
+    run(url, "INSERT INTO users VALUES (1, 'a'), (2, 'b')")
+    with dt.Database(url) as target:
+        undone = dt.PackageImporter(package, target).run(match_on={"users": ["email"]}).undo()
+        run(url, "DELETE FROM users WHERE id = 2")
+        with pytest.raises(UndoConflictError, match="1 rows would refer to rows of users that are gone") as caught:
+            undone.undo()
+        assert caught.value.where == "orders.user_id"
+        assert asked(url, "SELECT * FROM orders") == []
+        run(url, "INSERT INTO users VALUES (2, 'b')")
+        undone.undo()
+    assert len(asked(url, "SELECT * FROM orders")) == 2
