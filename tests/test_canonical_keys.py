@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -62,3 +63,9 @@ def test_a_slice_of_a_column_is_read_from_where_it_begins() -> None:
 def test_a_value_with_an_unknown_tag_is_refused() -> None:
     with pytest.raises(ValueLossError, match="no known tag"):
         canonical_keys([pa.array(["x1"])], [LogicalType("any")])
+
+
+def test_keys_of_a_frame_are_keys() -> None:
+    frame = pd.DataFrame({"id": [90], "name": ["a"], "share": [0.5]})
+    for name in frame:
+        assert canonical_key((frame[name].iloc[0],)) == canonical_key((frame[name].tolist()[0],))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import datatransfer as dt
-from datatransfer.errors import UndoConflictError
+from datatransfer.errors import AlreadyUndoneError, UndoConflictError
 from tests.support.servers import Databases
 from tests.support.sql import asked, run
 from tests.support.transfer import DIALECTS, export_all
@@ -85,3 +85,27 @@ def test_rows_do_not_come_back_without_the_rows_that_they_refer_to(package: dt.D
         run(url, "INSERT INTO users VALUES (2, 'b')")
         undone.undo()
     assert len(asked(url, "SELECT * FROM orders")) == 2
+
+
+def test_files_whose_store_is_not_named_are_told_of_and_go_with_the_next_call(
+    databases: Databases, tmp_path: Path
+) -> None:
+    left, right = tmp_path / "left", tmp_path / "right"
+    for folder in (left, right):
+        folder.mkdir()
+    (left / "a.txt").write_text("hello")
+    source, url = databases.create("sqlite"), databases.create("sqlite")
+    for place in (source, url):
+        run(place, "CREATE TABLE docs (id INTEGER PRIMARY KEY, path TEXT)")
+    run(source, "INSERT INTO docs VALUES (1, 'a.txt')")
+    package = export_all(source, tmp_path / "docs.zip", files={"docs.path": dt.FolderStore(left)})
+    stores = {"docs.path": dt.FolderStore(right)}
+    with dt.Database(url, files=stores) as target:
+        receipt = dt.PackageImporter(package, target).run()
+    with dt.Database(url) as target:
+        undone = dt.receipt(target, receipt.import_id).undo()
+        assert [w.split(":")[0] for w in undone.warnings] == ["1 file of docs.path stay"]
+    assert (right / "a.txt").exists()
+    with dt.Database(url, files=stores) as target, pytest.raises(AlreadyUndoneError):
+        dt.receipt(target, receipt.import_id).undo()
+    assert not (right / "a.txt").exists()

@@ -209,8 +209,9 @@ def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, *, keep
         reversal.save()
         reversal.run(keep_edited=keep_edited)
         writer.restore_tables()
-        reversal.finish()
         files.choose()
+        reversal.warnings += files.warnings()
+        reversal.finish()
         failpoint("undo.before_commit")
 
 

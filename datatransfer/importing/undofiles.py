@@ -8,9 +8,11 @@ a process that is killed there leaves nothing that the next call of undo would n
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.display import blocks
 from datatransfer.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class UndoFiles:
         self.writer = writer
         self.import_id = import_id
         self.files: list[ImportedFile] = []
+        self.unreached: Counter[str] = Counter()
 
     def lay(self) -> None:
         """Bring the paths of files that the import wrote beside the target."""
@@ -67,6 +70,17 @@ class UndoFiles:
         others = ledger.other_paths(w.conn, self.import_id)
         chosen = [f for r, f in enumerate(self.files) if r in wanted and _place(f) not in others]
         ledger.move_files(w.conn, self.import_id, chosen, "removing")
+        self.unreached = Counter(
+            f"{f.store_table}.{f.store_column}" for f in chosen if (f.store_table, f.store_column) not in w.db.files
+        )
+
+    def warnings(self) -> list[str]:
+        """Say which files stay, because nobody said where they are."""
+        return [
+            f"{blocks.plural(count, 'file')} of {column} stay: the database was opened without their store; open it "
+            f"with files={{'{column}': …}} and call undo again, which removes them"
+            for column, count in sorted(self.unreached.items())
+        ]
 
     def _columns(self) -> list[tuple[str, str]]:
         """Return the columns that may hold paths of these files."""

@@ -38,6 +38,8 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, decimal.Decimal | uuid.UUID):
         return str(value)
+    if hasattr(value, "dtype") and hasattr(value, "item"):  # numpy's own, as a DataFrame gives it
+        return _plain(value.item())
     raise KeyValueError(f"a value of type {type(value).__name__} cannot be part of a key")
 
 
