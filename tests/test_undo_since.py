@@ -109,3 +109,19 @@ def test_files_whose_store_is_not_named_are_told_of_and_go_with_the_next_call(
     with dt.Database(url, files=stores) as target, pytest.raises(AlreadyUndoneError):
         dt.receipt(target, receipt.import_id).undo()
     assert not (right / "a.txt").exists()
+
+
+@every_dialect
+def test_a_row_does_not_get_back_a_value_that_another_holds_by_now(package: dt.DataPackage, url: str) -> None:
+    run(url, "INSERT INTO users VALUES (1, 'old'), (2, 'b')")
+    with dt.Database(url, origin=package.metadata.origin) as target:
+        receipt = dt.PackageImporter(package, target).run(on_match="update")
+        assert asked(url, "SELECT email FROM users WHERE id = 1") == [("a",)]
+        assert receipt.check_undo().ok
+        run(url, "INSERT INTO users VALUES (9, 'old')")
+        assert [row[:3] for row in receipt.check_undo().rows] == [("users", 1, "taken")]
+        with pytest.raises(UndoConflictError, match="hold their values"):
+            receipt.undo()
+        receipt.undo(keep_edited=True)
+    assert asked(url, "SELECT * FROM users ORDER BY id") == [(1, "a"), (2, "b"), (9, "old")]
+    assert asked(url, "SELECT * FROM orders") == []

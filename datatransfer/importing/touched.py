@@ -243,6 +243,8 @@ class TouchedRows:
             self.writer.run(f"DELETE FROM {self.z(touched)}")
             for action in touched.actions:
                 self._sort(touched, action)
+            for action in touched.before if touched.key else ():
+                self._mark_taken(touched, action)
             self.writer.analyze("z", touched.number)
         self._mark_referenced()
 
@@ -298,6 +300,24 @@ class TouchedRows:
             f"SELECT s.r, '{action}', {state}, '', s.h, s.n, coalesce(c.n, 0) "
             f"FROM {w.stage_name('s', touched.number_of(action))} s LEFT JOIN ({there}) c ON c.h = s.h"
         )
+
+    def _mark_taken(self, touched: Touched, action: str) -> None:
+        """Mark earlier rows whose unique values another row holds by now, one that the undo leaves as it is."""
+        w, columns = self.writer, touched.table.by_name
+        there = {fit.target.name for fit in touched.before[action]}
+        start, mine = self.earlier(touched, action).rsplit(" WHERE ", 1)
+        for names in touched.table.uniques:
+            if not there.issuperset(names):
+                continue
+            on = " AND ".join(
+                w.equal(f"t.{w.quote(c)}", w.held(self.value(touched, action, c), columns[c]), columns[c])
+                for c in names
+            )
+            goes = f"LEFT JOIN {self.z(touched)} y ON {self.is_row(touched, 't', 'y')} AND y.st = '{REVERSIBLE}'"
+            found = (
+                f"SELECT z.r {start} JOIN {self.rows_of(touched.table)} t ON {on} {goes} WHERE {mine} AND y.r IS NULL"
+            )
+            w.run(f"UPDATE {self.z(touched)} SET st = '{TAKEN}' WHERE r IN (SELECT r FROM ({found}) f)")
 
     def _mark_referenced(self) -> None:
         """Mark inserted rows that a row refers to which stays, from the last children up."""

@@ -225,7 +225,7 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
     if bad and not keep_edited:
         parts = ", ".join(f"{n} of {where}" for where, n in sorted(bad.items()))
         raise UndoConflictError(
-            f"rows of the import were edited since, or others refer to them: {parts}",
+            f"rows of the import were edited since, or others refer to them or hold their values: {parts}",
             hint="nothing was changed; check_undo() names them, keep_edited=True leaves them where they are",
             evidence={"rows": bad},
         )
