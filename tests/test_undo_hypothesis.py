@@ -174,9 +174,13 @@ def expected(
                 if child == table and (parent, values[column]) in leaves & inserted:
                     new.add((parent, values[column]))
         new |= {("people", person) for person in marks if ("people", person) in leaves & inserted}
-        if not new:
-            return {(table, key, state) for (table, key), state in found.items()}
         found |= dict.fromkeys(new, "referenced")
+        leaves -= new
+        held = {values["email"] for row, values in now.items() if row[0] == "people" and row not in leaves}
+        taken = {row for row in leaves & updated if row[0] == "people" and before[row]["email"] in held - {None}}
+        found |= dict.fromkeys(taken, "taken")
+        if not new and not taken:
+            return {(table, key, state) for (table, key), state in found.items()}
 
 
 @st.composite

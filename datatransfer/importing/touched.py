@@ -243,10 +243,10 @@ class TouchedRows:
             self.writer.run(f"DELETE FROM {self.z(touched)}")
             for action in touched.actions:
                 self._sort(touched, action)
-            for action in touched.before if touched.key else ():
-                self._mark_taken(touched, action)
             self.writer.analyze("z", touched.number)
         self._mark_referenced()
+        while self._mark_taken():  # these stay, too
+            self._mark_referenced()
 
     def _sort(self, touched: Touched, action: str) -> None:
         w = self.writer
@@ -301,11 +301,16 @@ class TouchedRows:
             f"FROM {w.stage_name('s', touched.number_of(action))} s LEFT JOIN ({there}) c ON c.h = s.h"
         )
 
-    def _mark_taken(self, touched: Touched, action: str) -> None:
-        """Mark earlier rows whose unique values another row holds by now, one that the undo leaves as it is."""
+    def _mark_taken(self) -> int:
+        """Mark earlier rows whose unique values a row holds that stays as it is; return how many."""
+        keyed = [touched for touched in self.tables.values() if touched.key]
+        return sum(self._taken(touched, action) for touched in keyed for action in touched.before)
+
+    def _taken(self, touched: Touched, action: str) -> int:
         w, columns = self.writer, touched.table.by_name
         there = {fit.target.name for fit in touched.before[action]}
         start, mine = self.earlier(touched, action).rsplit(" WHERE ", 1)
+        marked = 0
         for names in touched.table.uniques:
             if not there.issuperset(names):
                 continue
@@ -317,7 +322,9 @@ class TouchedRows:
             found = (
                 f"SELECT z.r {start} JOIN {self.rows_of(touched.table)} t ON {on} {goes} WHERE {mine} AND y.r IS NULL"
             )
-            w.run(f"UPDATE {self.z(touched)} SET st = '{TAKEN}' WHERE r IN (SELECT r FROM ({found}) f)")
+            taken = f"UPDATE {self.z(touched)} SET st = '{TAKEN}' WHERE r IN (SELECT r FROM ({found}) f)"
+            marked += int(w.run(taken).rowcount)
+        return marked
 
     def _mark_referenced(self) -> None:
         """Mark inserted rows that a row refers to which stays, from the last children up."""

@@ -1,7 +1,7 @@
 """Undo: what an import wrote is taken back, in one transaction, or nothing is.
 
 1. The images of the import are laid beside the target, and every row that it touched is **sorted**: reversible, edited
-   since, referenced by a row that stays, gone, or (of an undo that is undone) its key taken.
+   since, referenced by a row that stays, gone, or its key or a unique value taken by another.
 2. Unless all of it is well, the undo **refuses**, or leaves these rows and what they need where they are.
 3. What was inserted is **deleted**, children first; what was deleted is inserted again under its keys; what was updated
    gets its earlier values. Rows are counted against 1.
