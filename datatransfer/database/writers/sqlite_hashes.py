@@ -56,6 +56,10 @@ class _Pieces:
         self._keep()
         return sum(self._rows)
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
     def _keep(self) -> None:
         import numpy as np
 
@@ -89,6 +93,7 @@ class _Ahead(Ahead):
         super().__init__(selects, sqlite3.Error)
         self._sidecar = sidecar
         self._raw = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._pieces: list[_Pieces] = []
 
     def prepare(self) -> None:
         self._raw.execute("PRAGMA trusted_schema = OFF")
@@ -97,6 +102,7 @@ class _Ahead(Ahead):
 
     def hashed(self, select: str) -> Iterator[pa.Table]:
         pieces = _Pieces()
+        self._pieces.append(pieces)
         self._raw.create_aggregate(_GATHER, -1, lambda: pieces)
         self._raw.execute(select).fetchone()
         return iter(pieces)
@@ -107,6 +113,8 @@ class _Ahead(Ahead):
     def end(self) -> None:
         super().end()
         self._raw.close()
+        for pieces in self._pieces:  # also those that nobody has read
+            pieces.close()
 
 
 class SQLiteHashes(RowHashes):
