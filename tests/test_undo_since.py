@@ -72,6 +72,42 @@ def test_a_row_whose_new_column_was_filled_since_was_edited(package: dt.DataPack
     assert asked(url, "SELECT * FROM orders") == []
 
 
+#: Of columns that are added: type and default, and another value.
+ADDED = {
+    "sqlite": [
+        ("REAL DEFAULT 3", "4"), ("TEXT DEFAULT 5", "'6'"), ("NUMERIC DEFAULT '5'", "6"), ("BOOLEAN DEFAULT TRUE", "0"),
+        ("TEXT COLLATE NOCASE DEFAULT 'New'", "'NEW'"), ("DATE DEFAULT '2026-01-01'", "'2026-01-02'"),
+        ("INTEGER DEFAULT (-1)", "1"), ("VARCHAR(9) DEFAULT NULL", "'x'"), ("BLOB", "x'00'"),
+    ],
+    "postgresql": [
+        ("boolean DEFAULT true", "false"), ("varchar(9) DEFAULT NULL", "'x'"), ("text[] DEFAULT '{}'", "'{a}'"),
+        ("jsonb DEFAULT '{}'", "'[]'"), ("numeric(10, 2) DEFAULT 0", "0.01"), ("smallint DEFAULT 0::smallint", "1"),
+        ("real DEFAULT 0.1", "0.2"), ("char(5) DEFAULT 'a'", "'b'"), ("date DEFAULT '2026-01-01'", "'2026-01-02'"),
+        ("timestamptz DEFAULT '2026-01-01 00:00+00'", "'2026-01-01 00:01+00'"), ("bytea", "'x'"),
+    ],
+    "mariadb": [
+        ("BOOLEAN DEFAULT TRUE", "0"), ("VARCHAR(9) DEFAULT NULL", "'x'"), ("DECIMAL(10, 2) DEFAULT 0", "0.01"),
+        ("VARCHAR(9) COLLATE utf8mb4_general_ci DEFAULT 'New'", "'NEW'"), ("DOUBLE DEFAULT 0.1", "0.2"),
+        ("FLOAT DEFAULT 0.1", "0.2"), ("DATETIME DEFAULT '2026-01-01 00:00:00'", "'2026-01-01 00:00:01'"),
+        ("ENUM('a', 'b') DEFAULT 'a'", "'b'"), ("CHAR(5) DEFAULT 'a'", "'b'"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dialect", "added", "other"), [(name, *pair) for name, pairs in ADDED.items() for pair in pairs]
+)
+def test_a_new_column_that_holds_its_default_was_not_filled(
+    package: dt.DataPackage, url: str, added: str, other: str
+) -> None:
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run()
+        run(url, f"ALTER TABLE orders ADD COLUMN more {added}")
+        assert receipt.check_undo().ok
+        run(url, f"UPDATE orders SET more = {other} WHERE id = 2")
+        assert [row[:3] for row in receipt.check_undo().rows if row[0] == "orders"] == [("orders", 2, "edited")]
+
+
 @every_dialect
 def test_rows_do_not_come_back_without_the_rows_that_they_refer_to(package: dt.DataPackage, url: str) -> None:
     run(url, "INSERT INTO users VALUES (1, 'a'), (2, 'b')")

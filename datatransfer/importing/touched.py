@@ -10,7 +10,6 @@ This module reads the target and changes nothing in it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,8 +33,6 @@ STATES = (REVERSIBLE, EDITED, REFERENCED, TAKEN, GONE)
 _OFFSET = {INSERT: 0, UPDATE: 1 << 40, DELETE: 1 << 41}
 _INTEGER = LogicalType("integer", bits=64)
 _BATCH_ROWS = 65_536
-#: A number or a text in SQL, perhaps with a cast as PostgreSQL writes it.
-_CONSTANT = re.compile(r"^(-?\d+(\.\d+)?|'([^'\\]|'')*')(::[\w \"]+(\(\d+\))?)?$")
 
 
 @dataclass
@@ -285,10 +282,10 @@ class TouchedRows:
             if column.name in known or column.generated:
                 continue
             value = f"t.{w.quote(column.name)}"
-            if not column.default:
+            if column.has_constant:
+                yield f"NOT ({w.is_default(value, column)})"
+            elif not column.has_default:
                 yield f"{value} IS NOT NULL"
-            elif _CONSTANT.match(column.default):
-                yield f"NOT ({w.same(value, w.held(column.default, column), column)})"
 
     def _counted(self, touched: Touched, action: str) -> str:
         w = self.writer

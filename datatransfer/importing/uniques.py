@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 ROW = "datatransfer_r"
-#: Defaults that give every row the same value.
-_LITERAL = re.compile(r"^\(?(-?\d+(\.\d+)?|'(?:[^']|'')*'(::[\w \"().]+)?|NULL|TRUE|FALSE)\)?$", re.IGNORECASE)
 
 
 class Uniques:
@@ -51,7 +49,7 @@ class Uniques:
     def _known(plan: TablePlan, column: Column) -> bool:
         """Whether the value that the target will hold is known: given, computed, constant or absent."""
         given = any(fit.target.name == column.name for fit in plan.fit.columns)
-        constant = bool(_LITERAL.match(column.default)) if column.default else not column.has_default
+        constant = column.has_constant if column.default else not column.has_default
         return given or bool(column.formula) or constant
 
     def is_early(self, plan: TablePlan, rule: UniqueRule) -> bool:

@@ -6,6 +6,7 @@ Nothing here reads or writes. A table is named by one string: its own name in th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,8 @@ ENTITY_UUID = "entity_uuid"
 IMPORTED_FROM_UUID = "imported_from_uuid"
 #: SQLite's own collations by which different texts are equal: ASCII letters of either case, or trailing spaces.
 FOLDING = ("NOCASE", "RTRIM")
+#: A number, a text or a word for a value in SQL, perhaps in parentheses and with a cast as PostgreSQL writes it.
+_LITERAL = re.compile(r"^\(*(-?\d+(\.\d+)?|'(?:[^']|'')*'|NULL|TRUE|FALSE)\)*(::[\w \"(),.\[\]]+)?\)*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,11 @@ class Column:
         """The collation, if it is one of `FOLDING`."""
         name = self.collation.strip('"`[]').upper()
         return name if name in FOLDING else ""
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the default is one that gives every row the same value, such as ``'new'::text``; not ``now()``."""
+        return bool(_LITERAL.match(self.default))
 
     @classmethod
     def from_json(cls, name: str, data: Mapping[str, Any]) -> Column:

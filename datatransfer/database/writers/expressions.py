@@ -50,6 +50,10 @@ class ValueExpressions:
         """Return SQL that is true where two values are the same, null included, to the last bit."""
         return f"({left} = {right} OR ({left} IS NULL AND {right} IS NULL))"
 
+    def is_default(self, value: str, column: Column) -> str:
+        """Return SQL that is true where a column holds its default, which is a constant."""
+        return self.same(value, self.held(column.default, column), column)
+
     def exact_text(self, value: str, column: Column) -> str:
         """Return SQL that is equal for two values only if they are the same to the last bit."""
         return value

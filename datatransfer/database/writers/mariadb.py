@@ -172,6 +172,9 @@ class MariaDBWriter(Writer):
         left, right = (self._shown(value, column) for value in (left, right))
         return f"({self._bytes(left, column)} <=> {self._bytes(right, column)})"
 
+    def is_default(self, value: str, column: Column) -> str:
+        return self.same(value, f"DEFAULT({value})", column)  # a FLOAT's own 0.1 is not that of SQL
+
     @staticmethod
     def _shown(value: str, column: Column) -> str:
         """Return SQL for a value as its column shows it, where one value is written in several ways."""

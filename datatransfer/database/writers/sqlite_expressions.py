@@ -123,6 +123,11 @@ class SQLiteExpressions(ValueExpressions):
     def same(self, left: str, right: str, column: Column) -> str:
         return f"({left} COLLATE BINARY IS {right} AND typeof({left}) = typeof({right}))"
 
+    def is_default(self, value: str, column: Column) -> str:
+        return (
+            f"({value} COLLATE BINARY IS {column.default})"  # compared by the affinity of the column, as it was stored
+        )
+
     def ordered(self, value: str, kind: LogicalType, column: Column) -> str:
         if re.search("DATE|TIME", column.declared, re.IGNORECASE):  # one moment is written as text in several ways
             moment = f"CASE WHEN typeof({value}) = 'text' THEN strftime('%Y-%m-%d %H:%M:%f', {value}) END"
