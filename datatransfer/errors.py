@@ -19,7 +19,7 @@
     │   └── PackageExistsError     the destination is already there
     ├── SchemaMismatchError        package and target do not fit
     ├── ConflictError              the plan holds conflicts that nobody decided
-    │   └── UndoConflictError      rows of an import were edited since, or others refer to them
+    │   └── UndoConflictError      rows of an import were edited since, or others refer to them or hold their values
     ├── TargetChangedError         the target changed between plan and merge
     │   └── AlreadyImportedError   another process imported the same package meanwhile
     ├── MergeError                 the database refused the merge; all of it was rolled back
@@ -212,7 +212,7 @@ class ConflictError(DataTransferError):
 
 
 class UndoConflictError(ConflictError):
-    """Rows of an import were edited since, or others refer to them."""
+    """Rows of an import were edited since, or others refer to them or hold their values."""
 
     code = "undo-conflict"
 

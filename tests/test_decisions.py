@@ -368,9 +368,6 @@ def test_damaged_decisions_leave_those_that_were_made(opened: dt.PackageImporter
         assert plan.decide("users", 2, "reuse").to_frame("users")["decision"].tolist() == ["reuse", "reuse", ""]
 
 
-# --- many --------------------------------------------------------------------------------------------------------
-
-
 @every_dialect
 def test_a_mask_of_many_rows_and_keys_of_every_class(databases: Databases, tmp_path: Path, dialect: str) -> None:
     rows = 3000

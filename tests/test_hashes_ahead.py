@@ -12,12 +12,12 @@ import psycopg
 import pytest
 
 import datatransfer as dt
-from datatransfer.database import ledger
 from datatransfer.database.writers.postgresql import PostgreSQLWriter
 from datatransfer.database.writers.postgresql_hashes import PostgreSQLHashes, _Ahead
 from datatransfer.errors import DatabaseError
 from datatransfer.importing import images
 from tests.support.digest import assert_equal, exact_digest
+from tests.support.hashed import imported, refuse_unhashed, with_and_without_ahead
 from tests.support.reading import driver_dsn
 from tests.support.servers import Databases
 from tests.support.transfer import export_all
@@ -60,42 +60,18 @@ def pair(databases: Databases, tmp_path: Path) -> tuple[dt.DataPackage, str]:
     return export_all(source, tmp_path / "all.zip"), target
 
 
-def _imported(package: dt.DataPackage, url: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:
-    """Import, and return the receipt's id and the hashes that the ledger keeps."""
-    with dt.Database(url) as target:
-        receipt = dt.PackageImporter(package, target).run()
-        with target.engine.connect() as connection:
-            kept: dict[str, list[tuple[int, int]]] = {}
-            for name, rows in ledger.after_images(connection, str(receipt.import_id)):
-                kept.setdefault(name, []).extend(
-                    zip(rows["k0"].to_pylist(), rows["h"].to_pylist(), strict=True)  # type: ignore[arg-type]
-                )
-        return str(receipt.import_id), {name: sorted(rows) for name, rows in kept.items()}
-
-
 def test_hashes_from_the_stage_are_those_of_the_rows_as_the_table_holds_them(
     pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, url = pair
-    taken: list[str] = []
-    begin = PostgreSQLHashes.hash_ahead
-    monkeypatch.setattr(
-        PostgreSQLHashes, "hash_ahead", lambda self, coming: (taken.extend(coming), begin(self, coming))[1]
-    )
-    change, ahead = _imported(package, url)
-    assert sorted(taken) == ["others", "things"]
-    with dt.Database(url) as target:
-        dt.receipt(target, change).undo()
-    monkeypatch.setattr(PostgreSQLHashes, "hash_ahead", lambda _self, _coming: None)
-    _, afterwards = _imported(package, url)
-    assert ahead == afterwards
-    assert {name: len(rows) for name, rows in ahead.items()} == {"things": ROWS, "others": ROWS}
+    kept = with_and_without_ahead(package, url, PostgreSQLHashes, ["others", "things"], monkeypatch)
+    assert {name: len(rows) for name, rows in kept.items()} == {"things": ROWS, "others": ROWS}
 
 
 def test_undo_after_a_large_import_names_the_one_row_that_was_edited(pair: tuple[dt.DataPackage, str]) -> None:
     package, url = pair
     before = exact_digest(url)
-    change, _ = _imported(package, url)
+    change, _ = imported(package, url)
     with _connected(url) as connection:
         connection.execute("UPDATE others SET extra = 8 WHERE id = 77")
     with dt.Database(url) as target:
@@ -142,12 +118,9 @@ def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(
     pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, url = pair
-    before = exact_digest(url)
     monkeypatch.setattr(PostgreSQLHashes, "_hashed", lambda *_: "SELECT 1 / 0, 2")
     with dt.Database(url) as target:
-        with pytest.raises(DatabaseError, match="could not be hashed"):
-            dt.PackageImporter(package, target).run()
-        assert_equal(before, exact_digest(url))
+        refuse_unhashed(package, target)
         monkeypatch.undo()
         assert dt.PackageImporter(package, target).run().import_id
     with _connected(url) as connection:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import datatransfer as dt
-from datatransfer.database import ledger
 from datatransfer.database.writers.sqlite_hashes import SQLiteHashes, _Ahead
 from datatransfer.errors import DatabaseError
 from datatransfer.importing import images
 from tests.support.digest import assert_equal, exact_digest
+from tests.support.hashed import imported, refuse_unhashed, with_and_without_ahead
 from tests.support.transfer import export_all
 
 ROWS = images._AHEAD_ROWS
@@ -63,39 +63,19 @@ def pair(tmp_path: Path) -> tuple[dt.DataPackage, str]:
     return package, _made(tmp_path / "target.db", filled=False)
 
 
-def _imported(package: dt.DataPackage, url: str) -> tuple[str, dict[str, list[tuple[int, int]]]]:
-    with dt.Database(url) as target:
-        receipt = dt.PackageImporter(package, target).run()
-        kept: dict[str, list[tuple[int, int]]] = {}
-        with target.engine.connect() as connection:
-            for name, rows in ledger.after_images(connection, str(receipt.import_id)):
-                pairs = zip(rows["k0"].to_pylist(), rows["h"].to_pylist(), strict=True)
-                kept.setdefault(name, []).extend(pairs)  # type: ignore[arg-type]
-        return str(receipt.import_id), {name: sorted(rows) for name, rows in kept.items()}
-
-
 def test_hashes_from_the_stage_are_those_of_the_rows_as_the_table_holds_them(
     pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, url = pair
-    taken: list[str] = []
-    begin = SQLiteHashes.hash_ahead
-    monkeypatch.setattr(SQLiteHashes, "hash_ahead", lambda self, coming: (taken.extend(coming), begin(self, coming))[1])
-    change, ahead = _imported(package, url)
     # What a column of DECIMAL makes of a number is not foreseen; keys that are texts are not either.
-    assert sorted(taken) == ["things", "wide"]
-    with dt.Database(url) as target:
-        dt.receipt(target, change).undo()
-    monkeypatch.setattr(SQLiteHashes, "hash_ahead", lambda _self, _coming: None)
-    _, afterwards = _imported(package, url)
-    assert ahead == afterwards
-    assert {name: len(rows) for name, rows in ahead.items()} == dict.fromkeys(("things", "wide", "odd", "words"), ROWS)
+    kept = with_and_without_ahead(package, url, SQLiteHashes, ["things", "wide"], monkeypatch)
+    assert {name: len(rows) for name, rows in kept.items()} == dict.fromkeys(("things", "wide", "odd", "words"), ROWS)
 
 
 def test_undo_after_a_large_import_names_the_one_row_that_was_edited(pair: tuple[dt.DataPackage, str]) -> None:
     package, url = pair
     before = exact_digest(url)
-    change, _ = _imported(package, url)
+    change, _ = imported(package, url)
     with dt.Database(url) as target:
         assert dt.receipt(target, change).check_undo().ok
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
@@ -124,16 +104,13 @@ def test_hashing_that_fails_ends_the_import_with_nothing_changed(
     pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, url = pair
-    before = exact_digest(url)
 
     def fails(_self: _Ahead, _select: str) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(_Ahead, "hashed", fails)
     with dt.Database(url) as target:
-        with pytest.raises(DatabaseError, match="could not be hashed"):
-            dt.PackageImporter(package, target).run()
-        assert_equal(before, exact_digest(url))
+        refuse_unhashed(package, target)
         monkeypatch.undo()
         assert dt.PackageImporter(package, target).resume().import_id
     assert sorted(path.name for path in Path(package.path).parent.glob("target*")) == ["target.db"]

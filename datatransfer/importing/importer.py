@@ -106,9 +106,7 @@ class PackageImporter:
         decisions: str | Path | Mapping[str, Any] | None = None,
         **differences: Unpack[MappingOptions],
     ) -> ImportPlan:
-        """Stage the package and decide what would happen; no row of the target changes.
-
-        The keys that new rows would get are kept for them, so that a counter of the target may move on.
+        """Stage the package and decide what would happen; no row of the target changes, only counters of keys may.
 
         Parameters
         ----------

@@ -266,7 +266,7 @@ class Receipt(shown.Listed):
         Raises
         ------
         UndoConflictError
-            Rows were edited since, or others refer to them; nothing was changed.
+            Rows were edited since, or others refer to them or hold their values; nothing was changed.
         AlreadyUndoneError
             It was undone before.
 

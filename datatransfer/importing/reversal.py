@@ -59,7 +59,8 @@ class Reversal:
         self.writer: Writer = touched.writer
         self.warnings: list[str] = []
         self.counts: dict[str, dict[str, int]] = {}
-        order = list(DependencyGraph(touched.schema).order)
+        graph = DependencyGraph(touched.schema)
+        order, self._circles = list(graph.order), graph.cycles
         names = sorted(touched.tables, key=lambda name: order.index(name) if name in order else len(order))
         self.tables = [touched.tables[name] for name in names]  # parents first
         self._before: dict[str, Any] = {}
@@ -80,8 +81,7 @@ class Reversal:
 
     def _cyclic(self) -> list[Table]:
         """Return tables whose foreign keys would be in the way: of cycles, and of rows that let go of others last."""
-        cycles = DependencyGraph(self.touched.schema).cycles
-        members = {name for cycle in cycles if len(set(cycle)) > 1 for name in cycle}
+        members = {name for circle in self._circles if len(set(circle)) > 1 for name in circle}
         found = []
         for touched in self.tables:
             parents = [self.touched.tables.get(fk.parent) for fk in touched.table.foreign_keys]
@@ -262,7 +262,7 @@ class Reversal:
         """
         w = self.writer
         there = {fit.target.name for fit in touched.before[action]}
-        circular = {name for cycle in DependencyGraph(self.touched.schema).cycles for name in cycle}
+        circular = {name for circle in self._circles for name in circle}
         for fk in touched.table.foreign_keys:
             if fk.parent not in self.touched.schema or not there.issuperset(fk.columns):
                 continue

@@ -39,15 +39,14 @@ class _Pieces:
     """
 
     def __init__(self) -> None:
-        self.keys, self.hashes = array("q"), array("Q")
+        self.keys, self.hashes = array("q"), array("q")
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read, or let go
         self._rows: list[int] = []
 
     def step(self, key: int, *values: Any) -> None:
         """Take a row in: what SQLite calls for each."""
-        data = marshal.dumps(values, 2)
         self.keys.append(key)
-        self.hashes.append(zlib.crc32(data) << 32 | zlib.adler32(data))
+        self.hashes.append(row_hash(*values))
         if len(self.keys) == PIECE_ROWS:
             self._keep()
 
@@ -63,7 +62,7 @@ class _Pieces:
     def _keep(self) -> None:
         import numpy as np
 
-        keys, hashes = np.array(self.keys, dtype=np.int64), np.array(self.hashes, dtype=np.uint64).view(np.int64)
+        keys, hashes = (np.array(values, dtype=np.int64) for values in (self.keys, self.hashes))
         order = np.argsort(keys, kind="stable")
         self._file.write(keys[order].tobytes() + hashes[order].tobytes())
         self._rows.append(len(keys))
