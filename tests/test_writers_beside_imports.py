@@ -6,6 +6,8 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -183,24 +185,60 @@ def test_a_target_that_goes_on_inserting_is_imported_into_at_the_first_try(
 ) -> None:
     source, target = two_shops(databases, dialect, rows=3000)
     package = export_all(source, tmp_path / "all.zip")
+    with session(target) as cursor:
+
+        def insert(number: int) -> None:
+            cursor.execute("INSERT INTO customers (name) VALUES (%s)", (f"live-{number}",))
+
+        with _repeated(insert) as failed:
+            receipt = import_into(package, target)
+    assert receipt.total("insert") == 6000
+    assert failed == []
+
+
+@pytest.mark.parametrize("dialect", SERVERS)
+def test_transactions_that_insert_a_parent_and_then_its_child_go_on_while_imports_are_planned(
+    databases: Databases, tmp_path: Path, dialect: str
+) -> None:
+    source, target = two_shops(databases, dialect)
+    package = export_all(source, tmp_path / "all.zip")
+    with session(target) as cursor:
+
+        def insert(number: int) -> None:
+            cursor.execute("START TRANSACTION")
+            cursor.execute("INSERT INTO customers (name) VALUES (%s)", (f"live-{number}",))
+            time.sleep(0.1)
+            cursor.execute("INSERT INTO orders (customer_id, note) SELECT max(id), 'live' FROM customers")
+            cursor.execute("COMMIT")
+
+        with _repeated(insert) as failed, dt.Database(target) as db:
+            for _ in range(5):
+                with dt.PackageImporter(package, db).plan() as plan:
+                    assert plan.summary["insert"].tolist() == [3, 3]
+    assert failed == []
+    with session(target) as cursor:
+        cursor.execute("SELECT count(*) FROM orders WHERE note = 'live'")
+        assert cursor.fetchone()[0] > 5
+
+
+@contextmanager
+def _repeated(work: Callable[[int], None]) -> Iterator[list[Exception]]:
+    """Do something again and again in a thread of its own, meanwhile; yield what it was refused with."""
     stop, failed = threading.Event(), []
 
-    def insert() -> None:
-        with session(target) as cursor:
-            number = 0
-            while not stop.wait(0.002):
-                number += 1
-                try:
-                    cursor.execute("INSERT INTO customers (name) VALUES (%s)", (f"live-{number}",))
-                except Exception as error:
-                    failed.append(error)
+    def run() -> None:
+        number = 0
+        while not stop.wait(0.002):
+            number += 1
+            try:
+                work(number)
+            except Exception as error:
+                failed.append(error)
 
-    writer = threading.Thread(target=insert)
+    writer = threading.Thread(target=run)
     writer.start()
     try:
-        receipt = import_into(package, target)
+        yield failed
     finally:
         stop.set()
         writer.join()
-    assert receipt.total("insert") == 6000
-    assert failed == []

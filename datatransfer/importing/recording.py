@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
+from datatransfer.database.chunks import decode
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.ledger import ImportedFile
 from datatransfer.importing.actions import Action
@@ -129,11 +129,10 @@ def _shifted(table: TablePlan, shifts: list[int], action: Action) -> Iterator[pa
 def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
     """Yield the integer keys that the stage kept, in pieces that are worth a chunk of the ledger each."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     held: list[pa.Table] = []
     for chunk in table.staged.key_chunks:
-        held.append(pq.read_table(io.BytesIO(chunk)))
+        held.append(decode(chunk))
         if sum(keys.num_rows for keys in held) >= _MAP_ROWS:
             yield pa.concat_tables(held).combine_chunks()
             held = []

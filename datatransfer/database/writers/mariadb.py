@@ -42,7 +42,6 @@ _TEXTS = ("text", "json", "enum", "native", "uuid")
 _REWRITTEN = re.compile(r"(uuid|inet4|inet6|time(\(\d\))?)$")
 _ROWS_AT_ONCE = 10_000
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
-_COUNTER_LOCK = "concat('dtcounter_', md5(DATABASE()))"
 
 
 class MariaDBWriter(Writer):
@@ -273,40 +272,37 @@ class MariaDBWriter(Writer):
         return super().insert(table, columns, select)
 
     def reserve(self, table: Table, column: Column, top: int) -> int | None:
+        last = self._last_given(table)
+        if last is None or last >= top:
+            return last
+        if self.in_merge or self.fires_triggers(table) or not self._give_only_above(table, column, top):
+            return None  # whether the keys are still free is seen in the merge
+        self.run("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")  # of the next statement: others may be at work
+        key = self.quote(column.name)
+        return int(self.scalar(f"SELECT max({key}) FROM {self.table(table)} WHERE {key} <= {top}") or 0)
+
+    def _last_given(self, table: Table) -> int | None:
+        """Return the last key that a table of InnoDB has given; None where it gives none."""
         bare = (table.bare_name or table.name).replace("\\", "\\\\").replace("'", "''")
         schema = f"'{table.db_schema}'" if table.db_schema else "DATABASE()"
         next_one = self.scalar(
             "SELECT auto_increment FROM information_schema.tables "
-            f"WHERE table_schema = {schema} AND table_name = '{bare}'"
+            f"WHERE table_schema = {schema} AND table_name = '{bare}' AND engine = 'InnoDB'"
         )
-        if next_one is None:
-            return None
-        if int(next_one) <= top:
-            name, key = self.table(table), self.quote(column.name)
-            try:
-                if not self._move_counter(name, top + 1):
-                    return None
-            except (DatabaseError, MergeError):
-                return None  # it is busy, or the role may not: whether the keys are still free is seen in the merge
-            # Whoever was given a key before has ended, or the statement would have waited.
-            return int(self.scalar(f"SELECT max({key}) FROM {name} WHERE {key} <= {top}") or 0)
-        return int(next_one) - 1
+        return None if next_one is None else int(next_one) - 1
 
-    def _move_counter(self, name: str, number: int) -> bool:
-        """Let a table give keys from a number on; changes nothing else. False if others do the same for too long.
+    def _give_only_above(self, table: Table, column: Column, top: int) -> bool:
+        """Let a table give only keys above one; changes nothing else. False where it cannot be brought to.
 
-        Two such statements on tables that refer to each other were seen to wait for each other inside the server, for
-        ever and whatever they were told about waiting (10.11), so there is only one at a time in a database.
+        A row of that key is inserted, by itself and whatever else the table wants of rows, and rolled back: what InnoDB
+        has counted stays counted. ``ALTER TABLE … AUTO_INCREMENT`` would lock the tables that its references name too,
+        and end the transactions of others that insert parents and then their children in a deadlock (10.11).
         """
-        if self.scalar(f"SELECT GET_LOCK({_COUNTER_LOCK}, 5)") != 1:
-            return False
-        try:
-            self.run(f"ALTER TABLE {name} WAIT 1 AUTO_INCREMENT = {number}")
-        finally:
-            if not self.lost:
-                with interrupts.shielded():
-                    self.run(f"DO RELEASE_LOCK({_COUNTER_LOCK})")
-        return True
+        settings = "innodb_lock_wait_timeout = 1, foreign_key_checks = 0, check_constraint_checks = 0"
+        row = f"INSERT IGNORE INTO {self.table(table)} ({self.quote(column.name)}) SELECT {top}"
+        with contextlib.suppress(DatabaseError, MergeError), self.reading():  # where it fails, the counter shows it
+            self.run(f"SET STATEMENT {settings}, sql_mode = 'NO_AUTO_VALUE_ON_ZERO' FOR {row}")
+        return (self._last_given(table) or 0) >= top
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
