@@ -68,6 +68,21 @@ def test_a_database_without_a_ledger_says_so_and_lists_no_imports(here: sa.Conne
     assert ledger.list_imports(here) == []
 
 
+def test_a_ledger_that_was_made_half_is_completed(here: sa.Connection) -> None:
+    models.imports.create(here)
+    ledger.create_ledger(here)
+    assert set(sa.inspect(here).get_table_names()) == {table.name for table in models.metadata_in(None).sorted_tables}
+    assert ledger.list_imports(here) == []
+
+
+def test_every_table_but_the_last_is_too_little_for_a_ledger(here: sa.Connection) -> None:
+    for table in models.metadata_in(None).sorted_tables:
+        assert not ledger.has_ledger(here), table.name
+        assert ledger.read_origin(here) is None
+        table.create(here)
+    assert ledger.has_ledger(here)
+
+
 def test_creating_it_twice_changes_nothing(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         before = sorted(sa.inspect(conn).get_table_names())

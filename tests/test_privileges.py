@@ -278,7 +278,7 @@ def test_mariadb_names_what_an_account_lacks(
     rest = ", ".join(right for right in STAGE.split(", ") if right != lacks)
     error = _refused(shop, role(owner, f"{rest} ON `{name}`.*"), owner)
     if lacks == "SELECT":  # nothing can be looked at, our own tables first
-        assert (error.where, "SELECT" in error.hint) == ("datatransfer_imports", True)
+        assert (error.where, "SELECT" in error.hint) == ("datatransfer_key_maps", True)
         return
     assert error.where == f"database {name}"
     assert error.message == f"the role lacks {lacks}"

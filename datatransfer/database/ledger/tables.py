@@ -60,9 +60,9 @@ def stamp(conn: sa.Connection, revision: str, schema: str | None = None, *, repl
 
 
 def has_ledger(conn: sa.Connection, schema: str | None = None) -> bool:
-    """Return whether the tables are there."""
+    """Return whether all of the tables are there: MariaDB commits each, so that a kill can leave the first few."""
     with database_errors(conn.engine, "looking for the tables of datatransfer"):
-        return sa.inspect(conn).has_table(models.imports.name, schema=schema)
+        return sa.inspect(conn).has_table(models.key_maps.name, schema=schema)  # the last that `create_ledger` makes
 
 
 def read_origin(conn: sa.Connection, schema: str | None = None) -> uuid.UUID | None:

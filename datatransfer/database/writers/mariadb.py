@@ -275,7 +275,8 @@ class MariaDBWriter(Writer):
         last = self._last_given(table)
         if last is None or last >= top:
             return last
-        if self.in_merge or self.fires_triggers(table) or not self._give_only_above(table, column, top):
+        alone = tuple(table.key) == (column.name,) and not self.in_merge and not self.fires_triggers(table)
+        if not alone or not self._give_only_above(table, column, top):
             return None  # whether the keys are still free is seen in the merge
         self.run("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")  # of the next statement: others may be at work
         key = self.quote(column.name)
@@ -283,26 +284,31 @@ class MariaDBWriter(Writer):
 
     def _last_given(self, table: Table) -> int | None:
         """Return the last key that a table of InnoDB has given; None where it gives none."""
-        bare = (table.bare_name or table.name).replace("\\", "\\\\").replace("'", "''")
-        schema = f"'{table.db_schema}'" if table.db_schema else "DATABASE()"
         next_one = self.scalar(
             "SELECT auto_increment FROM information_schema.tables "
-            f"WHERE table_schema = {schema} AND table_name = '{bare}' AND engine = 'InnoDB'"
+            f"WHERE {self._is('table_schema', 'table_name', table)} AND engine = 'InnoDB'"
         )
         return None if next_one is None else int(next_one) - 1
 
     def _give_only_above(self, table: Table, column: Column, top: int) -> bool:
         """Let a table give only keys above one; changes nothing else. False where it cannot be brought to.
 
-        A row of that key is inserted, by itself and whatever else the table wants of rows, and rolled back: what InnoDB
-        has counted stays counted. ``ALTER TABLE … AUTO_INCREMENT`` would lock the tables that its references name too,
-        and end the transactions of others that insert parents and then their children in a deadlock (10.11).
+        One statement inserts two rows of that key, so that it fails and leaves none of them, whenever it ends; but what
+        InnoDB has counted stays counted. ``ALTER TABLE … AUTO_INCREMENT`` would lock the tables that its references
+        name too, and end the transactions of others that insert parents and then children in a deadlock (10.11).
         """
         settings = "innodb_lock_wait_timeout = 1, foreign_key_checks = 0, check_constraint_checks = 0"
-        row = f"INSERT IGNORE INTO {self.table(table)} ({self.quote(column.name)}) SELECT {top}"
-        with contextlib.suppress(DatabaseError, MergeError), self.reading():  # where it fails, the counter shows it
-            self.run(f"SET STATEMENT {settings}, sql_mode = 'NO_AUTO_VALUE_ON_ZERO' FOR {row}")
+        rows = f"INSERT INTO {self.table(table)} ({self.quote(column.name)}) SELECT {top} UNION ALL SELECT {top}"
+        with contextlib.suppress(DatabaseError, MergeError):  # the counter shows whether it had its effect
+            self.run(f"SET STATEMENT {settings}, sql_mode = 'NO_AUTO_VALUE_ON_ZERO' FOR {rows}")
         return (self._last_given(table) or 0) >= top
+
+    @staticmethod
+    def _is(schema: str, name: str, table: Table) -> str:
+        """Return the condition that columns of the information schema name a table."""
+        bare = (table.bare_name or table.name).replace("\\", "\\\\").replace("'", "''")
+        owner = f"'{table.db_schema}'" if table.db_schema else "DATABASE()"
+        return f"{schema} = {owner} AND {name} = '{bare}'"
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
@@ -350,10 +356,5 @@ class MariaDBWriter(Writer):
         return gone - int(back.rowcount)
 
     def fires_triggers(self, table: Table) -> bool:
-        bare = (table.bare_name or table.name).replace("'", "''")
-        return bool(
-            self.scalar(
-                "SELECT count(*) FROM information_schema.triggers WHERE event_object_schema = DATABASE() "
-                f"AND event_object_table = '{bare}'"
-            )
-        )
+        named = self._is("event_object_schema", "event_object_table", table)
+        return bool(self.scalar(f"SELECT count(*) FROM information_schema.triggers WHERE {named}"))
