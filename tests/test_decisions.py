@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pytest
 import datatransfer as dt
 from tests.support.children import KILLED, Call
 from tests.support.digest import exact_digest
+from tests.support.scenes import ended
 from tests.support.servers import Databases
 from tests.support.sql import asked, connected
 from tests.support.transfer import DIALECTS, export_all, import_into
@@ -331,9 +331,7 @@ def test_who_resumes_decides_the_same(
                 environment={"DATATRANSFER_FAILPOINT": place})  # fmt: skip
     assert call.run() == KILLED
     saved.unlink()
-    deadline = time.monotonic() + 20  # a server takes a moment to see that the process is gone
-    while list(dt.stages(opened.target)["state"]) == ["running"] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    ended(opened.target)
     assert opened.resume().counts == said
     assert asked(target, "SELECT title FROM posts ORDER BY title") == [("one",), ("one (2)",), ("three",), ("two",)]
     assert dt.stages(opened.target).empty

@@ -116,6 +116,13 @@ def test_files_that_only_this_import_brought_are_removed(databases: Databases, t
         assert sorted(set(receipt.files["action"]) - {"found"}) == ["kept", "removed"]
         assert_equal(before, application(exact_digest(target)))
         assert "are not brought back" in undone.undo().warnings[0]
+        again = dt.PackageImporter(package, db).run(on_clash="reuse", on_match="skip")  # as the warning says
+        assert (again.total("insert"), again.total("update")) == (0, 0)
+        assert set(again.files.query("action == 'written'")["path"]) == brought - {min(brought)}
+        assert set(contents(tmp_path / "right")) == {*there, *brought}
+        assert not dt.PackageImporter(package, db).run(on_clash="reuse").recorded
+        again.undo()
+        assert set(contents(tmp_path / "right")) == {*there, *brought}  # rows name them
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer import interrupts
 from datatransfer.database import ledger
-from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, UsageError
+from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, TargetChangedError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity
@@ -43,6 +43,31 @@ def carry_out(plan: ImportPlan, listener: Listener, cancellation: Cancellation, 
     return done
 
 
+def refuse_changed(plan: ImportPlan, bound: str) -> None:
+    """Discard a plan that was made anew, unless it is the one that somebody has looked at.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    bound : str
+        The fingerprint of that one, empty if there was none.
+
+    Raises
+    ------
+    TargetChangedError
+    """
+    try:
+        if not bound or plan.fingerprint == bound:
+            return
+        raise TargetChangedError(
+            "rows that the interrupted plan touches have changed since it was made",
+            where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
+        )  # fmt: skip
+    except BaseException as error:
+        plan.discard(error)
+        raise
+
+
 def last_seq(target: Database) -> int:
     """Return the number of the latest import into a target."""
     with target.connect() as conn:
@@ -65,14 +90,15 @@ def told_of_rivals(package: DataPackage, target: Database, seen: int, identity: 
 
 def _merged(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
     _refuse_conflicts(plan)
-    if not any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values()):
+    merge = Merge(plan, listener, cancellation, backup)
+    writes = any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values())
+    if not writes and not merge.keep_to_lost_files():
         return _nothing_to_write(plan)
     refuse_lacking(plan)  # once more: since it was made, entities may have been decided
     _ = plan.fingerprint  # computed before anything is locked
     if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
         with plan.writer.one_at_a_time():
             ledger.create_ledger(plan.writer.conn)
-    merge = Merge(plan, listener, cancellation, backup)
     try:
         merge.run()
     except DatabaseError as error:

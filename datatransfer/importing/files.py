@@ -11,11 +11,13 @@ from datatransfer.database.ledger import ImportedFile
 from datatransfer.display.plain import counted
 from datatransfer.errors import FileStoreError
 from datatransfer.failpoints import failpoint
+from datatransfer.importing.pathsbeside import PathsBeside
 from datatransfer.importing.remap import TablePlan
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.database.filestores import FileStore
+    from datatransfer.database.writers import Writer
     from datatransfer.package.manifest import FileEntry, FileReference
     from datatransfer.package.package import DataPackage
 
@@ -47,6 +49,18 @@ class FilePlacer:
         self.unmapped: set[str] = set()
         self._targets = {plan.fit.source.name: plan for plan in plans}
         self._written: list[tuple[FileStore, str]] = []
+        self._only: set[tuple[str, str, str]] | None = None
+
+    def keep_to_lost(self, writer: Writer) -> bool:
+        """Place only what rows of the target name already and is not there; return whether anything is."""
+        absent = self.absent()
+        named = PathsBeside(writer, [path for _, _, path in absent])
+        by_column: dict[tuple[str, str], set[int]] = {}
+        for table, column, _ in absent:
+            if (table, column) not in by_column:
+                by_column[table, column] = named.held_in(self.target.schema.table(table), column)
+        self._only = {file for r, file in enumerate(absent) if r in by_column[file[0], file[1]]}
+        return bool(self._only)
 
     def absent(self) -> list[tuple[str, str, str]]:
         """Return the files that are not in their stores yet: table, column, path."""
@@ -75,7 +89,7 @@ class FilePlacer:
                 store = self.target.files.get(where)
                 if store is None:
                     self.unmapped.add(".".join(where))
-                else:
+                elif self._only is None or (*where, reference.name) in self._only:
                     yield entry, reference, where, store
 
     def place(self, ours: Collection[tuple[str, str, str]] = ()) -> None:

@@ -25,7 +25,7 @@ from datatransfer.given import folder_of, instance, uuid_of
 from datatransfer.importing import background, stages
 from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
-from datatransfer.importing.carrying import carry_out, last_seq, told_of_rivals
+from datatransfer.importing.carrying import carry_out, last_seq, refuse_changed, told_of_rivals
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
 from datatransfer.importing.mapping import Mapping as SchemaMapping
@@ -276,12 +276,15 @@ class PackageImporter:
             made=plan is not None, on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan,
             triggers=triggers, match_on=match_on, decisions=decisions, **differences,
         )  # fmt: skip
+        looked_at = plan is not None
         if plan is None:
             with told_of_rivals(self.package, self.target, last_seq(self.target), identity or "keep"):
                 plan = self.plan(**given)
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
+        if looked_at:
+            plan.bind()
         return self._carry_out(plan, saved)
 
     def start(
@@ -325,7 +328,8 @@ class PackageImporter:
         """Go on with an import of this package that was interrupted: in this process, or in one that is gone.
 
         What is staged is not loaded again. Then the plan is made anew, with the policies and decisions of the call
-        that was interrupted, and carried out. If the interruption came after the commit, its receipt is returned.
+        that was interrupted, and carried out; where that call was given a plan, or something was decided by hand,
+        only if it does the same to the same rows. If the interruption came after the commit, its receipt is returned.
 
         Parameters
         ----------
@@ -361,9 +365,11 @@ class PackageImporter:
         if session.version != __version__:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
-        decided = stages.noted_decisions(writer.noted())
+        noted = writer.noted()
         plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
-        return self._carry_out(self._decided(plan, decided), saved)
+        plan = self._decided(plan, stages.noted_decisions(noted))
+        refuse_changed(plan, stages.noted_bound(noted))
+        return self._carry_out(plan, saved)
 
     def _finished(self, import_id: uuid.UUID | None) -> Receipt:
         """Return the receipt of an import that had ended before anybody could say so."""

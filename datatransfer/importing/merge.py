@@ -79,6 +79,10 @@ class Merge:
         self._circular = {plan.plans[name].fit.target.name for circle in circles for name in circle}
         self._cyclic = {plan.plans[name].fit.target.name for circle in circles if len(circle) > 1 for name in circle}
 
+    def keep_to_lost_files(self) -> bool:
+        """Bring, where no row is to be written, the files that rows of the target miss; whether there are any."""
+        return self._placer.keep_to_lost(self.writer)
+
     def run(self, before_commit: Callable[[], None] | None = None) -> None:
         """Merge, or leave the target as it was.
 

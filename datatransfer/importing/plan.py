@@ -255,6 +255,11 @@ class ImportPlan(PlanLooks):
     def _note(self) -> None:
         """Log what was decided, so that resuming the import decides the same."""
         stages.note_decisions(self.writer, self.decisions())
+        self.bind()
+
+    def bind(self) -> None:
+        """Log what the target was like when somebody decided on this plan: resuming the import asks for the same."""
+        stages.note_bound(self.writer, self.fingerprint)
 
     def _make(self, decided: set[str]) -> None:
         assert self.replan is not None

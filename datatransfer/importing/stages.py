@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.package.package import DataPackage
 
-_SESSION, _DECISIONS, _FILES = "session", "decisions", "files"
+_SESSION, _DECISIONS, _FILES, _BOUND = "session", "decisions", "files", "bound"
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,16 @@ def note_decisions(writer: Writer, decisions: Any) -> None:
 def noted_decisions(noted: Mapping[str, str]) -> Any:
     """Return what was decided by hand, None if nothing was."""
     return json.loads(noted[_DECISIONS]) if _DECISIONS in noted else None
+
+
+def note_bound(writer: Writer, fingerprint: str) -> None:
+    """Remember to what state of the target a plan is bound that somebody has looked at."""
+    writer.note(_BOUND, fingerprint)
+
+
+def noted_bound(noted: Mapping[str, str]) -> str:
+    """Return to what state of the target the plan was bound, empty where nobody looked at it."""
+    return noted.get(_BOUND, "")
 
 
 def note_files(writer: Writer, files: Sequence[tuple[str, str, str]]) -> None:

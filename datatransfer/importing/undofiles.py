@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.database import ledger
 from datatransfer.display import blocks
 from datatransfer.failpoints import failpoint
+from datatransfer.importing.pathsbeside import PathsBeside
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
@@ -42,16 +43,9 @@ class UndoFiles:
 
     def lay(self) -> None:
         """Bring the paths of files that the import wrote beside the target."""
-        import pyarrow as pa
-
         written = ledger.imported_files(self.writer.conn, self.import_id)
         self.files = [file for file in written if file.action == "written"]
-        if not self.files:
-            return
-        columns = {"r": pa.array(range(len(self.files)), pa.int64()), "p": pa.array([f.path for f in self.files])}
-        batch = pa.RecordBatch.from_pydict(columns)
-        self.writer.create("f", 0, [("r", "BIGINT"), ("p", self.writer.text_type)])
-        self.writer.load("f", 0, batch.schema, [batch])
+        self._paths = PathsBeside(self.writer, [file.path for file in self.files])
 
     def choose(self) -> None:
         """Record, inside the transaction, which files are to be removed after it."""
@@ -60,13 +54,8 @@ class UndoFiles:
         w = self.writer
         wanted: set[int] = set(range(len(self.files)))
         for table, column in self._columns():
-            found = w.db.schema.table(table)
-            value = w.held("f.p", found.by_name[column])
-            sql = (
-                f"SELECT f.r FROM {w.stage_name('f', 0)} f "
-                f"WHERE EXISTS (SELECT 1 FROM {w.table(found)} t WHERE t.{w.quote(column)} = {value})"
-            )
-            wanted -= {r for r in w.run(sql).scalars() if self._in_same_store(self.files[r], table, column)}
+            held = self._paths.held_in(w.db.schema.table(table), column)
+            wanted -= {r for r in held if self._in_same_store(self.files[r], table, column)}
         others = ledger.other_paths(w.conn, self.import_id)
         chosen = [f for r, f in enumerate(self.files) if r in wanted and _place(f) not in others]
         ledger.move_files(w.conn, self.import_id, chosen, "removing")

@@ -151,6 +151,14 @@ def _import(call: Call) -> None:
         importer.run(**options)
 
 
+def _carry_out(call: Call) -> None:
+    """Plan, and carry the plan out."""
+    dt, db = _opened(call)
+    with db:
+        importer = dt.PackageImporter(dt.DataPackage.open(call.package), db)
+        importer.run(importer.plan(**call.options))
+
+
 def _tell(call: Call) -> None:
     """Import when the file ``go`` is there, after ``delay`` seconds more, and tell how that ended, an error's code."""
     dt, db = _opened(call)
@@ -212,6 +220,6 @@ def _cli(call: Call) -> None:
 
 
 VERBS: dict[str, Callable[[Call], None]] = {
-    "import": _import, "tell": _tell, "resume": _resume, "undo": _undo, "export": _export,
+    "import": _import, "carry out": _carry_out, "tell": _tell, "resume": _resume, "undo": _undo, "export": _export,
     "cli": _cli,
 }  # fmt: skip

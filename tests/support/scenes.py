@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,3 +145,10 @@ def kill_at_every_place(scene: Scene) -> None:
         scene.check(call)
     expected = {n for n in NAMES if n.startswith(("stage.", "plan.", "merge.", "file."))}
     assert set(passed) == expected
+
+
+def ended(db: dt.Database) -> None:
+    """Wait until a server has seen that a process which was killed is gone."""
+    deadline = time.monotonic() + 20
+    while list(dt.stages(db)["state"]) == ["running"] and time.monotonic() < deadline:
+        time.sleep(0.05)
