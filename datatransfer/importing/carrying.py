@@ -43,6 +43,27 @@ def carry_out(plan: ImportPlan, listener: Listener, cancellation: Cancellation, 
     return done
 
 
+def refuse_redefined(plan: ImportPlan) -> None:
+    """Discard a plan whose tables are not defined any more as they were when it was made.
+
+    Raises
+    ------
+    TargetChangedError
+    """
+    try:
+        now = plan.target.refresh()
+        for table in (table.fit.target for table in plan.plans.values()):
+            if table.name not in now or now.table(table.name) != table:
+                what = "defined in another way than" if table.name in now else "gone, which was there"
+                raise TargetChangedError(
+                    f"the table is {what} when the import was planned",
+                    where=table.name, hint="nothing was changed; plan again",
+                )  # fmt: skip
+    except BaseException as error:
+        plan.discard(error)
+        raise
+
+
 def refuse_changed(plan: ImportPlan, bound: str) -> None:
     """Discard a plan that was made anew, unless it is the one that somebody has looked at.
 

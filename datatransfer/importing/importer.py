@@ -25,7 +25,7 @@ from datatransfer.given import folder_of, instance, uuid_of
 from datatransfer.importing import background, stages
 from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
-from datatransfer.importing.carrying import carry_out, last_seq, refuse_changed, told_of_rivals
+from datatransfer.importing.carrying import carry_out, last_seq, refuse_changed, refuse_redefined, told_of_rivals
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
 from datatransfer.importing.mapping import Mapping as SchemaMapping
@@ -283,7 +283,8 @@ class PackageImporter:
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
-        if looked_at:
+        if looked_at:  # and who knows how long ago
+            refuse_redefined(plan)
             plan.bind()
         return self._carry_out(plan, saved)
 
