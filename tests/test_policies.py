@@ -149,8 +149,12 @@ def test_numbers_and_references_are_not_renamed(databases: Databases, tmp_path: 
             assert list(plan.conflicts["reason"]) == ["another row holds the same code"]
             with pytest.raises(dt.UsageError, match=r"1 entity cannot be renamed: another row holds the same code"):
                 plan.decide("n", 1, "rename")
-        with pytest.raises(dt.ConflictError, match="another row holds the same code"):
+        with pytest.raises(dt.ConflictError, match="another row holds the same code") as caught:
             importer.run(on_clash="rename")
+        assert caught.value.hint == "see plan.conflicts, or say match_on=…"  # not what was said already
+        with pytest.raises(dt.ConflictError) as caught:
+            importer.run(on_match="error")
+        assert caught.value.hint == 'see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…'
     assert exact_digest(urls[1]) == before
 
 

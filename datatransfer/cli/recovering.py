@@ -60,6 +60,8 @@ def _check_undo(wanted: Receipt, out: Output) -> int:
     report = wanted.check_undo()
     rows = records(report.to_frame())
     tables = records(report.summary)
+    for warning in report.warnings:
+        out.warn(Warned("undo", warning))
     document = {"import_id": report.import_id, "ok": report.ok, "tables": tables, "rows": rows}
     listed = f"\n\n{counted(len(rows), 'row')} not simply put back:\n{text_of(rows)}" if rows else ""
     out.result(document, f"{text_of(tables)}{listed}\n\nnothing was changed")

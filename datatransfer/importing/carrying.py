@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from datatransfer.database import ledger
 from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, TargetChangedError, UsageError
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Identity
+from datatransfer.importing.actions import Action, Identity, OnClash, OnMatch
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
@@ -154,6 +154,17 @@ def _refuse_conflicts(plan: ImportPlan) -> None:
     raise ConflictError(
         f"{plan.conflict_count} entities are in conflict: {'; '.join(reasons[:5])}",
         where=", ".join(tables),
-        hint='see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
+        hint=f"see plan.conflicts, or say {_ways_out(plan, tables)}",
         evidence={"tables": tables},
     )
+
+
+def _ways_out(plan: ImportPlan, tables: Iterable[str]) -> str:
+    """Name the policies that were not given and may settle conflicts of some tables."""
+    policies = plan.policies
+    ways = []
+    if any(policies.match_rule(table) == OnMatch.ERROR for table in tables):
+        ways.append('on_match="update"')
+    if any(policies.clash_rule(table) is OnClash.ERROR for table in tables):
+        ways.append('on_clash="reuse"')
+    return " or ".join(filter(None, [", ".join(ways), "match_on=…"]))

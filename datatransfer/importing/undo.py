@@ -54,11 +54,14 @@ class UndoReport:
         Of the rows that the import inserted, updated or deleted.
     rows : sequence of (table, key, state, by)
         Every row that is not simply put back.
+    warnings : sequence of str
+        Of files that would stay.
     """
 
     import_id: str
     counts: Mapping[str, Mapping[tuple[str, str], int]]
     rows: Sequence[tuple[str, object, str, str]] = field(default=(), repr=False)
+    warnings: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -85,7 +88,8 @@ class UndoReport:
     @shown.as_text
     def __repr__(self) -> str:
         parts = [f"{n:,} {s}" for s in STATES if (n := sum(self._total(t, s) for t in self.counts))]
-        return f"UndoReport({', '.join(parts) or 'nothing to undo'})"
+        lines = [f"UndoReport({', '.join(parts) or 'nothing to undo'})", *self.warnings]
+        return "\n".join(lines)
 
     @shown.as_html
     def _repr_html_(self) -> str:
@@ -94,7 +98,8 @@ class UndoReport:
         listed = blocks.table(["table", "key", "state", "by"], self.rows)
         more = blocks.fold(f"{blocks.plural(len(self.rows), 'row')} in another state", listed) if self.rows else ""
         state = blocks.note("good" if self.ok else "warn", words)
-        return blocks.block("Undo", state, blocks.table(["table", *STATES], rows), more)
+        warned = [blocks.note("warn", warning) for warning in self.warnings]
+        return blocks.block("Undo", state, blocks.table(["table", *STATES], rows), more, *warned)
 
 
 @interrupts.held()
@@ -123,7 +128,8 @@ def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         touched.lay()
         _refuse_gaps(touched, record)
         touched.sort()
-        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()))
+        files = UndoFiles(writer, record.import_id).warnings()
+        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), files)
     except BaseException as error:
         _end(writer, error)
         raise

@@ -38,13 +38,11 @@ class UndoFiles:
     def __init__(self, writer: Writer, import_id: str) -> None:
         self.writer = writer
         self.import_id = import_id
-        self.files: list[ImportedFile] = []
-        self.unreached: Counter[str] = Counter()
+        written = ledger.imported_files(writer.conn, import_id)
+        self.files = [file for file in written if file.action == "written"]
 
     def lay(self) -> None:
         """Bring the paths of files that the import wrote beside the target."""
-        written = ledger.imported_files(self.writer.conn, self.import_id)
-        self.files = [file for file in written if file.action == "written"]
         self._paths = PathsBeside(self.writer, [file.path for file in self.files])
 
     def choose(self) -> None:
@@ -59,16 +57,18 @@ class UndoFiles:
         others = ledger.other_paths(w.conn, self.import_id)
         chosen = [f for r, f in enumerate(self.files) if r in wanted and _place(f) not in others]
         ledger.move_files(w.conn, self.import_id, chosen, "removing")
-        self.unreached = Counter(
-            f"{f.store_table}.{f.store_column}" for f in chosen if (f.store_table, f.store_column) not in w.db.files
-        )
+        self.files = chosen
 
     def warnings(self) -> list[str]:
         """Say which files stay, because nobody said where they are."""
+        stores = self.writer.db.files
+        unreached = Counter(
+            f"{f.store_table}.{f.store_column}" for f in self.files if (f.store_table, f.store_column) not in stores
+        )
         return [
             f"{blocks.plural(count, 'file')} of {column} stay: the database was opened without their store; open it "
             f"with files={{'{column}': …}} and call undo again, which removes them"
-            for column, count in sorted(self.unreached.items())
+            for column, count in sorted(unreached.items())
         ]
 
     def _columns(self) -> list[tuple[str, str]]:
