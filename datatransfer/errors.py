@@ -66,7 +66,7 @@ class DataTransferError(Exception):
     """
 
     code: ClassVar[str] = "error"
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 70
     retryable: ClassVar[bool] = False
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 import datatransfer
+from datatransfer.cli import looking, main
 from datatransfer.cli.output import Output, plain
 from datatransfer.cli.wording import as_typed
-from datatransfer.errors import DataTransferError
+from datatransfer.errors import DataTransferError, all_errors
 from datatransfer.events import Progress, Warned
 from tests.support.commands import Shop, make_shop
 
@@ -118,3 +120,25 @@ def test_a_reader_that_leaves_is_no_error(shop: Shop) -> None:
     done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+def test_a_diff_whose_reader_leaves_does_not_say_that_there_are_differences(shop: Shop) -> None:
+    command = f"set -o pipefail; {sys.executable} -m datatransfer.cli diff '{shop.url}' '{shop.url}' | true"
+    for buffered in ("", "1"):
+        environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+        done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["diff", "verify"])
+def test_a_bug_has_an_exit_code_of_its_own(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> int:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(looking, command, fails)
+    assert main([command, "a.zip", "b.zip"][: 3 if command == "diff" else 2]) == 70
+    assert "this is a bug in datatransfer" in capsys.readouterr().err
+    codes = [error.exit_code for error in all_errors()]
+    assert (codes.count(70), codes.count(1)) == (1, 0)  # 1 says that two things differ

@@ -7,7 +7,7 @@ output holds exactly one JSON document, and an error is one JSON document on sta
 code   meaning
 =====  ===============================================================================
 0      done; ``diff``: no difference; ``plan``: no conflict
-1      an error of no kind below, or a bug; ``diff``: there are differences
+1      ``diff``: there are differences; no error has this number
 2      wrong use: options, unknown table or column, a condition that does not parse
 3      the database does not answer, or refuses
 4      the selection contradicts the data: orphans, a missing file, a value not exact
@@ -15,8 +15,10 @@ code   meaning
 6      package and target do not fit
 7      conflicts that nobody decided, or the target changed since the plan
 8      the database refused the merge; all of it was rolled back
+70     an error of no other kind, or a bug
 130    interrupted (Ctrl-C); what was done by then, or that nothing was, stands on standard error
-143    the same, by SIGTERM
+141    the reader of standard output left (``| head``) before all was written
+143    the same as 130, by SIGTERM
 =====  ===============================================================================
 
 A password never appears: addresses are shown without it, and it is cut from every error. ``env:NAME`` in place of an
@@ -64,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Output(as_json=options.json, quiet=options.quiet, arguments=vars(options))
     try:
         with _ended_cleanly(), out:
-            return int(options.run(options, out))
+            code = int(options.run(options, out))
+            out.flush()
+            return code
     except DataTransferError as error:
         out.error(error)
         return error.exit_code
@@ -73,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 143 if isinstance(error, interrupts.Terminated) else 130
     except BrokenPipeError:  # the reader (head, less) left; nothing to say, and nobody to say it to
         out.abandon()
-        return 1
+        return 141
     except Exception as error:
         out.bug(error)
-        return 1
+        return DataTransferError.exit_code
 
 
 @contextmanager

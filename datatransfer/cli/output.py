@@ -150,6 +150,10 @@ class Output:
         details = "".join(traceback.format_exception(error))
         self._to_stderr(f"{details}this is a bug in datatransfer; please report the lines above")
 
+    def flush(self) -> None:
+        """Hand over what was written, so that a reader that left is known before the interpreter ends."""
+        sys.stdout.flush()
+
     def abandon(self) -> None:
         """Write nothing more, also not when the interpreter ends."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
