@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from datatransfer.cli import main
 from datatransfer.database.dialects import RowSource
 from datatransfer.errors import DatabaseError, ValueLossError
 from tests.support.batches import read
@@ -47,6 +48,27 @@ def test_mariadb_refuses_what_it_cannot_carry_by_name(mariadb_url, declared, val
     with opened_with(mariadb_url(), script) as db, pytest.raises(ValueLossError, match=r"^t\.v: ") as caught:
         read(db, "t")
     assert "0000" not in str(caught.value)
+
+
+def test_the_cure_for_a_column_that_cannot_be_carried_is_said_in_both_languages(mariadb_url, tmp_path, capsys):
+    url = mariadb_url()
+    script = "CREATE TABLE t (id INT PRIMARY KEY, g GEOMETRY);\nINSERT INTO t VALUES (1, POINT(1, 2))"
+    with opened_with(url, script) as db, pytest.raises(ValueLossError) as caught:
+        read(db, "t")
+    assert 'leave_out("t.g")' in caught.value.hint
+    package = str(tmp_path / "p.zip")
+    assert main(["export", url, package, "--all"]) == 4
+    assert "hint:  --leave-out t.g keeps the column out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["export", url, package, "--all", "--leave-out", "t.g"]) == 0
+
+
+def test_a_key_that_cannot_be_carried_is_not_said_to_be_left_out(mariadb_url):
+    script = "SET sql_mode = '';\nCREATE TABLE t (d DATE PRIMARY KEY);\nINSERT INTO t VALUES ('0000-00-00')"
+    with opened_with(mariadb_url(), script) as db, pytest.raises(ValueLossError, match=r"^t\.d: ") as caught:
+        read(db, "t")
+    assert "leave_out" not in caught.value.hint
+    assert "repair the value" in caught.value.hint
 
 
 def test_mariadb_refuses_tables_outside_its_snapshot(mariadb_url):

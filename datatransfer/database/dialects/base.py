@@ -278,7 +278,7 @@ class Dialect:
         while fetched := self._fetch(rows, size, table):
             columns = zip(*fetched, strict=True)
             arrays = [
-                column_array(values, kind, table=table.name, column=name)
+                column_array(values, kind, table=table.name, column=name, key=table.key)
                 for values, (name, kind) in zip(columns, types, strict=True)
             ]
             batch = pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -122,14 +122,18 @@ _PLAIN: dict[str, frozenset[type]] = {
 _NONE = type(None)
 
 
-def value_loss(table: str, column: str, kind: LogicalType, why: str = "") -> ValueLossError:
-    """Return the error that says which column cannot be carried, without the value."""
+def value_loss(table: str, column: str, kind: LogicalType, why: str = "", *, key: Sequence[str] = ()) -> ValueLossError:
+    """Return the error that says which column cannot be carried, without the value; ``key`` is the table's."""
     reason = why or f"a value cannot be carried exactly as {kind.native or kind.kind}"
-    hint = "leave the table out, or repair the value in the source"
+    hint = "repair the value in the source, or leave the row out"
+    if column not in key:
+        hint = f'leave_out("{table}.{column}") keeps the column out; or repair the value in the source'
     return ValueLossError(reason, where=f"{table}.{column}", hint=hint)
 
 
-def column_array(values: Sequence[Any], kind: LogicalType, *, table: str, column: str) -> pa.Array:
+def column_array(
+    values: Sequence[Any], kind: LogicalType, *, table: str, column: str, key: Sequence[str] = ()
+) -> pa.Array:
     """Make an Arrow array of one column's values.
 
     Parameters
@@ -139,6 +143,8 @@ def column_array(values: Sequence[Any], kind: LogicalType, *, table: str, column
     kind : LogicalType
     table, column : str
         For the error.
+    key : sequence of str, optional
+        The columns of the table's key, which cannot be left out.
 
     Returns
     -------
@@ -162,11 +168,9 @@ def column_array(values: Sequence[Any], kind: LogicalType, *, table: str, column
             return _parsed(pa.array(values, type=pa.string()), kind)
         convert = _CONVERT[kind.kind]
         return pa.array([None if value is None else convert(value) for value in values], type=arrow)
-    except ValueLossError:
-        raise value_loss(table, column, kind) from None
-    except (ValueError, TypeError, OverflowError, ArithmeticError, pa.ArrowException):
+    except (ValueLossError, ValueError, TypeError, OverflowError, ArithmeticError, pa.ArrowException):
         # Arrow's messages quote the value, so they are not passed on.
-        raise value_loss(table, column, kind) from None
+        raise value_loss(table, column, kind, key=key) from None
 
 
 def _parsed(texts: pa.Array, kind: LogicalType) -> pa.Array:

@@ -206,7 +206,7 @@ class SqliteDialect(Dialect):
                     raise
                 # The driver's message ends with the text itself, so it is not passed on.
                 why = "a text is not valid UTF-8"
-                raise value_loss(table.name, broken.group(1), LogicalType("text"), why) from None
+                raise value_loss(table.name, broken.group(1), LogicalType("text"), why, key=table.key) from None
 
 
 def _driver(conn: sa.Connection) -> sqlite3.Connection:

@@ -99,7 +99,7 @@ class Asked:
             array.validate(full=True)
         except pa.ArrowInvalid:
             why = "a text is not valid UTF-8"
-            raise value_loss(table.name, self.column.name, self.column.type, why) from None
+            raise value_loss(table.name, self.column.name, self.column.type, why, key=table.key) from None
 
 
 def _type(storage: str) -> pa.DataType:
