@@ -187,7 +187,7 @@ class Plan:
 def as_json(value: Any) -> Any:
     """Return a parameter as JSON, exactly where JSON can hold it, else as text with its type beside it."""
     value = plain(value)
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str | bool) or (isinstance(value, int) and -(2**63) <= value < 2**63):
         return value
     if isinstance(value, float) and value == value and abs(value) != float("inf"):
         return value
@@ -195,6 +195,6 @@ def as_json(value: Any) -> Any:
         return {"type": type(value).__name__, "value": value.isoformat()}
     if isinstance(value, bytes):
         return {"type": "bytes", "value": value.hex()}
-    if isinstance(value, Decimal | uuid.UUID | float):
+    if isinstance(value, Decimal | uuid.UUID | float | int):
         return {"type": type(value).__name__, "value": str(value)}
     return {"type": type(value).__name__, "value": None}

@@ -20,6 +20,7 @@ from datatransfer.package.digest import EAGER_ROWS, semantic_digest
 from datatransfer.package.documents import Document, DocumentsEncoder, column_types
 from datatransfer.package.manifest import (
     MANIFEST_MEMBER,
+    MAX_MANIFEST_BYTES,
     FileEntry,
     FileReference,
     Manifest,
@@ -220,7 +221,8 @@ class PackageWriter:
         digest = metadata.digest
         if digest is None and self._rows <= EAGER_ROWS:
             digest = semantic_digest(manifest.schema, Contents(self._archive.reader(), manifest).batches)
-        _, sha256 = self._archive.write(MANIFEST_MEMBER, manifest.to_bytes())
+        written = manifest.to_bytes()
+        _, sha256 = self._archive.write(MANIFEST_MEMBER, written)
         whole = replace(
             metadata, encoding=self._encoding, manifest_sha256=sha256, digest=digest,
             requires=manifest.requires,
@@ -230,6 +232,7 @@ class PackageWriter:
             },
         )  # fmt: skip
         self._archive.write(METADATA_MEMBER, whole.to_bytes())
+        _check_readable(manifest, len(written), whole)
         return self._archive.finish()
 
     def _identified(self, entry: TableEntry, origin: uuid.UUID) -> TableEntry:
@@ -241,6 +244,20 @@ class PackageWriter:
             for part in [document.part]
         )
         return replace(entry, parts=parts)
+
+
+def _check_readable(manifest: Manifest, size: int, metadata: PackageMetadata) -> None:
+    """Refuse what no reader would open before it is put into place; parts and files are as the writer made them."""
+    described = replace(
+        manifest, files=(), tables=tuple(replace(entry, rows=0, parts=(), orphans={}) for entry in manifest.tables)
+    )
+    PackageMetadata.from_bytes(metadata.to_bytes(), f"the new package: {METADATA_MEMBER}")
+    Manifest.from_bytes(described.to_bytes(), f"the new package: {MANIFEST_MEMBER}")
+    if size > MAX_MANIFEST_BYTES:
+        raise PackageError(
+            f"the new package: {MANIFEST_MEMBER} would hold {size} bytes, {MAX_MANIFEST_BYTES} are allowed",
+            hint='use encoding="columns", or fewer rows and files a package',
+        )
 
 
 def _uuid(table: Table, document: Document, origin: uuid.UUID) -> str:

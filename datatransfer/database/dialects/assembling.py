@@ -9,6 +9,7 @@ from datatransfer.schema.tables import Column, ForeignKey, KeyKind, LeftOut, Sch
 
 OWN_PREFIX = "datatransfer_"
 ALEMBIC_TABLE = "alembic_version"
+_NO_COLUMNS = ("table without columns", "its rows hold nothing; it is carried once it has a column")
 
 
 @dataclass
@@ -65,9 +66,10 @@ def left_out_for_itself(bare_name: str) -> LeftOut | None:
 
 
 def assemble(facts: Iterable[Facts], left_out: Sequence[LeftOut] = ()) -> Schema:
-    """Return the schema: tables by name, foreign keys to nowhere reported and dropped."""
-    known: Mapping[str, Facts] = {fact.name: fact for fact in sorted(facts, key=lambda fact: fact.name)}
-    notes = list(left_out)
+    """Return the schema: tables by name; those without columns and foreign keys to nowhere reported and dropped."""
+    ordered = sorted(facts, key=lambda fact: fact.name)
+    known: Mapping[str, Facts] = {fact.name: fact for fact in ordered if fact.columns}
+    notes = [*left_out, *(LeftOut(fact.name, *_NO_COLUMNS) for fact in ordered if not fact.columns)]
     tables: dict[str, Table] = {}
     for name, fact in known.items():
         kept: list[ForeignKey] = []
