@@ -22,6 +22,7 @@ from datatransfer.errors import DataTransferError, FileStoreError
 from datatransfer.events import Cancellation, Listener, Progress, Warned
 from datatransfer.exporting.closure import Closure, nothing_selected
 from datatransfer.exporting.files import Referenced, all_referenced, missing_error, size_of
+from datatransfer.exporting.leaving import refuse_nameless
 from datatransfer.exporting.orphans import OnOrphan, count_outside
 from datatransfer.exporting.preview import facts
 from datatransfer.exporting.rows import Prepared, Rows
@@ -81,6 +82,7 @@ class Build:
         total = sum(self.counts.values())
         if not self.counts or (not total and not closure.plan.is_everything):
             raise nothing_selected()
+        refuse_nameless(map(closure.carried, self.counts))
         kept, nulled = count_outside(closure)
         for warning in facts(closure, self.counts):
             self.tell(warning)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from datatransfer.errors import UsageError
+from datatransfer.errors import SelectionError, UsageError
 from datatransfer.events import Warned
+from datatransfer.package.fields import MAX_NAME, can_be_name
 from datatransfer.schema.tables import ENTITY_UUID, Schema, Table
 
 Columns = Mapping[str, frozenset[str]]
@@ -73,6 +74,26 @@ def _refuse_needed(table: Table, name: str) -> None:
     raise UsageError(f"the column cannot be left out: it {why}", where=f"{table.name}.{name}", hint=hint)
 
 
+def refuse_nameless(tables: Iterable[Table]) -> None:
+    """Refuse tables and columns whose names a package cannot hold; SQLite takes an empty one.
+
+    Raises
+    ------
+    SelectionError
+    """
+    for table in tables:
+        if not can_be_name(table.name):
+            problem = f"a package cannot hold a table of this name: it must have 1 to {MAX_NAME} characters"
+            raise SelectionError(problem, where=repr(table.name[:40]), hint="rename the table in the source")
+        for name in table.column_names:
+            if not can_be_name(name):
+                hint = "rename the column in the source"
+                if name not in table.key:
+                    hint += f', or leave it out: leave_out("{table.name}.{name}")'
+                problem = f"a package cannot hold the column {name[:40]!r}: a name must have 1 to {MAX_NAME} characters"
+                raise SelectionError(problem, where=table.name, hint=hint)
+
+
 def dotted(columns: Columns) -> tuple[str, ...]:
     """Return ``"table.column"`` for each column, in the order of names."""
     return tuple(f"{table}.{name}" for table in sorted(columns) for name in sorted(columns[table]))
@@ -87,7 +108,7 @@ def copies_of(table: Table, schema: Schema, gone: Columns) -> Iterator[Warned]:
                 yield _copy(table, name, f"holds the values of {fk.parent}.{other}")
     for column in table.columns:
         for name in sorted(mine) if column.name not in mine else ():
-            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", column.formula, re.IGNORECASE):
+            if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", column.formula, re.IGNORECASE):
                 yield _copy(table, column.name, f"is computed from {table.name}.{name}")
 
 

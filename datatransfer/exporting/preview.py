@@ -11,7 +11,7 @@ from datatransfer.display import blocks, shown
 from datatransfer.events import Warned
 from datatransfer.exporting.closure import Closure, Edge, closed, usable
 from datatransfer.exporting.files import Referenced, all_referenced, size_of
-from datatransfer.exporting.leaving import copies_of, cure, dotted
+from datatransfer.exporting.leaving import copies_of, cure, dotted, refuse_nameless
 from datatransfer.exporting.looks import selection_html
 from datatransfer.exporting.orphans import count_orphans, count_outside
 from datatransfer.exporting.plan import Plan
@@ -163,10 +163,11 @@ def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:
     Raises
     ------
     SelectionError
-        Nothing was asked for, or a rule leaves out a parent that a row needs.
+        Nothing was asked for, a rule leaves out a parent that a row needs, or a name does not fit into a package.
     """
     with closed(db, plan, check) as closure:
         counts = closure.counts()
+        refuse_nameless(map(closure.carried, counts))
         kept, nulled = count_outside(closure)
         orphans = count_orphans(closure)
         files = _files(closure)

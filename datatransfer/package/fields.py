@@ -19,6 +19,11 @@ MAX_NAME = 1024
 T = TypeVar("T")
 
 
+def can_be_name(text: str) -> bool:
+    """Whether a text can be the name of a table or column in a package."""
+    return 0 < len(text) <= MAX_NAME and "\0" not in text
+
+
 class Fields:
     """One JSON object at work.
 
@@ -94,7 +99,7 @@ class Fields:
 
     def checked_name(self, value: Any, name: str) -> str:
         """Return a value if it can be the name of a table or column."""
-        if not isinstance(value, str) or not value or len(value) > MAX_NAME or "\0" in value:
+        if not isinstance(value, str) or not can_be_name(value):
             self.refuse(f"must be a name of 1 to {MAX_NAME} characters without NUL", name)
         return value
 

@@ -44,6 +44,10 @@ class SqliteDialect(Dialect):
 
     # --- SQL ----------------------------------------------------------------------------------------------------
 
+    def quote(self, identifier: str) -> str:
+        """Return an identifier quoted; an empty one is a name in SQLite."""
+        return super().quote(identifier) if identifier else '""'
+
     def order_sql(self, table: Table) -> str:
         """Return the key, and the rowid after it: SQLite lets keys repeat where they hold NULL."""
         row_id = self.keyless_row_id(table)
