@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.cli.output import Output, records
 from datatransfer.cli.sources import database, is_address
+from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import aligned, counted, size, visible
 from datatransfer.errors import PackageError
 
@@ -41,7 +42,7 @@ def tables(options: argparse.Namespace, out: Output) -> int:
         document: dict[str, Any] = {
             "database": source.url_shown,
             "tables": records(source.tables),
-            "left_out": records(source.left_out),
+            "left_out": [{**item, "reason": as_typed(item["reason"])} for item in records(source.left_out)],
         }
     text = text_of(document["tables"], nothing="there are no tables")
     if document["left_out"]:

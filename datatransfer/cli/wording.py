@@ -7,6 +7,7 @@ names of parameters, calls and options; nothing of errors, databases and package
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 #: Parameters whose option takes one of a few words, or is a flag.
 _WORDS = (
@@ -32,6 +33,7 @@ _CALLS = {
     "dt.stages": "datatransfer stages",
     "datatransfer.receipt": "datatransfer receipts",
     "Database.tables": "datatransfer tables",
+    "Database.left_out": "datatransfer tables",
     "plan.conflicts": "datatransfer plan",
     "plan.to_frame()": "datatransfer plan",
     "plan.save(path)": "datatransfer plan --save-decisions",
@@ -46,6 +48,7 @@ _WORD = r'"[\w-]+"'
 _WITH_WORD = re.compile(rf"\b({'|'.join(_WORDS)})=(True\b|{_WORD}(?:(?:, or |, | or ){_WORD}(?!=))*)")
 _LEAVE_OUT = re.compile(r'\bleave_out\("(.+?)"\)')
 _STOP_UP = re.compile(r'\bstop\("(.+?)", direction="up"\)')
+_SCHEMA = re.compile(r'\bschema="([^"]+)"')
 _OTHER = re.compile(rf"(?<![\w-])({'|'.join(_OTHERS)})=(?:\[value\]|…)?")
 
 
@@ -61,6 +64,7 @@ def as_typed(text: str) -> str:
     """
     text = _CALL.sub(lambda found: _CALLS[found[0]], text)
     text = _STOP_UP.sub(r"--stop \1:up", _LEAVE_OUT.sub(r"--leave-out \1", text))
+    text = _SCHEMA.sub(lambda found: f"--schema {quote(found[1])}", text)
     text = _WITH_WORD.sub(_option, text)
     return _OTHER.sub(lambda found: _OTHERS[found[1]], text)
 

@@ -175,6 +175,9 @@ class Plan:
 
     def check(self) -> None:
         """Raise `SelectionError` if nothing was asked for."""
+        if not self.roots and not self.schema.tables:
+            others = "; ".join(f"{o.name}: {o.reason}" for o in self.schema.left_out if o.kind == "schema")
+            raise SelectionError("there are no tables to take", hint=others or "look at Database.left_out")
         if not self.roots:
             raise SelectionError("nothing is selected", hint='call add("table", …) or add_all() first')
 

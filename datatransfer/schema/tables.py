@@ -336,7 +336,10 @@ class Schema:
         left = next((item for item in self.left_out if item.name == name), None)
         if left is not None:
             raise UnknownTableError(f"{name!r} is a {left.kind}, not a table: {left.reason}", where=name)
-        hint = suggestion(name, self.tables, nothing="there are no tables at all")
+        others = [item for item in self.left_out if item.kind == "schema"]
+        inside = [item for item in others if name.startswith(f"{item.name}.")]
+        told = "; ".join(f"{item.name}: {item.reason}" for item in inside or others)
+        hint = told if inside else suggestion(name, self.tables, nothing=told or "there are no tables at all")
         raise UnknownTableError(f"there is no table {name!r}", hint=hint)
 
     def foreign_keys(self) -> tuple[ForeignKey, ...]:

@@ -5,7 +5,7 @@ SQLAlchemy's Inspector does not tell partitions from tables, says nothing of inh
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.assembling import Facts, assemble, is_own, left_out_for_itself
+from datatransfer.display.blocks import plural
 from datatransfer.schema.tables import Column, ForeignKey, LeftOut, Schema, UniqueRule
 from datatransfer.schema.values import Kind, LogicalType
 
@@ -56,6 +57,8 @@ WHERE i.indisunique AND i.indisvalid AND i.indrelid IN ({oids}) ORDER BY i.indre
 _FOREIGN_KEYS = """
 SELECT k.conrelid::bigint, k.confrelid::bigint, k.conname::text, k.conkey::int[], k.confkey::int[], k.convalidated
 FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY k.conrelid, k.conname"""
+#: Other schemas that are named one by one; a database may hold one for each of its tenants.
+_NAMED_SCHEMAS = 10
 _LEFT_OUT = {
     "v": ("view", "its rows are computed from tables"),
     "m": ("materialized view", "its rows are computed from tables"),
@@ -131,8 +134,9 @@ def reflect(conn: sa.Connection, schema: str | None) -> Reflected:
     read = _Read({row[0]: Relation(*row) for row in rows(_RELATIONS)}, home)
     references = _lifted(read, rows(_FOREIGN_KEYS))
     wanted = _closure(read, references)
+    notes = [*_notes(read), *_other_schemas(read, wanted)]
     if not wanted:
-        return Reflected(assemble([], _notes(read)), home)
+        return Reflected(assemble([], notes), home)
     # Partitions' columns are needed to lift their foreign keys to the table that they belong to.
     oids = ", ".join(map(str, sorted(wanted | {r.oid for r in read.relations.values() if r.root in wanted})))
     for row in rows(_COLUMNS.format(oids=oids)):
@@ -154,7 +158,7 @@ def reflect(conn: sa.Connection, schema: str | None) -> Reflected:
     more = [note for fact in facts.values() if (note := left_out_for_itself(fact.bare_name))]
     special = {oid: read.relations[oid] for oid in facts}
     return Reflected(
-        assemble(kept, [*_notes(read), *more]),
+        assemble(kept, [*notes, *more]),
         home,
         partitioned=frozenset(read.name(oid) for oid, r in special.items() if r.kind == "p"),
         inherited=frozenset(read.name(oid) for oid, r in special.items() if r.kind == "r" and r.has_children),
@@ -171,6 +175,28 @@ def _asker(conn: sa.Connection) -> Any:
 def _notes(read: _Read) -> list[LeftOut]:
     found = [r for r in read.relations.values() if r.kind in _LEFT_OUT and r.space == read.home and not r.is_partition]
     return [LeftOut(relation.bare, *_LEFT_OUT[relation.kind]) for relation in found]
+
+
+def _other_schemas(read: _Read, wanted: set[int]) -> list[LeftOut]:
+    """Return the schemas with tables that are not read, a few by name and the rest by number."""
+    counts = Counter(
+        r.space for r in read.relations.values()
+        if r.space != read.home and r.kind in "rp" and not r.is_partition and r.oid not in wanted
+        and not is_own(r.bare) and left_out_for_itself(r.bare) is None
+    )  # fmt: skip
+    named = sorted(counts.items())
+    found = [
+        LeftOut(name, "schema", f'{_not_taken(count)}; schema="{name}" takes it')
+        for name, count in named[:_NAMED_SCHEMAS]
+    ]
+    rest = named[_NAMED_SCHEMAS:]
+    if rest:
+        found.append(LeftOut(plural(len(rest), "more schema"), "schema", _not_taken(sum(n for _, n in rest))))
+    return found
+
+
+def _not_taken(count: int) -> str:
+    return f"{plural(count, 'table')} {'is' if count == 1 else 'are'} not taken"
 
 
 def _closure(read: _Read, references: Mapping[int, Sequence[Any]]) -> set[int]:
