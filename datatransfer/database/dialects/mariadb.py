@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from datatransfer.database.dialects import mariadb_reflection
-from datatransfer.database.dialects.base import Dialect, RowSource
+from datatransfer.database.dialects.base import Dialect, Rows, RowSource
+from datatransfer.database.dialects.columns import value_loss
 from datatransfer.errors import DatabaseError
 from datatransfer.schema.tables import Column, Schema, Table
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Read as text and parsed by us: drivers turn zero dates into None and decimals into whatever they prefer.
 _AS_CHAR = frozenset({"date", "timestamp", "timestamptz", "decimal", "uuid", "json", "enum", "native"})
+#: What the error value of an ENUM is read as, which else looks like an empty text; members have 255 characters at most.
+_NO_MEMBER = "0" * 256
 
 
 class MariadbDialect(Dialect):
@@ -44,6 +47,8 @@ class MariadbDialect(Dialect):
             return f"CAST({name} AS DOUBLE)"  # FLOAT itself is sent with six digits only
         if column.declared.startswith("bit"):
             return f"{name} + 0"
+        if kind == "enum":
+            return f"IF({name} + 0 = 0, '{_NO_MEMBER}', CAST({name} AS CHAR))"
         if kind in _AS_CHAR and not mariadb_reflection.is_geometry(column.type):
             return f"CAST({name} AS CHAR)"
         return name
@@ -104,6 +109,14 @@ class MariadbDialect(Dialect):
         """
         self._check_storage(table)
         yield from super().read(conn, table, source, batch_rows=batch_rows)
+
+    def _fetch(self, rows: Rows, size: int, table: Table) -> Sequence[Sequence[Any]]:
+        fetched = super()._fetch(rows, size, table)
+        for place, column in enumerate(table.columns):
+            if column.type.kind == "enum" and any(row[place] == _NO_MEMBER for row in fetched):
+                why = "an ENUM holds its error value (index 0), which looks like an empty text and is no member"
+                raise value_loss(table.name, column.name, column.type, why, key=table.key)
+        return fetched
 
     def _check_storage(self, table: Table) -> None:
         storage = self._engines.get(table.name)

@@ -27,6 +27,10 @@ _LOCKED = (1205, 1213)
 _NONE = re.compile(r"(?!)")
 _NAMED = re.compile(r"constraint [`'](.+?)[`'] (?:failed|is violated|FOREIGN)", re.IGNORECASE)
 #: Where the server's messages name a constraint; what else they quote may be a value.
+_COLUMN = re.compile(r".* for column (?:`[^`]*`\.)*[`']([^`']+)[`'] at row \d+$", re.DOTALL)
+_MEMBER = re.compile(r"'((?:[^']|'')*)'")
+#: A number is out of range, a value is cut, has another form, or is too long.
+_NO_ROOM = (1264, 1265, 1366, 1406)
 _CONSTRAINT = {4025: _NAMED, 3819: _NAMED, 1452: _NAMED, 1062: re.compile(r" for key '([^']*)'$")}
 #: Access to a database, table, column or routine, or a privilege of the whole server, is denied.
 _DENIED = (1044, 1142, 1143, 1227, 1345, 1370)
@@ -96,6 +100,8 @@ class MariaDBWriter(Writer):
 
     def constraint_of(self, error: DBAPIError) -> str:
         arguments = error.orig.args if error.orig is not None else ()
+        if len(arguments) > 1 and arguments[0] in _NO_ROOM and (column := _COLUMN.match(str(arguments[1]))):
+            return f": column {column[1]}"
         found = _CONSTRAINT.get(arguments[0], _NONE).search(str(arguments[1])) if len(arguments) > 1 else None
         return f": {found[1]}" if found else ""
 
@@ -149,6 +155,12 @@ class MariaDBWriter(Writer):
         room = _BYTES.get(column.declared.lower())
         if room and (pc.max(pc.binary_length(values)).as_py() or 0) > room:
             raise ValueLossError(f"a value is longer than the {room} bytes of {column.declared}", where=column.name)
+        has_empty = column.type.kind != "enum" or "" in _MEMBER.findall(column.declared)
+        if not has_empty and pc.any(pc.equal(values, ""), min_count=0).as_py():
+            raise ValueLossError(
+                "an empty text is no member of the ENUM in the target", where=column.name,
+                hint="repair the value in the source, or add it to the ENUM",
+            )  # fmt: skip
         if kind.kind == "timestamptz":
             return values.cast(pa.timestamp("us"))
         return values

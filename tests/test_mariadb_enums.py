@@ -1,0 +1,74 @@
+"""The error value of an ENUM looks like an empty text: neither becomes the other, and the column is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import datatransfer as dt
+from datatransfer.errors import MergeError, ValueLossError
+from tests.support.scripts import run_script
+from tests.support.servers import Databases
+
+E = "CREATE TABLE e (id INT PRIMARY KEY, v {}, n INT)"
+PLAIN, EMPTY = "ENUM('a', 'it''s')", "ENUM('a', '', 'it''s')"
+
+
+def made(databases: Databases, kind: str, *rows: str) -> dt.Database:
+    """Return a MariaDB with a table of one ENUM; a value that is no member becomes the error value."""
+    url = databases.create("mariadb")
+    run_script(url, "; ".join([E.format(kind), "SET sql_mode = ''", *(f"INSERT INTO e VALUES {row}" for row in rows)]))
+    return dt.Database(url)
+
+
+def indexes(db: dt.Database) -> list[Any]:
+    with db.connect() as conn:
+        return [tuple(row) for row in conn.exec_driver_sql("SELECT id, v + 0 FROM e ORDER BY id")]
+
+
+@pytest.mark.parametrize("kind", [PLAIN, EMPTY])
+@pytest.mark.parametrize("encoding", ["documents", "columns"])
+def test_the_error_value_of_an_enum_is_refused_by_name(
+    databases: Databases, tmp_path: Path, kind: str, encoding: Any
+) -> None:
+    with made(databases, kind, "(1, 'a', 1)", "(2, 'other', 2)", "(3, NULL, 3)") as db:
+        assert indexes(db) == [(1, 1), (2, 0), (3, None)]
+        builder = dt.PackageBuilder(db).add_all()
+        with pytest.raises(ValueLossError, match=r"^e\.v: an ENUM holds its error value") as caught:
+            builder.build(tmp_path / "p.zip", encoding=encoding, progress=False)
+        assert 'leave_out("e.v")' in caught.value.hint
+        assert list(tmp_path.iterdir()) == []
+        with dt.PackageBuilder(db).add("e", keys=[1]).build(tmp_path / "p.zip", progress=False) as package:
+            with pytest.raises(ValueLossError, match=r"^e\.v: "):  # it is not said to be equal to anything
+                package.diff(db)
+
+
+@pytest.mark.parametrize("encoding", ["documents", "columns"])
+def test_members_travel_exactly_the_empty_one_too(databases: Databases, tmp_path: Path, encoding: Any) -> None:
+    rows = ["(1, 'a', 1)", "(2, '', 2)", "(3, NULL, 3)", "(4, 'it''s', 4)"]
+    with made(databases, EMPTY, *rows) as db, made(databases, EMPTY) as target:
+        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", encoding=encoding, progress=False) as package:
+            dt.PackageImporter(package, target).run()
+            assert package.diff(target).empty
+        assert indexes(target) == indexes(db) == [(1, 1), (2, 2), (3, None), (4, 3)]
+
+
+def test_an_empty_text_that_is_no_member_is_refused_before_anything_is_written(
+    databases: Databases, tmp_path: Path
+) -> None:
+    with made(databases, EMPTY, "(1, '', 1)", "(2, 'a', 1)") as db, made(databases, PLAIN) as target:
+        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package:
+            with pytest.raises(ValueLossError, match=r"^e\.v: an empty text is no member .* in 1 row"):
+                dt.PackageImporter(package, target).run()
+        assert indexes(target) == []
+
+
+def test_a_value_that_the_database_refuses_is_said_with_its_column(databases: Databases, tmp_path: Path) -> None:
+    with made(databases, "ENUM('a', 'secret')", "(1, 'secret', 1)") as db, made(databases, PLAIN) as target:
+        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package:
+            with pytest.raises(MergeError, match=r"^e: .*\(error 1265: column v\)") as caught:
+                dt.PackageImporter(package, target).run()
+        assert "secret" not in str(caught.value)
+        assert indexes(target) == []
