@@ -88,7 +88,9 @@ def _decide(planned: ImportPlan, typed: Sequence[str]) -> None:
         head, _, word = text.rpartition("=")
         table, _, key = head.partition("=")
         if not (table and key and word):
-            raise UsageError(f"{text!r} is not of the form TABLE=KEY=WORD", where="--decide")
+            raise UsageError(
+                f"{text!r} is not of the form TABLE=KEY=WORD", where="--decide", hint="such as orders=42=skip"
+            )
         planned.decide(table, [key_of(planned.package.schema.table(table), key)], word)
 
 

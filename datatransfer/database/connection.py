@@ -237,11 +237,13 @@ class Database:
         other, other_columns = self.schema.split(parent)
         self._refuse_ambiguous(other, other_columns, parent)
         if len(columns) != len(other_columns):
-            raise UsageError("the two sides of a relation have different numbers of columns", where=child)
+            hint = 'write "table.(a, b)" with as many columns on both sides'
+            raise UsageError("the two sides of a relation have different numbers of columns", where=child, hint=hint)
         fk = ForeignKey(table.name, columns, other.name, other_columns, declared=False, enforced=False)
         same = [f for f in table.foreign_keys if (f.columns, f.parent, f.parent_columns) == (columns, *_side(fk))]
         if same:
-            raise UsageError(f"{child!r} refers to {parent!r} already", where=table.name)
+            problem = f"{child!r} refers to {parent!r} already"
+            raise UsageError(problem, where=table.name, hint="it is followed without being declared again")
         self._relations.append(fk)
         self._schema = self._with_relations_of(fk)
 
@@ -362,7 +364,7 @@ class Database:
         for dotted, store in instance(files, Mapping, "files", hint=hint).items():  # type: ignore[type-abstract]
             table, columns = self.schema.split(dotted)
             if len(columns) != 1:
-                raise UsageError("the path of a file stands in one column", where=dotted)
+                raise UsageError("the path of a file stands in one column", where=dotted, hint=hint)
             if isinstance(store, type) or not isinstance(store, FileStore):
                 raise UsageError(f"a store of files is needed, not {kind_of(store)}", where=dotted, hint=hint)
             checked[table.name, columns[0]] = store

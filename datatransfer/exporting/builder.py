@@ -118,7 +118,8 @@ class PackageBuilder:
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other", where=table, hint="call add() once for each")
         if params and where is None:
-            raise UsageError("params= goes with where=", where=table)
+            hint = 'write where="id = :id", params={"id": 5}'
+            raise UsageError("params= goes with where=", where=table, hint=hint)
         if where is not None:
             check_condition(found, where, params)
             root = Root(table, "where", where=where, params=dict(params or {}))

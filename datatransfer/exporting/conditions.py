@@ -14,7 +14,7 @@ from sqlalchemy.sql import visitors
 
 from datatransfer.database.dialects.failures import driver_message
 from datatransfer.errors import ConditionError, UnknownColumnError
-from datatransfer.given import kind_of
+from datatransfer.given import kind_of, suggestion
 from datatransfer.schema.tables import Table
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def _check_params(table: Table, where: str, params: Mapping[str, Any]) -> None:
             hint="give it in params=, or write a colon that is not a parameter as \\:",
         )
     if unused:
-        raise ConditionError(f"the condition does not use the parameter {', '.join(sorted(unused))}", where=table.name)
+        raise ConditionError(
+            f"the condition does not use the parameter {', '.join(sorted(unused))}",
+            where=table.name,
+            hint="write it with a colon where its value belongs, as in id = :id, or do not give it",
+        )
 
 
 def _own_columns(quote: Callable[[str], str], table: Table, where: Any, qualifier: str) -> Any:
@@ -116,7 +120,8 @@ def _own_columns(quote: Callable[[str], str], table: Table, where: Any, qualifie
             foreign.add(str(getattr(owner, "name", owner)))
             return None
         if element.name not in table.by_name:
-            raise UnknownColumnError(f"there is no column {element.name!r}", where=table.name)
+            hint = suggestion(element.name, table.column_names)
+            raise UnknownColumnError(f"there is no column {element.name!r}", where=table.name, hint=hint)
         return sa.literal_column(f"{qualifier}.{quote(element.name)}", type_=element.type)
 
     replaced = visitors.replacement_traverse(clause, {}, replace)

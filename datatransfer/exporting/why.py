@@ -98,7 +98,8 @@ def explain(closure: Closure, table: str, key: Any) -> Why:
     keys = check_keys(typed_key(closure, own), given)
     current = _place(closure, table, keys[0])
     if current is None:
-        raise SelectionError("the row is not selected, or does not exist", where=table)
+        hint = "preview() counts what is selected; compare the key with the rows of the table"
+        raise SelectionError("the row is not selected, or does not exist", where=table, hint=hint)
     steps = []
     while current is not None:
         gen, edge_number, key_now, at = current

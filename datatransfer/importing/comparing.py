@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import UnknownColumnError, UsageError
+from datatransfer.given import suggestion
 from datatransfer.importing.actions import Action, Newest, OnMatch, Policies
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.validation import ColumnFit
@@ -147,7 +148,9 @@ def newest_column(plan: TablePlan, rule: Newest) -> ColumnFit:
     fit = plan.fit.by_source(rule.column)
     if fit is None:
         raise UnknownColumnError(
-            f"on_match={str(rule)!r} names a column that package and target do not share", where=plan.fit.source.name
+            f"on_match={str(rule)!r} names a column that package and target do not share",
+            where=plan.fit.source.name,
+            hint=suggestion(rule.column, [f.source.name for f in plan.fit.columns if not f.given]),
         )
     if fit.kind.kind not in _ORDERED:
         raise UsageError(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datatransfer.package.package import DataPackage
 
 FORMAT, VERSION = "datatransfer-decisions", 1
+_NEWER = "install the version of datatransfer that wrote them, or a later one"
 _CHOSEN, _KEYS = 0, 1
 _BATCH_ROWS = 65_536
 _TEXT = LogicalType("text")
@@ -62,7 +63,8 @@ class Chooser:
 
         w = self.writer
         if not plan.key:
-            raise UsageError("its rows have no key, so that none can be chosen", where=plan.fit.source.name)
+            hint = 'decide for all of its rows: on_match="skip" or "update"'
+            raise UsageError("its rows have no key, so that none can be chosen", where=plan.fit.source.name, hint=hint)
         w.run(f"DROP TABLE IF EXISTS {w.stage_name('y', _CHOSEN)}")
         if isinstance(which, pd.DataFrame):
             return self._by_frame(plan, which)
@@ -136,7 +138,9 @@ class Chooser:
         if any(len(row) != width for row in rows):
             columns = ", ".join(plan.fit.source.key)
             raise UsageError(
-                f"a key of {plan.fit.source.name} has {counted(width, 'column')}: {columns}", where=plan.fit.source.name
+                f"a key of {plan.fit.source.name} has {counted(width, 'column')}: {columns}",
+                where=plan.fit.source.name,
+                hint="write each key as a tuple of so many values",
             )
         arrays = [key_array([_python(value) for value in column]) for column in zip(*rows, strict=True)]
         return self._by_arrays(plan, arrays or [key_array([])] * width, strict=True)
@@ -203,7 +207,10 @@ class Chooser:
         for table in laid:
             w.run(f"DROP TABLE {table}")
         if not count:
-            raise UsageError("no entity of the package has these values", where=plan.fit.source.name)
+            raise UsageError(
+                "no entity of the package has these values", where=plan.fit.source.name,
+                hint="look at plan.to_frame(); values are compared as the package has them",
+            )  # fmt: skip
         return count
 
     def _boolean(self, value: Any) -> str:
@@ -320,7 +327,9 @@ def read_document(given: str | Path | Mapping[str, Any], package: DataPackage) -
     if not isinstance(document, Mapping) or document.get("format") != FORMAT:
         raise UsageError("these are no decisions", where=where, hint="plan.save(path) writes them")
     if document.get("version") != VERSION:
-        raise UsageError(f"decisions of version {document.get('version')!r} need a newer library", where=where)
+        raise UsageError(
+            f"decisions of version {document.get('version')!r} need a newer library", where=where, hint=_NEWER
+        )
     if document.get("package", {}).get("digest") != package.metadata.manifest_sha256:
         raise UsageError(
             "these decisions were made for another package", where=where, hint="decide again for this package"
@@ -338,6 +347,7 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"the file cannot be read ({error.strerror})", where=str(path)) from None
+        hint = "plan.save(path) writes it"
+        raise UsageError(f"the file cannot be read ({error.strerror})", where=str(path), hint=hint) from None
     except (ValueError, RecursionError):
         raise UsageError("the file is not JSON", where=str(path), hint="plan.save(path) writes it") from None

@@ -359,7 +359,9 @@ class PackageImporter:
         writer = self._writer(session.import_id)
         if not writer.hold():
             writer.close()
-            raise UsageError("another process is at work on this import", where=str(session.import_id))
+            raise UsageError(
+                "another process is at work on this import", where=str(session.import_id), hint=stages.WAIT
+            )
         if stages.is_merged(self.target, session.import_id):
             stages.leave(writer, None)
             return receipt(self.target, session.import_id)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import UnknownColumnError
+from datatransfer.given import suggestion
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
@@ -213,6 +214,7 @@ class Matcher:
                 raise UnknownColumnError(
                     f"match_on names a column {column!r} that package and target do not share",
                     where=plan.fit.source.name,
+                    hint=suggestion(column, [fit.target.name for fit in plan.fit.columns]),
                 )
         self._match_on(plan, columns, "natural:" + ",".join(columns), among=self.remap.not_apart(plan))
 

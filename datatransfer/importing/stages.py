@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from datatransfer.package.package import DataPackage
 
 _SESSION, _DECISIONS, _FILES, _BOUND = "session", "decisions", "files", "bound"
+WAIT = "wait until it has ended; dt.stages(db) lists what is under way"
+"""The hint where another process is at work."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def begin(writer: Writer, session: Session) -> None:
     others = sweep(writer.db)
     session = replace(session, number=1 + max((other.number for other in others), default=0))
     if not writer.hold(fresh=True):
-        raise UsageError("another process holds this import", where=str(session.import_id))
+        raise UsageError("another process holds this import", where=str(session.import_id), hint=WAIT)
     try:
         writer.open_log()
         session.write(writer)

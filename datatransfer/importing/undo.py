@@ -278,7 +278,9 @@ def _refuse_state(conn: Connection, record: ledger.ImportRecord) -> None:
     if record.state == "undone":
         raise AlreadyUndoneError("the import was already undone", where=record.import_id, hint="see dt.receipts(db)")
     if record.state != "merged":
-        raise UsageError(f"an import that is {record.state} cannot be undone", where=record.import_id)
+        raise UsageError(
+            f"an import that is {record.state} cannot be undone", where=record.import_id, hint="see dt.receipts(db)"
+        )
     below, wanted = record, "undone"
     while above := below.options.get("undo_of"):
         below = ledger.read_import(conn, above)
@@ -302,7 +304,7 @@ def _begin(db: Database, import_id: str) -> Writer:
     writer = stages.writer_for(db, uuid.uuid4())
     try:
         if not writer.hold(fresh=True):
-            raise UsageError("another process holds this undo", where=import_id)
+            raise UsageError("another process holds this undo", where=import_id, hint=stages.WAIT)
         refuse_staging(writer)
         writer.open_log()
         writer.note(_UNDO_OF, import_id)

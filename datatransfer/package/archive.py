@@ -32,6 +32,7 @@ CHUNK = 1 << 20
 """Bytes that are copied at once."""
 MAX_ENTRIES = 200_000
 """Most members of a package."""
+_UNREADABLE = "look whether the path is right, and whether this user may read it"
 
 
 class ArchiveReader(Protocol):
@@ -120,7 +121,7 @@ def open_archive(path: str | Path) -> ArchiveReader:
     try:
         reader: ArchiveReader = FolderReader(where) if where.is_dir() else ZipReader(where)
     except OSError as error:
-        raise PackageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise PackageError(f"cannot be read: {error.strerror}", where=str(path), hint=_UNREADABLE) from error
     try:
         reader.check_small()
         check_names(reader.sizes, str(path))
@@ -164,7 +165,9 @@ def check_names(names: Iterable[str], where: str) -> None:
     """
     found = list(names)
     if "metadata.json" not in found:
-        raise PackageError("is not a package: it has no metadata.json", where=where)
+        raise PackageError(
+            "is not a package: it has no metadata.json", where=where, hint="name a file or folder that an export wrote"
+        )
     for name in found:
         if not MEMBER.fullmatch(name):
             hint = "pack it without entries for directories, e.g. zip -D" if name.endswith("/") else ""

@@ -187,15 +187,23 @@ class Search:
         """Return the number of the row with a key."""
         table = self.schema.table(name)
         if not table.key:
-            raise KeyValueError("has no key to name a row by", where=name)
+            raise KeyValueError(
+                "has no key to name a row by", where=name, hint="ask for a row of a table that refers to it"
+            )
         values = list(key) if isinstance(key, tuple | list) else [key]
         if len(values) != len(table.key):
-            raise KeyValueError(f"has a key of {len(table.key)} columns, not {len(values)}", where=name)
+            raise KeyValueError(
+                f"has a key of {len(table.key)} columns, not {len(values)}",
+                where=name,
+                hint=f"give a tuple: {', '.join(table.key)}",
+            )
         wanted = canonical_key(values)
         for row in range(self._rows(name).rows):
             if self.key((name, row, False)) == wanted:
                 return row
-        raise KeyValueError("there is no row with this key in the package", where=name)
+        raise KeyValueError(
+            "there is no row with this key in the package", where=name, hint="look at the rows of the table"
+        )
 
     def key(self, node: _Node) -> str:
         """Return the canonical key of a row."""

@@ -62,7 +62,7 @@ class ZipReader:
         except (ZipRuleError, struct.error) as error:
             self.close()
             rule = str(error) if isinstance(error, ZipRuleError) else "has a record that is cut off"
-            raise PackageError(rule, where=str(path)) from None
+            raise PackageError(rule, where=str(path), hint="get the package again from where it came") from None
         except PackageError:
             self.close()
             raise

@@ -170,7 +170,8 @@ def read_import(conn: sa.Connection, import_id: str | uuid.UUID, schema: str | N
         There is none of that id.
     """
     if not has_ledger(conn, schema):
-        raise UsageError("nothing was ever imported into this database", where=str(import_id))
+        hint = "open the database, and the schema of it, that the import went to"
+        raise UsageError("nothing was ever imported into this database", where=str(import_id), hint=hint)
     table = models.table_in(models.imports, schema)
     found = _imports(conn, table.c.import_id == str(import_id), schema)
     if not found:

@@ -151,10 +151,14 @@ class MariaDBWriter(Writer):
         from datatransfer.errors import ValueLossError
 
         if kind.kind == "float" and pc.all(pc.is_finite(values), min_count=0).as_py() is False:
-            raise ValueLossError("a float is not finite, which MariaDB cannot store", where=column.name)
+            hint = "repair the value in the source, or let the target's column hold text"
+            raise ValueLossError("a float is not finite, which MariaDB cannot store", where=column.name, hint=hint)
         room = _BYTES.get(column.declared.lower())
         if room and (pc.max(pc.binary_length(values)).as_py() or 0) > room:
-            raise ValueLossError(f"a value is longer than the {room} bytes of {column.declared}", where=column.name)
+            raise ValueLossError(
+                f"a value is longer than the {room} bytes of {column.declared}", where=column.name,
+                hint="declare a longer type in the target, such as LONGTEXT or LONGBLOB",
+            )  # fmt: skip
         has_empty = column.type.kind != "enum" or "" in _MEMBER.findall(column.declared)
         if not has_empty and pc.any(pc.equal(values, ""), min_count=0).as_py():
             raise ValueLossError(

@@ -236,7 +236,10 @@ class PostgreSQLWriter(PostgreSQLHashes, Writer):
             and _may_hold_nul(values)
             and pc.any(pc.match_substring(values, "\0")).as_py()
         ):
-            raise ValueLossError("a text holds a NUL character, which PostgreSQL cannot store", where=column.name)
+            raise ValueLossError(
+                "a text holds a NUL character, which PostgreSQL cannot store", where=column.name,
+                hint="repair the value in the source, or let the target's column hold bytes",
+            )  # fmt: skip
         if kind.kind == "float" and values.type != pa.float64():
             return values.cast(pa.float64())
         return values
