@@ -176,9 +176,12 @@ class Chooser:
         import pyarrow as pa
 
         try:
-            return as_staged(self.writer, array, kind)
+            found = as_staged(self.writer, array, kind)
         except (pa.ArrowInvalid, ValueError):
             raise UsageError(f"a value is no {kind.kind}", where=plan.fit.source.name) from None
+        if found.null_count > array.null_count:
+            raise UsageError(f"a value is no {kind.kind}", where=plan.fit.source.name)
+        return found
 
     def _by_values(self, plan: TablePlan, values: Mapping[str, Any]) -> int:
         """Lay the rows that hold these values in the package, each one value or a list of them."""

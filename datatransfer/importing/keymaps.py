@@ -18,7 +18,16 @@ from datatransfer.database import ledger
 from datatransfer.importing.actions import Action
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.identity import canonical_keys
-from datatransfer.schema.keycolumns import as_kind, from_canonical, joined, key_values, of_one_class, tagged
+from datatransfer.schema.keycolumns import (
+    TIMES,
+    as_kind,
+    as_times,
+    from_canonical,
+    joined,
+    key_values,
+    of_one_class,
+    tagged,
+)
 from datatransfer.schema.tables import Table
 from datatransfer.schema.values import LogicalType
 
@@ -327,4 +336,6 @@ def as_staged(writer: Writer, array: pa.Array, kind: LogicalType) -> pa.Array:
         return pa.array(key_values(array), type=kind.arrow()) if text is None else text.cast(kind.arrow())
     if text is None:
         text = pa.array([None if v is None else str(v) for v in key_values(array)], type=pa.string())
-    return text if writer.name == "sqlite" else text.cast(kind.arrow())
+    if writer.name == "sqlite":
+        return text
+    return as_times(text, kind) if kind.kind in TIMES else text.cast(kind.arrow())

@@ -146,7 +146,8 @@ class Matcher:
         w = self.writer
         target = w.table(plan.fit.target)
         m, s = w.stage_name("m", plan.number), w.stage_name("s", plan.number)
-        values = [w.any_value(f"t.{w.quote(c)}") for c in (*plan.key, *plan.referenced)]
+        columns = plan.fit.target.by_name
+        values = [w.any_value(f"t.{w.quote(c)}", columns[c]) for c in (*plan.key, *plan.referenced)]
         several = f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END"
         why = f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END"
         text = how.replace("'", "''")[:200]
@@ -276,8 +277,8 @@ class Matcher:
         w, u = self.writer, self.uniques
         m, label = w.stage_name("m", plan.number), label_of(rule)
         action, reason = self._clash_action(plan, "h.r", f"another row holds the same {label}")
-        keys = [f"k{i}" for i in range(len(plan.key))] + [f"v{i}" for i in range(len(plan.referenced))]
-        values = ", ".join(w.any_value(f"t.{name}") for name in keys)
+        keys = [(f"k{i}", c) for i, c in enumerate(plan.key)] + [(f"v{i}", c) for i, c in enumerate(plan.referenced)]
+        values = ", ".join(w.any_value(f"t.{name}", plan.fit.target.by_name[c]) for name, c in keys)
         w.run(
             f"INSERT INTO {m} ({self._map_columns(plan)}) SELECT h.r, "
             f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END, 'clash:{label}', "

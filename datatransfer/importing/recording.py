@@ -143,28 +143,34 @@ def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
 def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    w = plan.writer
-    source = [f"s.{table.staged.stage_of_source(c)}" for c in table.fit.source.key]
-    foreign = ["s.o", "s.k"] if table.staged.has_foreign else []
-    if table.mapped:
-        keys = [f"m.k{i}" for i in range(len(table.key))]
-        parts = ", ".join([*source, *keys, "m.a", *foreign])
-        join = f"JOIN {w.stage_name('m', table.number)} m ON m.r = s.r WHERE m.a <> '{Action.CONFLICT}'"
-        sql = f"SELECT {parts} FROM {w.stage_name('s', table.number)} s {join} ORDER BY s.r"
-    else:
-        lead = ", ".join(source)
-        named = [("", table.fit.fit_of(c)) for c in table.key]
-        tail_columns = "".join(f", {c}" for c in foreign)
-        sql = plan.remap.select(table, named, lead=lead)
-        sql = sql.replace(" FROM ", f", '{Action.INSERT}'{tail_columns} FROM ", 1)
     names = [f"s.{c}" for c in table.fit.source.key] + [f"t.{c}" for c in table.key]
     # The driver's own cursor: rows of SQLAlchemy cost as much again as fetching them.
-    cursor = w.run(sql).cursor
+    cursor = plan.writer.run(_key_sql(plan, table)).cursor
     while rows := cursor.fetchmany(_ASKED_ROWS):
         lists = list(zip(*rows, strict=True))
         columns: dict[str, Any] = {n: key_array(v) for n, v in zip(names, lists, strict=False)}
         columns["action"] = pa.array(lists[len(names)], type=pa.string())
-        if foreign:
+        if table.staged.has_foreign:
             columns["origin"] = pa.array(lists[len(names) + 1], type=pa.string())
             columns["key"] = pa.array(lists[len(names) + 2], type=pa.string())
         yield pa.table(columns)
+
+
+def _key_sql(plan: ImportPlan, table: TablePlan) -> str:
+    """Return SQL for the keys in source and target, the action, and where it is needed the foreign identity."""
+    w, staged = plan.writer, table.staged
+    s, m = w.stage_name("s", table.number), w.stage_name("m", table.number)
+    sources = [fit for c in table.fit.source.key if (fit := table.fit.by_source(c))]
+    targets = [table.fit.fit_of(c) for c in table.key]
+    ours = [f"s.{staged.stage_column(fit.target.name)} AS s{i}" for i, fit in enumerate(sources)]
+    ours += ["s.o", "s.k"] if staged.has_foreign else []
+    if table.mapped:
+        parts = ", ".join([*ours, *(f"m.k{i}" for i in range(len(targets))), "m.a", "s.r"])
+        keys = f"SELECT {parts} FROM {s} s JOIN {m} m ON m.r = s.r WHERE m.a <> '{Action.CONFLICT}'"
+    else:
+        lead = ", ".join([*ours, f"'{Action.INSERT}' AS a"])
+        keys = plan.remap.select(table, [(f"k{i}", fit) for i, fit in enumerate(targets)], lead=lead)
+    read = [w.kept(f"x.s{i}", fit.kind, fit.target) for i, fit in enumerate(sources)]
+    read += [w.kept(f"x.k{i}", fit.target.type, fit.target) for i, fit in enumerate(targets)]
+    read += ["x.a", *(["x.o", "x.k"] if staged.has_foreign else [])]
+    return f"SELECT {', '.join(read)} FROM ({keys}) x{' ORDER BY x.r' if table.mapped else ''}"

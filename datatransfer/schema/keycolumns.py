@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.schema.values import LogicalType, tag, untag
+from datatransfer.schema.values import LogicalType, tag, to_json, untag
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TIMES = ("time", "timestamp", "timestamptz")
+TIMES = ("date", "time", "timestamp", "timestamptz")
 _ANY = LogicalType("any")
 _INTEGER = LogicalType("integer", bits=64)
 
@@ -98,12 +98,53 @@ def as_kind(array: pa.Array, kind: LogicalType) -> tuple[pa.Array, LogicalType]:
         return (array.cast(pa.string()), kind) if kind.kind == "decimal" else (array, _INTEGER)
     if kind.kind == "boolean" and (digits := of_one_class(array, "i")) is not None:
         return digits.cast(pa.bool_()), kind
-    if kind.kind in _TIMES and (texts := of_one_class(array, "t")) is not None:
-        try:
-            return texts.cast(kind.arrow()), kind
-        except pa.ArrowInvalid:  # a notation of a database's own, which stays the text that it is
-            return array, _ANY
+    if kind.kind in TIMES and (texts := of_one_class(array, "t")) is not None:
+        found = as_times(texts, kind)
+        # A notation of a database's own stays the text that it is.
+        return (found, kind) if found.null_count == array.null_count else (_written(found, kind, array), _ANY)
     return array, _ANY
+
+
+def as_times(texts: pa.Array, kind: LogicalType) -> pa.Array:
+    """Return dates or times that a database wrote, in UTC, as values; NULL for what its own notation alone can say.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> as_times(pa.array(["2024-02-29", "infinity"]), LogicalType("date")).to_pylist()
+    [datetime.date(2024, 2, 29), None]
+    """
+    import pyarrow as pa
+
+    try:
+        return _cast(texts, kind)
+    except pa.ArrowInvalid:
+        if len(texts) == 1:
+            return pa.nulls(1, kind.arrow())
+        middle = len(texts) // 2
+        return pa.concat_arrays([as_times(half, kind) for half in (texts[:middle], texts[middle:])])
+
+
+def _cast(texts: pa.Array, kind: LogicalType) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if kind.kind == "time":  # no text is cast to a time by itself
+        whole = pc.binary_join_element_wise(pa.scalar("1970-01-01"), texts, " ")
+        return whole.cast(pa.timestamp("us")).cast(kind.arrow())
+    if kind.kind == "timestamptz":
+        zoned = pc.match_substring_regex(texts, r"(Z|:\d\d[^:]*[+-][0-9:]+)$")
+        texts = pc.if_else(zoned, texts, pc.binary_join_element_wise(texts, "Z", ""))
+    return texts.cast(kind.arrow())
+
+
+def _written(times: pa.Array, kind: LogicalType, tagged_texts: pa.Array) -> pa.Array:
+    """Return times as a canonical key writes them, tagged, and for those that are NULL what a receipt holds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.array(to_json(times.to_pylist(), kind), type=pa.string())
+    return pc.coalesce(pc.binary_join_element_wise(pa.scalar("t"), texts, ""), tagged_texts)
 
 
 def from_canonical(texts: pa.Array, width: int) -> list[pa.Array]:

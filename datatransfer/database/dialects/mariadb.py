@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Read as text and parsed by us: drivers turn zero dates into None and decimals into whatever they prefer.
-_AS_CHAR = frozenset({"date", "timestamp", "timestamptz", "decimal", "uuid", "json", "enum", "native"})
+AS_CHAR = frozenset({"date", "timestamp", "timestamptz", "decimal", "uuid", "json", "enum", "native"})
 #: What the error value of an ENUM is read as, which else looks like an empty text; members have 255 characters at most.
 _NO_MEMBER = "0" * 256
 
@@ -49,7 +49,7 @@ class MariadbDialect(Dialect):
             return f"{name} + 0"
         if kind == "enum":
             return f"IF({name} + 0 = 0, '{_NO_MEMBER}', CAST({name} AS CHAR))"
-        if kind in _AS_CHAR and not mariadb_reflection.is_geometry(column.type):
+        if kind in AS_CHAR and not mariadb_reflection.is_geometry(column.type):
             return f"CAST({name} AS CHAR)"
         return name
 

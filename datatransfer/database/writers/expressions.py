@@ -38,6 +38,10 @@ class ValueExpressions:
         """Return SQL for a value as the column would hold it: of its type, compared by its collation."""
         return value
 
+    def kept(self, value: str, kind: LogicalType, column: Column) -> str:
+        """Return SQL that reads a key, staged as a kind or of a column, exactly and as an export writes it."""
+        return value
+
     def folded(self, value: str, collation: str) -> str:
         """Return SQL for a staged text that is equal for texts which a collation of SQLite makes equal."""
         return f"lower({value})" if collation == "NOCASE" else f"rtrim({value})"
@@ -66,7 +70,7 @@ class ValueExpressions:
         """Return SQL for a value of a kind, as its column holds it, that is greater for what is later or more."""
         return self.held(value, column)
 
-    def any_value(self, value: str) -> str:
+    def any_value(self, value: str, column: Column) -> str:
         """Return SQL for one of a group's values."""
         return f"min({value})"
 

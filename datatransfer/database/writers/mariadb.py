@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from datatransfer import interrupts
 from datatransfer.database.dialects.failures import driver_message, privilege_error
+from datatransfer.database.dialects.mariadb import AS_CHAR
 from datatransfer.database.writers.base import Writer
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
@@ -180,6 +181,13 @@ class MariaDBWriter(Writer):
         if not column.collation or column.type.kind in ("bytes", "uuid"):
             return value
         return f"CONVERT({value} USING {column.collation.split('_')[0]}) COLLATE {column.collation}"
+
+    def kept(self, value: str, kind: LogicalType, column: Column) -> str:
+        if kind.kind == "float":
+            return f"CAST({value} AS DOUBLE)"  # a FLOAT is shown rounded
+        if column.declared.startswith("bit"):
+            return f"{value} + 0"
+        return f"CAST({value} AS CHAR)" if kind.kind in AS_CHAR else value
 
     def same(self, left: str, right: str, column: Column) -> str:
         if column.type.kind not in _TEXTS:

@@ -1,0 +1,143 @@
+"""Keys of every type that can be one: imported once, twice, compared and taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import datatransfer as dt
+from tests.support.copies import empty_copy
+from tests.support.digest import assert_equal, exact_digest
+from tests.support.everytype import POSTGRESQL_FIRST
+from tests.support.servers import Databases
+from tests.support.sql import run
+from tests.support.transfer import export_all, written
+from tests.support.undoing import application
+
+KEYS = {
+    "postgresql": {
+        "numeric": ["'NaN'", "0.10", "1e100", "1e-20"],
+        "real": ["1.1", "'NaN'", "'Infinity'", "16777217", "1e-45"],
+        "double precision": ["1.1", "'NaN'", "'-Infinity'", "0.1"],
+        "money": ["1234.56"],
+        "boolean": ["true", "false"],
+        'text COLLATE "blind"': ["'a'", "'B'"],
+        "char(5)": ["'a'", "' b'"],
+        '"char"': ["'x'", "'y'"],
+        "bytea": ["'\\x00ff'", "''"],
+        "date": ["'2024-02-29'", "'infinity'", "'-infinity'", "'0044-03-15 BC'", "'12345-01-01'"],
+        "time": ["'12:34:56.5'", "'24:00'"],
+        "time(2)": ["'12:34:56.12'", "'00:00'"],
+        "timetz": ["'12:34:56.123456+05:30'", "'00:00-11'", "'24:00+14'"],
+        "timestamp": ["'2024-02-29 12:34:56.5'", "'infinity'", "'4713-01-01 BC'", "'12345-01-01'"],
+        "timestamp(3)": ["'2024-02-29 12:34:56.5'", "'0001-01-01'"],
+        "timestamptz": ["'2024-02-29 12:34:56.5+14'", "'infinity'", "'-infinity'"],
+        "timestamptz(3)": ["'2024-02-29 12:34:56.125+02'", "'2024-02-29'"],
+        "interval": ["'1 month'", "'720 hours 1 second'", "'-1 year 2 mons -3 days 04:05:06.789'"],
+        "uuid": ["'00112233-4455-6677-8899-aabbccddeeff'"],
+        "jsonb": ['\'{"b": 1.0, "a": [1, null]}\'', "'null'", "'1.00'", "'\"x\"'"],
+        "tsvector": ["to_tsvector('simple', 'a quick b:1')", "''"],
+        "inet": ["'192.0.2.1/24'", "'192.0.2.1'", "'2001:db8::1/64'"],
+        "cidr": ["'192.0.2.0/24'", "'::/0'"],
+        "macaddr": ["'08:00:2b:01:02:03'"],
+        "bit(5)": ["B'10101'", "B'00000'"],
+        "bit varying": ["B'10'", "B''"],
+        "int4range": ["'[1,5)'", "'empty'", "'(,)'"],
+        "numrange": ["'[1.0,2.50]'", "'empty'"],
+        "tsrange": ["'[2024-01-01,2024-02-01)'", "'[2024-01-01,infinity]'"],
+        "tstzrange": ["'[2024-01-01 00:00+00,infinity)'", "'[-infinity,2020-01-01 00:00+00)'", "'(,)'"],
+        "daterange": ["'[2024-01-01,2024-02-01)'", "'[,infinity]'"],
+        "int4multirange": ["'{[1,3),[5,7)}'", "'{}'"],
+        "tstzmultirange": ["'{[2024-01-01 00:00+00,infinity)}'"],
+        "pg_lsn": ["'16/B374D848'"],
+        "oid": ["4294967295", "0"],
+        "integer[]": ["'{1,NULL,3}'", "'{}'", "'{{1,2},{3,4}}'", "'[0:1]={7,8}'"],
+        "text[]": ["ARRAY['a','NULL',NULL,'','a\"b','c,d']", "'{}'"],
+        "bytea[]": ["ARRAY['\\x00ff'::bytea]"],
+        "timestamptz[]": ["ARRAY['infinity'::timestamptz]"],
+        "jsonb[]": ["ARRAY['{\"a\": 1.0}'::jsonb]"],
+        "mood": ["'sad'", "'Ä ok'"],
+        "mood[]": ["ARRAY['sad','Ä ok']::mood[]"],
+        "positive": ["1", "2147483647"],
+        "short": ["'a  '", "'b'"],
+        "pair": ["ROW(1,'a b')", "ROW(2,'')"],
+        "floatrange": ["'[1.5,2.5]'"],
+    },
+    "mariadb": {
+        "BIGINT UNSIGNED": ["18446744073709551615", "1"],
+        "BOOLEAN": ["0", "1"],
+        "DECIMAL(65,30)": ["0.100000000000000000000000000001", "1.5", "0.000000000000000000000000000001"],
+        "FLOAT": ["1.1", "3.4028e38", "1e-38", "16777217", "8388608.5"],
+        "FLOAT(7,3)": ["1.125", "-1234.567"],
+        "DOUBLE": ["1.1", "1.7976931348623157e308", "5e-324"],
+        "BIT(5)": ["b'10101'", "b'0'"],
+        "BIT(64)": ["b'1'", "0xFFFFFFFFFFFFFFFF"],
+        "DATE": ["'2024-02-29'", "'0001-01-01'", "'9999-12-31'"],
+        "YEAR": ["2024", "1901"],
+        "TIME(6)": ["'12:34:56.123456'", "'-838:59:58'", "'-00:00:00.5'"],
+        "DATETIME": ["'2024-02-29 12:34:56'", "'1000-01-01 00:00:00'"],
+        "DATETIME(6)": ["'2024-02-29 12:34:56.123456'", "'9999-12-31 23:59:59.5'"],
+        "TIMESTAMP": ["'2024-02-29 12:34:56'", "'1970-01-01 00:00:01'"],
+        "TIMESTAMP(6)": ["'2024-02-29 12:34:56.123456'"],
+        "VARCHAR(40) COLLATE utf8mb4_general_ci": ["'a'", "'B'"],
+        "VARCHAR(40) CHARACTER SET latin1": ["'é'", "'x'"],
+        "CHAR(20) CHARACTER SET cp1251": ["'Ж'"],
+        "BINARY(4)": ["x'00FF2000'", "x'20202020'"],
+        "VARBINARY(10)": ["x'00FF20'", "x''", "x'61'"],
+        "ENUM('a','B','Ä')": ["'Ä'", "'a'"],
+        "SET('a','B','Ä')": ["'a,Ä'", "''"],
+        "UUID": ["'00112233-4455-6677-8899-aabbccddeeff'"],
+        "INET6": ["'2001:db8::1'", "'::'", "'::ffff:192.0.2.1'"],
+    },
+}
+CASES = [(dialect, declared) for dialect, types in KEYS.items() for declared in types]
+
+
+def _keyed_by(databases: Databases, dialect: str, declared: str) -> str:
+    """Make a table with such a key and one that refers to it."""
+    url = databases.create(dialect)
+    if dialect == "postgresql":
+        run(url, *POSTGRESQL_FIRST.strip().split(";\n"))
+    run(
+        url,
+        f"CREATE TABLE parents (k {declared} NOT NULL PRIMARY KEY, note VARCHAR(20))",
+        f"CREATE TABLE children (id INTEGER PRIMARY KEY, k {declared} NULL, FOREIGN KEY (k) REFERENCES parents (k))",
+        "INSERT INTO children VALUES (0, NULL)",
+    )
+    for number, value in enumerate(KEYS[dialect][declared], 1):
+        run(url, f"INSERT INTO parents VALUES ({value}, '{number}')")
+        run(url, f"INSERT INTO children VALUES ({number}, {value})")
+    return url
+
+
+@pytest.mark.parametrize(("dialect", "declared"), CASES)
+def test_rows_with_such_a_key_are_known_again_and_taken_back(
+    databases: Databases, tmp_path: Path, dialect: str, declared: str
+) -> None:
+    source = _keyed_by(databases, dialect, declared)
+    target = empty_copy(source, databases)
+    before = exact_digest(target)
+    package = export_all(source, tmp_path / "package.zip")
+    with dt.Database(source) as left, dt.Database(target) as right:
+        first = dt.PackageImporter(package, right).run()
+        assert_equal(exact_digest(source), application(exact_digest(target)))
+        keys = first.id_map("parents")
+        assert list(map(str, keys["source.k"])) == list(map(str, keys["target.k"]))
+        again = dt.PackageImporter(package, right).run()
+        assert (written(again), again.total("reuse")) == (0, 2 * len(KEYS[dialect][declared]) + 1)
+        assert written(dt.PackageImporter(package, left).run()) == 0
+        assert package.diff(left).values.tolist() == []
+        assert package.diff(right).values.tolist() == []
+        first.undo()
+        assert_equal(before, application(exact_digest(target)))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("date", "soon"), ("time", "24:00"), ("timestamptz", "2024-13-01")])
+def test_what_is_no_time_is_refused_as_a_key(databases: Databases, tmp_path: Path, kind: str, value: str) -> None:
+    source = databases.create("postgresql")
+    run(source, f"CREATE TABLE days (k {kind} PRIMARY KEY)", "INSERT INTO days SELECT now()::" + kind)
+    package = export_all(source, tmp_path / "package.zip")
+    with dt.Database(source) as db, dt.PackageImporter(package, db).plan() as plan:
+        with pytest.raises(dt.UsageError, match=f"a value is no {kind}"):
+            plan.decide("days", value, "skip")
