@@ -45,6 +45,8 @@ _BYTES = {
 }
 _TEXTS = ("text", "json", "enum", "native", "uuid")
 _REWRITTEN = re.compile(r"(uuid|inet4|inet6|time(\(\d\))?)$")
+#: Character sets that are not compared with utf8mb4.
+_WIDE = ("ucs2", "utf16", "utf32")
 _ROWS_AT_ONCE = 10_000
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
@@ -116,7 +118,8 @@ class MariaDBWriter(Writer):
 
     def key_type(self, column: Column) -> str:
         if column.type.kind in ("text", "enum", "json"):
-            return "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            collation = column.collation if column.collation.startswith(_WIDE) else "utf8mb4_bin"
+            return f"VARCHAR(700) CHARACTER SET {collation.split('_')[0]} COLLATE {collation}"
         return re.sub(r"\bauto_increment\b", "", column.declared, flags=re.IGNORECASE)
 
     def _stage_options(self) -> str:
@@ -181,6 +184,11 @@ class MariaDBWriter(Writer):
         if not column.collation or column.type.kind in ("bytes", "uuid"):
             return value
         return f"CONVERT({value} USING {column.collation.split('_')[0]}) COLLATE {column.collation}"
+
+    def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        if column is not None and column.collation.startswith(_WIDE):
+            left, right = (f"CONVERT({value} USING utf8mb4) COLLATE utf8mb4_bin" for value in (left, right))
+        return super().equal(left, right, column)
 
     def kept(self, value: str, kind: LogicalType, column: Column) -> str:
         if kind.kind == "float":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _CAST = ("decimal", "uuid", "json", "enum", "native")
 #: Compared with a text, values of these types become texts, and lose their own rules.
 _BY_TYPE = ("character(", "citext")
+_TEXTS = ("text", "character", "varchar")
 
 
 class PostgreSQLExpressions(ValueExpressions):
@@ -67,7 +68,7 @@ class PostgreSQLExpressions(ValueExpressions):
         return f"({value})::text" if kind.kind in AS_TEXT or kind.kind in OUTSIDE else value
 
     def equal(self, left: str, right: str, column: Column | None = None) -> str:
-        if column is not None and column.declared.startswith(_BY_TYPE):
+        if column is not None and (column.declared.startswith(_BY_TYPE) or _is_of_a_domain(column)):
             return f"{left} = CAST({right} AS {column.declared})"
         return super().equal(left, right, column)
 
@@ -87,6 +88,10 @@ class PostgreSQLExpressions(ValueExpressions):
 
     def exact_text(self, value: str, column: Column) -> str:
         return f"({value})::{column.declared}::text" if column.type.kind != "bytes" else value
+
+
+def _is_of_a_domain(column: Column) -> bool:
+    return column.type.kind == "text" and not column.declared.startswith(_TEXTS)
 
 
 def _may_hold_nul(values: pa.Array) -> bool:
