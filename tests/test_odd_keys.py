@@ -143,3 +143,32 @@ def test_what_is_no_time_is_refused_as_a_key(databases: Databases, tmp_path: Pat
     with dt.Database(source) as db, dt.PackageImporter(package, db).plan() as plan:
         with pytest.raises(dt.UsageError, match=f"a value is no {kind}"):
             plan.decide("days", value, "skip")
+
+
+def test_times_that_python_cannot_hold_are_shown_as_text(databases: Databases, tmp_path: Path) -> None:
+    source, target = databases.create("postgresql"), databases.create("postgresql")
+    for url, note in ((source, "new"), (target, "old")):
+        run(
+            url,
+            "CREATE TABLE days (k date PRIMARY KEY, at timestamptz, span tstzrange, note text)",
+            f"INSERT INTO days VALUES ('infinity', '-infinity', '[2024-01-01 00:00+00,infinity)', '{note}')",
+            "INSERT INTO days VALUES ('0044-03-15 BC', NULL, NULL, NULL)",
+        )
+    run(target, "DELETE FROM days WHERE note IS NULL", "UPDATE days SET at = '10000-01-01 00:00:00+00', span = '(,)'")
+    before = exact_digest(target)
+    package = export_all(source, tmp_path / "package.zip")
+    with dt.Database(target) as db:
+        with dt.PackageImporter(package, db).plan() as plan:
+            assert plan.conflicts["source_key"].tolist() == plan.conflicts["target_key"].tolist() == ["infinity"]
+        with dt.PackageImporter(package, db).plan(match_on={"days": "k"}, on_match="update") as plan:
+            frame = plan.to_frame("days").set_index("action")
+            assert frame.loc["insert", "target_key"] == "0044-03-15 BC"
+            assert str(frame.loc["update", "before"]["at"]) == "10000-01-01 00:00:00+00"
+            assert frame.loc["update", "after"]["at"] == "-infinity"
+        receipt = dt.PackageImporter(package, db).run(match_on={"days": "k"}, on_match="update")
+        assert written(receipt) == 2
+        run(target, "UPDATE days SET note = 'edited'")
+        assert sorted(key for _, key, *_ in receipt.check_undo().rows) == ["0044-03-15 BC", "infinity"]
+        run(target, "UPDATE days SET note = CASE WHEN k = 'infinity' THEN 'new' END")
+        receipt.undo()
+    assert_equal(before, application(exact_digest(target)))

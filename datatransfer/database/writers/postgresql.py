@@ -17,6 +17,7 @@ from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_expressions import PostgreSQLExpressions
 from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQLHashes
+from datatransfer.database.writers.postgresql_loading import load_every_time
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
 from datatransfer.errors import DatabaseError, PrivilegeError
 from datatransfer.failpoints import failpoint
@@ -53,6 +54,8 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         self._hashes_records = int(self.scalar("SHOW server_version_num")) >= 140_000
         self.session_id = str(self.scalar("SELECT pg_backend_pid()"))
         self._raw = self.conn.connection.dbapi_connection
+        if not self._is_shared:
+            load_every_time(self._raw)
 
     def cancel(self) -> None:
         if self._raw is not None:
