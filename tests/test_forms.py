@@ -16,36 +16,10 @@ from datatransfer.notebook.picker import PathPicker
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
+from tests.support.forms import SHOP, package_of, shop, walk
 from tests.support.servers import Databases
 from tests.support.sql import run
 from tests.support.transfer import DIALECTS
-
-SHOP = (
-    "CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(50) NOT NULL UNIQUE, password VARCHAR(50))",
-    """CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL, parent_id INTEGER, note VARCHAR(50),
-    FOREIGN KEY (user_id) REFERENCES users (id), FOREIGN KEY (parent_id) REFERENCES orders (id))""",
-)
-
-
-def shop(databases: Databases, dialect: str = "sqlite", *, rows: int = 3, name: str = "a") -> str:
-    url = databases.create(dialect)
-    run(url, *SHOP)
-    for k in range(1, rows + 1):
-        run(
-            url,
-            f"INSERT INTO users VALUES ({k}, '{k}@example.org', 'pw{name}')",
-            f"INSERT INTO orders VALUES ({k}, {k}, NULL, '{name}')",
-        )
-    return url
-
-
-def walk(widget: w.Widget) -> list[w.Widget]:
-    """Return a widget and all below it."""
-    found = [widget]
-    for child in getattr(widget, "children", ()):
-        found += walk(child)
-    return found
-
 
 # --- the state of an export -----------------------------------------------------------------------------------------
 
@@ -112,9 +86,7 @@ def test_the_code_of_an_export_makes_the_same_package(databases: Databases, tmp_
 
 @pytest.fixture
 def package(databases: Databases, tmp_path: Path) -> Path:
-    with dt.Database(shop(databases)) as db:
-        dt.PackageBuilder(db).add_all().build(tmp_path / "all.zip", progress=False).close()
-    return tmp_path / "all.zip"
+    return package_of(shop(databases), tmp_path / "all.zip")
 
 
 def test_an_import_is_blocked_until_findings_and_conflicts_are_settled(databases: Databases, package: Path) -> None:

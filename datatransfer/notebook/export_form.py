@@ -36,7 +36,7 @@ class ExportForm(Form):
     wizard : ExportWizard
         What was chosen so far.
     package : DataPackage or None
-        The result.
+        The result, of the latest export.
 
     Raises
     ------
@@ -54,6 +54,7 @@ class ExportForm(Form):
         db.check_threads()
         self._wizard = ExportWizard(db)
         self._shown_edges: tuple[EdgeChoice, ...] = ()
+        self._package: DataPackage | None = None
         pages = {
             "choose": self._choose_page(),
             "closure": self._closure_page(),
@@ -70,9 +71,8 @@ class ExportForm(Form):
 
     @property
     def package(self) -> DataPackage | None:
-        """The package that was written, None before the end."""
-        job = self.wizard.job
-        return job.result() if job is not None and job.state == "done" else None
+        """The package that was written last, None before the first end."""
+        return self._package
 
     def _error_actions(self) -> list[tuple[str, object]]:
         return [("Try again", self._again)]
@@ -268,7 +268,7 @@ class ExportForm(Form):
         if error is not None:
             self._failed(error)
             return
-        package = job.result()
+        package = self._package = job.result()
         self.result.value = parts.mark("good", f"written: {package.path}") + package._repr_html_()
         self.wizard.next()
         self.refresh()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from datatransfer.display.blocks import plural
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.exporting.roots import count
-from datatransfer.notebook.steps import following, refuse_running
+from datatransfer.notebook.steps import following, refuse_back
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -173,11 +173,17 @@ class ExportWizard:
         return self.step
 
     def back(self) -> Step:
-        """Take a step back; not while the export runs."""
-        refuse_running(self.job)
+        """Take a step back; not while the export runs, nor from its end."""
+        refuse_back(self.job, ended=self.step == STEPS[-1])
         self.job = None
-        before = {"destination": "closure", "run": "destination", "done": "choose"}
+        before = {"destination": "closure", "run": "destination"}
         self.step = before.get(self.step, "choose")  # type: ignore[assignment]
+        return self.step
+
+    def start_over(self) -> Step:
+        """Begin another export, with what was chosen for the one before."""
+        refuse_back(self.job, ended=False)
+        self.job, self.step = None, "choose"
         return self.step
 
     # --- what comes of it ---------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Form(w.VBox):
         self.state_line = parts.html()
         self.back = parts.button("Back", self._go_back)
         self.next = parts.button("Next", self._go_on, style="primary")
+        self.over = parts.button("Start over", self._start_over, tip="begin another one; what was done stays done")
         self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
         self.code = w.Textarea(description="Code", rows=10, layout=parts.full(display="none"))
         self.error = parts.ErrorBox(*self._error_actions())
@@ -38,7 +39,7 @@ class Form(w.VBox):
         super().__init__(
             (
                 self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
-                parts.row(self.back, self.next, self.show_code), self.code,
+                parts.row(self.back, self.next, self.over, self.show_code), self.code,
             ),
             layout=parts.full(),
         )  # fmt: skip
@@ -73,8 +74,11 @@ class Form(w.VBox):
         running = self.wizard.job is not None and self.wizard.job.state == "running"
         self.back.disabled = step == next(iter(self.pages)) or running
         self.next.disabled = bool(self.wizard.blocked)
+        self.over.disabled = False
         last = list(self.pages)[-1]
-        parts.show(self.next, step != last)
+        for each in (self.back, self.next):  # there is no way back from what is done, and into it again
+            parts.show(each, step != last)
+        parts.show(self.over, step == last)
         blocked = self.wizard.blocked if step != last else ""
         self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked and not running else ""
         if self.code.layout.display is None:
@@ -87,6 +91,9 @@ class Form(w.VBox):
     def _go_back(self) -> None:
         self.error.clear()
         self._enter(self.wizard.back)
+
+    def _start_over(self) -> None:
+        self._enter(self.wizard.start_over)
 
     def _enter(self, move: Any) -> None:
         try:

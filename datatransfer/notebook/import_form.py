@@ -46,7 +46,7 @@ class ImportForm(Form):
     wizard : ImportWizard
         What was chosen so far.
     receipt : Receipt or None
-        The result.
+        The result, of the latest import.
 
     Raises
     ------
@@ -63,6 +63,8 @@ class ImportForm(Form):
     def __init__(self, target: Database) -> None:
         target.check_threads()
         self._wizard = ImportWizard(target)
+        self._receipt: Receipt | None = None
+        self._telling = False
         pages = {
             "package": self._package_page(),
             "inside": self._inside_page(),
@@ -80,8 +82,8 @@ class ImportForm(Form):
 
     @property
     def receipt(self) -> Receipt | None:
-        """The result, None before the end."""
-        return self.wizard.receipt
+        """The result of the latest import, None before the first end."""
+        return self._receipt
 
     def _error_actions(self) -> list[tuple[str, Callable[[], object]]]:
         return [("Resume", self._resume), ("Roll back", self._roll_back), ("Plan again", self._plan_again)]
@@ -127,6 +129,24 @@ class ImportForm(Form):
         self.inside.value = self.wizard.package._repr_html_()
         self.graph.value = f"<div style='overflow:auto;max-height:30em'>{self.wizard.package.graph.to_svg()}</div>"
         self.refresh()
+
+        self._tell_choices()
+
+    def _tell_choices(self) -> None:
+        """Let the controls of the plan say what holds: another package begins with the usual policies."""
+        self._telling = True
+        try:
+            for name, control in self.policies.items():
+                control.value = self.wizard.policies[name]
+            if not self.wizard.match_on:
+                self.match_on.value = ""
+        finally:
+            self._telling = False
+
+    def _start_over(self) -> None:
+        super()._start_over()
+        self.picker.path.value = ""
+        self._offer_left()
 
     # --- what was interrupted -----------------------------------------------------------------------------------
 
@@ -225,6 +245,8 @@ class ImportForm(Form):
 
     def _policy(self, name: str) -> Callable[[str], None]:
         def chosen(value: str) -> None:
+            if self._telling:
+                return
             self.error.clear()
             self.wizard.set_policy(name, value)
             self._make_plan()
@@ -232,6 +254,9 @@ class ImportForm(Form):
         return chosen
 
     def _match_on_written(self, text: str) -> None:
+        if self._telling:
+            return
+
         def set_all() -> None:
             found = natural_keys(self.wizard, text)
             for table in [*self.wizard.match_on, *found]:
@@ -279,13 +304,14 @@ class ImportForm(Form):
         if job.state == "running" or job is not self.wizard.job:
             return
         try:
-            receipt = self.wizard.finish()
+            receipt = self._receipt = self.wizard.finish()
         except BaseException as error:  # what the import raised is shown, with what can be done
             self._failed(error)
             return
         self.told.value = parts.mark("good", "the import is done") + receipt._repr_html_()
         parts.show(self.undo, receipt.recorded)
         parts.show(self.sure, receipt.recorded)
+        self.sure.value, self.undo.disabled, self.undone.value = False, True, ""
         self.wizard.next()
         self.refresh()
 
@@ -322,7 +348,7 @@ class ImportForm(Form):
         if receipt is None:
             return
         self.error.clear()
-        self.undo.disabled = True
+        self.undo.disabled = self.over.disabled = True
         self._busy(self.undone, "taking back what was written")
         self.later.run("undo", receipt.undo, self._tell_undone)
 
@@ -330,6 +356,7 @@ class ImportForm(Form):
         parts.show(self.sure, False)
         parts.show(self.undo, False)
         self.undone.value = parts.mark("good", "the import was taken back") + undone._repr_html_()
+        self.refresh()
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs in the background any more; for scripts."""

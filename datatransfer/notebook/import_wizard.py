@@ -15,7 +15,7 @@ from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.stages import drop_stage, stages
-from datatransfer.notebook.steps import following, refuse_running
+from datatransfer.notebook.steps import following, refuse_back
 from datatransfer.package.package import DataPackage
 
 if TYPE_CHECKING:
@@ -211,12 +211,19 @@ class ImportWizard:
         return self.step
 
     def back(self) -> Step:
-        """Take a step back; not while the import runs."""
-        refuse_running(self.job)
+        """Take a step back; not while the import runs, nor from its receipt."""
+        refuse_back(self.job, ended=self.step == STEPS[-1])
         self.job = None
         self.drop_plan()
         before = {"plan": "inside", "run": "plan"}
         self.step = before.get(self.step, "package")  # type: ignore[assignment]
+        return self.step
+
+    def start_over(self) -> Step:
+        """Let go of the package and begin another import; what was imported stays."""
+        refuse_back(self.job, ended=False)
+        self.close()
+        self.job, self.step = None, "package"
         return self.step
 
     # --- what comes of it ---------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ def following(steps: Sequence[S], step: S, blocked: str) -> S:
     return steps[steps.index(step) + 1]
 
 
-def refuse_running(job: Job[Any] | None) -> None:
-    """Let nobody step back from a job that runs.
+def refuse_back(job: Job[Any] | None, *, ended: bool) -> None:
+    """Let nobody step back from a job that runs, or from what it has made, to which no step would lead again.
 
     Raises
     ------
@@ -35,3 +35,5 @@ def refuse_running(job: Job[Any] | None) -> None:
     """
     if job is not None and job.state == "running":
         raise UsageError(f"the {job.kind} is running", hint="cancel it first")
+    if ended:
+        raise UsageError("there is no step back from the last one", hint="start over")
