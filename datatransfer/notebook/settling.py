@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -14,6 +14,7 @@ from datatransfer.notebook import parts
 if TYPE_CHECKING:
     from datatransfer.importing.checking import SchemaReport
     from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.validation import Misfit
 
 MOST = 30
 _DECISIONS = ("skip", "update", "reuse", "rename", "insert")
@@ -40,15 +41,28 @@ class Findings(w.VBox):
             return
         lines: list[w.Widget] = [parts.heading("Findings about the schemas", 4)]
         for number, finding in enumerate(report):
-            kind: Tone = "bad" if finding.severity == "error" else "warn" if finding.severity == "warning" else "quiet"
-            lines.append(parts.html(parts.mark(kind, str(finding))))
+            said = parts.html(_said(finding, settled=number in accepted))
+            lines.append(said)
             if finding.cure:
-                lines.append(self._box(number, finding.cure.code, number in accepted))
+                lines.append(self._box(number, finding, said, number in accepted))
         self.children = tuple(lines)
 
-    def _box(self, number: int, code: str, ticked: bool) -> w.Widget:
-        label = f"use {blocks.visible(code)}"
-        return parts.tick(label, ticked, on_change=lambda value: self._accepted(number, value))
+    def _box(self, number: int, finding: Misfit, said: w.HTML, ticked: bool) -> w.Widget:
+        def chosen(accepted: bool) -> None:
+            said.value = _said(finding, settled=accepted)
+            self._accepted(number, accepted)
+
+        return parts.tick(f"use {blocks.visible(finding.cure.code)}", ticked, on_change=chosen)
+
+
+_TONES: Mapping[str, Tone] = {"error": "bad", "warning": "warn"}
+
+
+def _said(finding: Misfit, *, settled: bool) -> str:
+    """Return a finding without its cure, which stands at the box below, as settled if that is ticked."""
+    if settled:
+        return parts.mark("good", f"settled: {finding.where}: {finding.message}")
+    return parts.mark(_TONES.get(finding.severity, "quiet"), f"{finding.where}: {finding.message} ({finding.hint})")
 
 
 class Conflicts(w.VBox):
