@@ -8,7 +8,7 @@ import ipywidgets as w
 import pytest
 
 import datatransfer as dt
-from tests.support.forms import SHOP, package_of, ready_to_import, shop, walk
+from tests.support.forms import SHOP, is_shown, named, package_of, ready_to_import, shop, walk
 from tests.support.servers import Databases
 from tests.support.sql import run
 
@@ -38,4 +38,73 @@ def test_a_finding_tells_its_cure_once_and_is_settled_by_it(databases: Databases
         form.wait()
         assert "✗ users.password" in said.value
         assert form.next.disabled
+        form.wizard.close()
+
+
+def test_what_was_decided_is_listed_and_can_be_changed_and_taken_back(databases: Databases, package: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 10}, '{k}@example.org', 'own')" for k in (1, 2, 3)))
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package)
+        assert not is_shown(form.decided)
+        named(form.conflicts, "all 3 of users").value = "reuse"
+        form.wait()
+        assert not form.next.disabled
+        assert form.decided.button.description == "▸ 3 decisions made"
+        assert named(form.decided, "all 3 of users decided as reuse").value == "reuse"
+        form.decided.button.click()
+        named(form.decided, "users 2 decided as").value = "update"
+        form.wait()
+        assert is_shown(form.decided.content)  # it stays open while one decision after the other is changed
+        assert form.wizard.decisions == [("users", [1, 3], "reuse"), ("users", [2], "update")]
+        named(form.decided, "users 3 decided as").value = "take back"
+        form.wait()
+        assert form.next.disabled
+        assert form.wizard.decisions == [("users", [1], "reuse"), ("users", [2], "update")]
+        assert "1 conflict must be decided" in form.state_line.value
+        named(form.decided, "users 2 decided as").value = "insert"  # it cannot be: its unique text is taken
+        form.wait()
+        assert isinstance(form.error.error, dt.UsageError)
+        assert named(form.decided, "users 2 decided as").value == "update"
+        assert "not done" not in form.summary.value
+        named(form.conflicts, "users 3").value = "rename"
+        form.wait()
+        assert form.error.error is None
+        form.next.click()
+        form.wait()
+        assert form.receipt is not None
+        assert {kind: form.receipt.counts["users"][kind] for kind in ("reuse", "update", "insert")} == {
+            "reuse": 1, "update": 1, "insert": 1,
+        }  # fmt: skip
+        form.wizard.close()
+
+
+def test_many_decisions_are_listed_up_to_a_limit(databases: Databases, tmp_path: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 100}, '{k}@example.org', 'own')" for k in range(1, 41)))
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package_of(shop(databases, rows=40), tmp_path / "forty.zip"))
+        named(form.conflicts, "all 40 of users").value = "reuse"
+        form.wait()
+        assert len([each for each in walk(form.decided) if isinstance(each, w.Dropdown)]) == 31
+        assert "and 10 more" in walk(form.decided)[-1].value
+        named(form.decided, "all 40 of users decided as reuse").value = "take back"
+        form.wait()
+        assert form.wizard.decisions == []
+        assert not is_shown(form.decided)
+        assert "40 conflicts must be decided" in form.state_line.value
+        form.wizard.close()
+
+
+def test_decisions_that_follow_each_other_quickly_all_count(databases: Databases, tmp_path: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 100}, '{k}@example.org', 'own')" for k in range(1, 21)))
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package_of(shop(databases, rows=20), tmp_path / "twenty.zip"))
+        for box in [each for each in walk(form.conflicts) if isinstance(each, w.Dropdown)][1:]:
+            box.value = "reuse"
+        form.wait()
+        assert form.error.error is None
+        assert sorted(key for _, [key], _ in form.wizard.decisions) == list(range(1, 21))
+        assert not form.next.disabled
         form.wizard.close()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
+from datatransfer.errors import UsageError
 from datatransfer.notebook import parts
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import Conflicts, Findings
+from datatransfer.notebook.settling import Conflicts, Decided, Findings, Waiting
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -65,6 +66,7 @@ class ImportForm(Form):
         self._wizard = ImportWizard(target)
         self._receipt: Receipt | None = None
         self._telling = False
+        self._to_decide = Waiting(self._wizard.decide)
         pages = {
             "package": self._package_page(),
             "inside": self._inside_page(),
@@ -202,11 +204,13 @@ class ImportForm(Form):
         )
         self.findings = Findings(self._accepted)
         self.summary = parts.html()
-        self.conflicts = Conflicts(self._decided)
+        self.conflicts = Conflicts(self._decide)
+        self.decided = Decided(self._decide)
         again = parts.button("Plan again", self._plan_again)
         return parts.column(
-            self.findings, parts.row(*policies), self.match_on, parts.row(again), self.summary, self.conflicts
-        )
+            self.findings, parts.row(*policies), self.match_on, parts.row(again), self.summary, self.conflicts,
+            self.decided,
+        )  # fmt: skip
 
     def _check(self) -> None:
         self._busy(self.summary, "comparing the schemas")
@@ -217,7 +221,7 @@ class ImportForm(Form):
         self._make_plan()
 
     def _make_plan(self) -> None:
-        self.conflicts.clear()
+        self._clear_decisions()
         if self.wizard.unsettled:
             self.summary.value = parts.mark("warn", "the plan is made when the findings above are settled")
             self.refresh()
@@ -226,9 +230,16 @@ class ImportForm(Form):
         self.next.disabled = True
         self.later.run("plan", self.wizard.make_plan, self._tell_plan)
 
+    def _clear_decisions(self) -> None:
+        """Show neither conflicts nor decisions while there is no plan to decide on; what was decided is kept."""
+        self._to_decide.clear()
+        self.conflicts.clear()
+        self.decided.tell([])
+
     def _tell_plan(self, plan: ImportPlan) -> None:
         self.summary.value = plan._repr_html_()
         self.conflicts.tell(plan)
+        self.decided.tell(self.wizard.decisions)
         self.refresh()
 
     def _plan_again(self) -> None:
@@ -265,21 +276,21 @@ class ImportForm(Form):
 
         self.error.clear()
         self.wizard.drop_plan()  # made with other keys than those that stand there now
-        self.conflicts.clear()
+        self._clear_decisions()
         self._busy(self.summary, "planning with these keys")
         self._try(set_all)
 
-    def _decided(self, table: str, keys: list[Any], action: str) -> None:
+    def _decide(self, table: str, keys: list[Any], action: str | None) -> None:
         self.error.clear()
         self._busy(self.summary, "planning with what was decided")
-        plan = self.wizard.plan
+        self._to_decide.add(table, keys, action)
+        self.later.run("plan", self._to_decide.work, self._tell_decided)
 
-        def decide() -> ImportPlan:
-            self.wizard.decide(table, keys, action)
-            assert plan is not None
-            return plan
-
-        self.later.run("plan", decide, self._tell_plan)
+    def _tell_decided(self, refused: list[UsageError]) -> None:
+        if self.wizard.plan is not None:
+            self._tell_plan(self.wizard.plan)
+        if refused:
+            self._failed(refused[0])
 
     # --- 4 run, 5 receipt ---------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ class ImportWizard:
     accepted: set[int] = field(default_factory=set)
     policies: dict[str, str] = field(default_factory=lambda: dict(_USUAL))
     match_on: dict[str, list[str]] = field(default_factory=dict)
-    decisions: list[tuple[str, Any, str]] = field(default_factory=list)
+    decisions: list[tuple[str, list[Any], str]] = field(default_factory=list)
     plan: ImportPlan | None = None
     job: Job[Receipt] | None = None
     receipt: Receipt | None = None
@@ -165,12 +165,19 @@ class ImportWizard:
             self.plan.discard()
         self.plan = None
 
-    def decide(self, table: str, which: Any, action: str) -> None:
-        """Decide for entities of the plan, by their keys in the package."""
+    def decide(self, table: str, which: list[Any], action: str | None) -> None:
+        """Decide for entities of the plan, by their keys in the package; None takes back what was decided."""
         if self.plan is None:
             raise UsageError("there is no plan", hint="plan first")
         self.plan.decide(table, which, action)
-        self.decisions.append((table, which, action))
+        anew = set(which)
+        left = [
+            (name, [key for key in keys if key not in anew] if name == table else keys, word)
+            for name, keys, word in self.decisions
+        ]
+        self.decisions = [each for each in left if each[1]]
+        if action is not None:
+            self.decisions.append((table, list(which), action))
 
     # --- going on -----------------------------------------------------------------------------------------------
 

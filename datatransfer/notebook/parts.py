@@ -116,9 +116,17 @@ class Fold(w.VBox):
         super().__init__((row(self.button), self.content), layout=full())
         self._toggle()
 
+    def rename(self, title: str) -> None:
+        """Give it another title; it stays open, or folded away."""
+        self._title = title
+        self._told()
+
     def _toggle(self) -> None:
-        opened = self.content.layout.display is not None
-        show(self.content, opened)
+        show(self.content, self.content.layout.display is not None)
+        self._told()
+
+    def _told(self) -> None:
+        opened = self.content.layout.display is None
         self.button.description = f"{'▾' if opened else '▸'} {self._title}"
         self.button.tooltip = f"{'hide' if opened else 'show'}: {self._title}"
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
+from datatransfer.errors import UsageError
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 MOST = 30
 _DECISIONS = ("skip", "update", "reuse", "rename", "insert")
 _NOT_YET = "decide …"
+_TAKE_BACK = "take back"
 
 
 class Findings(w.VBox):
@@ -109,6 +114,88 @@ class Conflicts(w.VBox):
                 self._decided(table, keys, decision)
 
         return parts.choice(label, [_NOT_YET, *_DECISIONS], on_change=chosen)
+
+
+class Decided(parts.Fold):
+    """What was decided for entities, folded away, each with a list to decide otherwise or to take it back.
+
+    Parameters
+    ----------
+    decided : callable
+        Takes a table, keys of the package, and a decision or None.
+    """
+
+    def __init__(self, decided: Callable[[str, list[Any], str | None], object]) -> None:
+        self._decided = decided
+        self._list = parts.column()
+        super().__init__("", self._list)
+        self.tell([])
+
+    def tell(self, decisions: Sequence[tuple[str, list[Any], str]]) -> None:
+        """Show what was decided, the latest first."""
+        latest = decisions[::-1]
+        count = sum(len(keys) for _, keys, _ in latest)
+        groups: dict[tuple[str, str], list[Any]] = {}
+        for table, keys, word in latest:
+            groups.setdefault((table, word), []).extend(keys)
+        lines: list[w.Widget] = [
+            self._choice(f"all {len(keys):,} of {table} decided as {word}", table, keys, word)
+            for (table, word), keys in groups.items()
+            if len(keys) > 1
+        ]
+        each = ((table, key, word) for table, keys, word in latest for key in keys)
+        lines += [self._choice(f"{t} {_key(key)} decided as", t, [key], word) for t, key, word in islice(each, MOST)]
+        if count > MOST:
+            lines.append(parts.html(parts.words(f"and {count - MOST:,} more: decide for all, or use plan.decide")))
+        self._list.children = tuple(lines)
+        self.rename(f"{blocks.plural(count, 'decision')} made")
+        parts.show(self, bool(count))
+
+    def _choice(self, label: str, table: str, keys: list[Any], word: str) -> w.Widget:
+        def chosen(decision: str) -> None:
+            self._decided(table, keys, None if decision == _TAKE_BACK else decision)
+
+        return parts.choice(label, [*_DECISIONS, _TAKE_BACK], word, on_change=chosen)
+
+
+class Waiting:
+    """Decisions that were chosen while others were carried out: who chooses is faster than a plan is made.
+
+    Parameters
+    ----------
+    decide : callable
+        Takes a table, keys of the package, and a decision or None.
+    """
+
+    def __init__(self, decide: Callable[[str, list[Any], str | None], object]) -> None:
+        self._decide = decide
+        self._waiting: deque[tuple[str, list[Any], str | None]] = deque()
+        self._lock = Lock()
+
+    def add(self, table: str, keys: list[Any], action: str | None) -> None:
+        """Let a decision wait for its turn."""
+        self._waiting.append((table, keys, action))
+
+    def clear(self) -> None:
+        """Forget what waits: the plan that it was meant for is gone."""
+        self._waiting.clear()
+
+    def work(self) -> list[UsageError]:
+        """Decide all that waits, one after the other; return what was refused, which left the plan as it was."""
+        refused = []
+        with self._lock:
+            for table, keys, action in iter(self._next, None):
+                try:
+                    self._decide(table, keys, action)
+                except UsageError as error:
+                    refused.append(error)
+        return refused
+
+    def _next(self) -> tuple[str, list[Any], str | None] | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:  # none is left
+            return None
 
 
 def _key(value: Any) -> str:
