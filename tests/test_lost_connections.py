@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,3 +104,19 @@ def test_a_commit_that_is_lost_on_the_way_is_settled(
             assert contents(Path(call.files)) == files
             with _database(call) as db:
                 dt.PackageImporter(dt.DataPackage.open(call.package), db).resume()
+
+
+@pytest.mark.parametrize("dialect", SERVERS)
+def test_a_server_that_cannot_be_reached_is_told_once(databases: Databases, dialect: str) -> None:
+    url = make_url(databases.create(dialect)).set(host="127.0.0.1", port=_free_port())
+    with pytest.raises(dt.DatabaseError) as caught:
+        _ = dt.Database(url).schema
+    said = caught.value.message
+    assert "onnection refused (server " in said
+    assert (said.count("fail"), said.count("onnect")) == (1, 2), said  # connecting failed: Connection refused
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

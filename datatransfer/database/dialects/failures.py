@@ -15,6 +15,11 @@ from datatransfer.errors import DatabaseError, DataTransferError, PrivilegeError
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\(.*\)""", re.DOTALL)
 # MySQL and MariaDB: duplicate entry, truncated or incorrect values, out of range.
 _VALUE_CODES = frozenset({1062, 1264, 1265, 1292, 1366, 1406, 1411, 1452, 1525, 3140, 4025, 4038})
+# What a driver says of a server that it cannot reach, without saying twice that it cannot.
+_UNREACHED = re.compile(
+    r"(?:connection (?:failed|is bad): )?connection to (?P<server>server .+?) failed: (?:FATAL:\s+)?(?P<why>.+)"
+    r"|Can't connect to (?:MySQL|MariaDB) (?P<other>server on '[^']*') \((?P<reason>.+)\)"
+)
 _SECRET = re.compile(r"pass|pwd|secret|token|credential|(^|_)key$", re.IGNORECASE)
 
 
@@ -43,6 +48,8 @@ def driver_message(error: BaseException) -> str:
     line = lines[0] if lines else type(original).__name__
     if line.startswith("Could not decode to UTF-8"):
         return "text that is not valid UTF-8"
+    if unreached := _UNREACHED.fullmatch(line):
+        return f"{unreached['why'] or unreached['reason']} ({unreached['server'] or unreached['other']})"
     return _QUOTED.sub("…", line) if _names_values(original) else line
 
 
