@@ -1,4 +1,4 @@
-"""What comes after the last step of a form: no way back into it, only another transfer."""
+"""The end of a form: a result from which no step leads back, or a transfer that failed and looks so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import datatransfer as dt
+from datatransfer.background import start
+from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.notebook import parts
 from tests.support.copies import empty_copy
 from tests.support.forms import is_shown, package_of, ready_to_import, shop, to_plan
 from tests.support.servers import Databases
@@ -65,3 +68,26 @@ def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: D
         assert is_shown(form.back)
         assert first is not None
         assert form.package is first
+
+
+@pytest.mark.parametrize(
+    ("error", "style", "mark"),
+    [(dt.DatabaseError("no"), "danger", "✗ failed"), (dt.Cancelled("no"), "warning", "! cancelled")],
+)
+def test_the_bar_of_a_transfer_that_did_not_end_stays_where_it_was(error: Exception, style: str, mark: str) -> None:
+    def merged(listener: Listener, _cancellation: Cancellation) -> None:
+        listener(Progress("merge", "users", rows_done=50, rows_total=200))
+        listener(Progress("merge", "orders", rows_done=rows, rows_total=200))
+        if ends:
+            return
+        raise error
+
+    box = parts.ProgressBox()
+    for rows, ends, far in ((100, False, 0.5), (200, False, 0.97), (200, True, 1.0)):
+        job = start("import", "all.zip", merged, recorded=False)
+        box.follow(job)
+        assert job.wait(30)
+        assert box.bar.value == far
+        assert box.bar.bar_style == ("success" if ends else style)
+        assert (mark in box.line.value) != ends
+        assert (f"while merging orders, {rows} of 200 rows" in box.line.value) != ends

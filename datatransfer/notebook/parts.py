@@ -20,6 +20,7 @@ from datatransfer.errors import Cancelled, DataTransferError, PackageError
 from datatransfer.progress import WORDS
 
 T = TypeVar("T")
+_NEARLY = 0.97
 _WIDE = {"description_width": "initial"}
 
 
@@ -146,7 +147,7 @@ class ProgressBox(w.VBox):
         """Show a job until it has ended."""
         self.job = job
         self.cancel.disabled = False
-        self.bar.value = 0
+        self.bar.value, self.bar.bar_style = 0, ""
         self.line.value = words("starting")
         show(self, True)
         job.watch(self._update)
@@ -161,15 +162,28 @@ class ProgressBox(w.VBox):
         if job is not self.job:
             return
         if job.state != "running":
-            self.cancel.disabled = True
-            self.bar.value = 1.0 if job.state == "done" else self.bar.value
-            self.line.value = words(f"{job.state} after {job.seconds:.1f} s")
+            self._end(job)
             return
         if self.cancel.disabled:
             return
-        progress = job.progress
-        self.bar.value = progress.fraction or 0.0
-        self.line.value = words(told(progress))
+        self.bar.value = _far(job.progress)
+        self.line.value = words(told(job.progress))
+
+    def _end(self, job: Job[Any]) -> None:
+        self.cancel.disabled = True
+        said = f"{job.state} after {job.seconds:.1f} s"
+        if job.state == "done":
+            self.bar.value, self.bar.bar_style, self.line.value = 1.0, "success", words(said)
+            return
+        where = f", while {told(job.progress)}" if job.progress.phase else ""
+        self.bar.value = _far(job.progress)
+        self.bar.bar_style = "danger" if job.state == "failed" else "warning"
+        self.line.value = mark("bad" if job.state == "failed" else "warn", said + where)
+
+
+def _far(progress: Any) -> float:
+    """Return how far a bar reaches; one phase that is through is not the whole, so it is full at the end only."""
+    return min(progress.fraction or 0.0, _NEARLY)
 
 
 def told(progress: Any) -> str:
