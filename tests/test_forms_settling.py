@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import ipywidgets as w
+import pandas as pd
 import pytest
 
 import datatransfer as dt
+from datatransfer.notebook import writing
+from datatransfer.notebook.import_wizard import ImportWizard
 from tests.support.forms import SHOP, is_shown, named, package_of, ready_to_import, shop, walk
 from tests.support.servers import Databases
 from tests.support.sql import run
@@ -108,3 +115,57 @@ def test_decisions_that_follow_each_other_quickly_all_count(databases: Databases
         assert sorted(key for _, [key], _ in form.wizard.decisions) == list(range(1, 21))
         assert not form.next.disabled
         form.wizard.close()
+
+
+def test_the_code_of_many_decisions_has_short_lines_and_does_the_same(databases: Databases, tmp_path: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, *SHOP)
+    run(url, *(f"INSERT INTO users VALUES ({k + 1000}, '{k}@example.org', 'own')" for k in range(1, 301)))
+    with dt.Database(url) as target:
+        wizard = ImportWizard(target)
+        wizard.open(package_of(shop(databases, rows=300), tmp_path / "many.zip"))
+        wizard.check()
+        wizard.set_policy("identity", "copy")
+        wizard.set_match_on("users", ["email"])
+        wizard.make_plan()
+        wizard.decide("users", list(range(1, 281)), "reuse")
+        wizard.decide("users", list(range(281, 301)), "update")
+        wizard.decide("users", [290], "reuse")
+        assert wizard.plan is not None
+        expected = wizard.plan.counts
+        code = wizard.code()
+        wizard.close()
+        assert max(map(len, code.splitlines())) <= 120
+        assert "# the keys of 280 entities of users" in code
+        assert "plan.decide('users', keys_1, 'reuse')" in code
+        names: dict[str, object] = {}
+        exec(code.replace("receipt = importer.run(plan)", ""), names)
+        assert names["plan"].counts == expected  # type: ignore[attr-defined]
+        names["plan"].discard()  # type: ignore[attr-defined]
+
+
+def test_the_code_of_keys_of_every_kind_runs() -> None:
+    keys = [
+        (datetime.date(2026, 1, k % 28 + 1), Decimal(k) / 8, UUID(int=k), pd.Timestamp(2026, 1, 1), b"x", "a'b", None)
+        for k in range(60)
+    ]
+    code = "\n".join(
+        [*writing.imports(keys), *writing.decided([("new\nline", keys, "skip"), ("few", keys[:20], "skip")])]
+    )
+    plan = Written()
+    exec(code, {"plan": plan})
+    assert plan.told == [("new\nline", keys, "skip"), ("few", keys[:20], "skip")]
+    call = writing.call(
+        "plan.load", {"rename": {f"t{k}": {"long name": "x" * 20} for k in range(9)}}, mapping="y" * 200
+    )
+    assert call.startswith("plan.load(\n    {\n")
+
+
+class Written:
+    """Keeps what is decided."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, list[object], str]] = []
+
+    def decide(self, *given: Any) -> None:
+        self.told.append(given)

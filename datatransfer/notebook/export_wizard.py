@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from datatransfer.display.blocks import plural
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.exporting.roots import count
+from datatransfer.notebook import writing
 from datatransfer.notebook.steps import following, refuse_back
 
 if TYPE_CHECKING:
@@ -233,11 +234,10 @@ class ExportWizard:
         for (label, direction), action in self.rules.items():
             lines.append(f"builder.{action}({label!r}, direction={direction!r})")
         if self.left_out:
-            lines.append(f"builder.leave_out({', '.join(map(repr, self.left_out))})")
+            lines.append(writing.call("builder.leave_out", *self.left_out))
         lines += ["selection = builder.preview()"]
-        options = "".join(f", {name}={value!r}" for name, value in self._options().items())
         if self.path:
-            lines.append(f"package = builder.build({self.path!r}{options})")
+            lines.append(writing.call("package = builder.build", self.path, **self._options()))
         return "\n".join(lines)
 
     def told(self) -> str:

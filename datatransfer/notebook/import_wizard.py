@@ -15,6 +15,7 @@ from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.stages import drop_stage, stages
+from datatransfer.notebook import writing
 from datatransfer.notebook.steps import following, refuse_back
 from datatransfer.package.package import DataPackage
 
@@ -277,13 +278,13 @@ class ImportWizard:
     def code(self) -> str:
         """Return the calls that repeat what was chosen."""
         path = str(self.package.path) if self.package else "package.zip"
+        keys = [key for _, keys, _ in self.decisions for key in keys]
         lines = [
-            "import datatransfer as dt", "", f"target = {self.target.code}",
+            *writing.imports(keys), "import datatransfer as dt", "", f"target = {self.target.code}",
             f"package = dt.DataPackage.open({path!r})", "assert package.verify().ok", "",
             "importer = dt.PackageImporter(package, target)",
         ]  # fmt: skip
-        options = ", ".join(f"{name}={value!r}" for name, value in self._options().items())
-        lines.append(f"plan = importer.plan({options})")
-        lines += [f"plan.decide({table!r}, {which!r}, {action!r})" for table, which, action in self.decisions]
+        lines.append(writing.call("plan = importer.plan", **self._options()))
+        lines += writing.decided(self.decisions)
         lines.append("receipt = importer.run(plan)")
         return "\n".join(lines)

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import ipywidgets as w
@@ -175,7 +176,8 @@ class ProgressBox(w.VBox):
         if job.state == "done":
             self.bar.value, self.bar.bar_style, self.line.value = 1.0, "success", words(said)
             return
-        where = f", while {told(job.progress)}" if job.progress.phase else ""
+        stood = replace(job.progress, rows_per_second=0.0, seconds_left=None)
+        where = f", while {told(stood)}" if stood.phase else ""
         self.bar.value = _far(job.progress)
         self.bar.bar_style = "danger" if job.state == "failed" else "warning"
         self.line.value = mark("bad" if job.state == "failed" else "warn", said + where)
