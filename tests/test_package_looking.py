@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+import datatransfer as dt
 from datatransfer.errors import KeyValueError, PackageError, UnknownTableError, UsageError
 from datatransfer.package.contents import Contents
 from datatransfer.package.package import DataPackage
+from datatransfer.sample import create_sample
 from tests.support.packages import every_kind, metadata, rows_of, shop, table, write
+from tests.support.transfer import SAMPLE_FILES
 
 # --- diff and why ----------------------------------------------------------------------------------------------------
 
@@ -134,3 +137,20 @@ def test_what_is_read_later_is_compared_once(tmp_path: Path) -> None:
     contents = Contents(package._archive, package.manifest_data)
     assert sum(found.num_rows for found in contents.batches("orders")) == 4
     assert [found.schema.names for found in contents.batches("orders", columns=["note"])] == [["note"]]
+
+
+def test_a_selection_counts_paths_and_a_package_files_and_both_say_so(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    create_sample(url, tmp_path / "files").close()
+    with dt.Database(url, files={SAMPLE_FILES: dt.FolderStore(tmp_path / "files")}) as db:
+        builder = dt.PackageBuilder(db).add_all()
+        selection = builder.preview()
+        assert "36 file paths)" in repr(selection)
+        assert "36 file paths; files with the same content are carried once" in selection._repr_html_()
+        with builder.build(tmp_path / "all.zip", progress=False) as package:
+            assert len(package.files) == 22
+            assert package._repr_html_().count("22 files for 36 paths") == 2
+        one = dt.PackageBuilder(db).add("attachments", where="id = 2").build(tmp_path / "one.zip", progress=False)
+        with one as package:
+            assert "1 file," in package._repr_html_()
+            assert "for 1 path" not in package._repr_html_()

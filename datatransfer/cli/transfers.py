@@ -50,7 +50,7 @@ def _preview(selection: Selection, out: Output) -> int:
         out.warn(warning)
     tables, files = records(selection.counts), records(selection.files)
     document = {"tables": tables, "files": files, "left_out": list(selection.left_out)}
-    end = f"{counted(selection.total, 'row')}, {counted(len(files), 'file')}; nothing was written"
+    end = f"{counted(selection.total, 'row')}, {counted(len(files), 'file path')}; nothing was written"
     if selection.left_out:
         end = f"left out: {visible(', '.join(selection.left_out))}\n{end}"
     out.result(document, f"{text_of(tables, nothing='no rows')}\n\n{end}")

@@ -26,7 +26,7 @@ def selection_html(selection: Selection) -> str:
     ]
     if selection.referenced_files:
         shown = [(f"{r.table}.{r.column}", r.path, n, r.problem) for r, n in selection.referenced_files]
-        title = blocks.plural(len(shown), "file")
+        title = f"{blocks.plural(len(shown), 'file path')}; files with the same content are carried once"
         parts.append(blocks.fold(title, blocks.table(("column", "path", "bytes", "problem"), shown)))
     if selection.left_out:
         title = f"{blocks.plural(len(selection.left_out), 'column')} left out"

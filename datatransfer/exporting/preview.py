@@ -145,7 +145,7 @@ class Selection(shown.Listed):
 
     @shown.as_text
     def __repr__(self) -> str:
-        files = f", {blocks.plural(len(self.referenced_files), 'file')}" if self.referenced_files else ""
+        files = f", {blocks.plural(len(self.referenced_files), 'file path')}" if self.referenced_files else ""
         warned = f", {blocks.plural(len(self.warnings), 'warning')}" if self.warnings else ""
         left_out = f", {blocks.plural(len(self.left_out), 'column')} left out" if self.left_out else ""
         tables = blocks.plural(len(self.table_counts), "table")

@@ -22,7 +22,7 @@ def package_html(package: DataPackage) -> str:
     counts = metadata.counts
     held = ", ".join((
         blocks.plural(counts["rows"], "row"), blocks.plural(counts["tables"], "table"),
-        blocks.plural(counts["files"], "file"), blocks.size(counts["bytes"]),
+        _counted_files(manifest), blocks.size(counts["bytes"]),
     ))  # fmt: skip
     left_out = ", ".join(f"{name}.{column}" for name, columns in package.left_out.items() for column in columns)
     chosen = [("chosen", selection_words(metadata.selection)), ("left out", left_out)]
@@ -107,7 +107,14 @@ def _files(manifest: Manifest) -> str:
     listed = blocks.table(("file", "bytes", "referred to by", ""), rows)
     more = len(manifest.files) - len(rows)
     told = blocks.note("quiet", f"and {more:,} more: package.files") if more else ""
-    return blocks.fold(blocks.plural(len(manifest.files), "file"), listed + told)
+    return blocks.fold(_counted_files(manifest), listed + told)
+
+
+def _counted_files(manifest: Manifest) -> str:
+    """Return how many files there are, and at how many paths if one of them is at several."""
+    paths = len({(r.table, r.column, r.name) for file in manifest.files for r in file.references})
+    files = blocks.plural(len(manifest.files), "file")
+    return f"{files} for {blocks.plural(paths, 'path')}" if paths > len(manifest.files) else files
 
 
 def _format_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:
