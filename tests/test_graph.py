@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -110,6 +111,18 @@ def test_a_graph_of_more_than_60_tables_gives_no_mermaid_that_jupyterlab_would_p
     assert graph.to_mermaid().startswith("flowchart")
 
 
+def test_a_collapsed_graph_shows_which_tables_refer_to_themselves() -> None:
+    edges = [(f"group_c{n}", "hub", True) for n in range(70)]
+    loops = [("hub", "hub", True), ("group_c69", "group_c69", True), ("lonely", "lonely", False)]
+    svg = DependencyGraph(schema_of(*edges, *loops)).to_svg()
+    titles = [element.text for element in svg_root(svg).iter() if element.tag.endswith("title")]
+    assert [title for title in titles if title and title.startswith("hub.")] == [
+        "hub.r70, part of a cycle, may be NULL"
+    ]
+    assert "refer to themselves, not drawn: group_c69, lonely<" in svg
+    assert "refer to themselves" not in DependencyGraph(schema_of(*edges)).to_svg()
+
+
 def test_required_optional_and_cyclic_edges_differ_and_the_legend_says_how() -> None:
     graph = DependencyGraph(
         schema_of(("a", "b", False), ("a", "c", True), ("c", "c", True), ("d", "e", False), ("e", "d", True)),
@@ -121,6 +134,17 @@ def test_required_optional_and_cyclic_edges_differ_and_the_legend_says_how() -> 
     assert '-->|"a.r0"|' in mermaid
     assert '-.->|"a.r1"|' in mermaid
     assert '==>|"c.r2"|' in mermaid
+    kinds = "──> needs", "┄┄> refers to, may be NULL", "━━> part of a cycle", "round: asked for"
+    assert legend_of(mermaid) == "<br/>".join(kinds)
+    only = DependencyGraph(schema_of(("a", "b", True)), roots=["a"]).around("b").to_mermaid()
+    assert legend_of(only) == "<br/>".join(["┄┄> refers to, may be NULL", "round: in the middle"])
+    assert "legend" not in DependencyGraph(schema_of(tables=("a",))).to_mermaid()
+
+
+def legend_of(mermaid: str) -> str:
+    """Return the text of the legend, its codes as characters."""
+    [line] = [line for line in mermaid.splitlines() if line.startswith("  legend[")]
+    return re.sub(r"#(\d+);", lambda found: chr(int(found[1])), line.split('"')[1])
 
 
 def test_around_gives_a_table_and_its_neighbours() -> None:

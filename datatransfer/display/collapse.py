@@ -21,12 +21,16 @@ _LEAST = 3
 
 @dataclass(frozen=True)
 class Collapsed:
-    """What is drawn instead: boxes, arrows, names that hang on nothing, and how many arrows are left out."""
+    """What is drawn instead: boxes, arrows, names that hang on nothing, and how many arrows are left out.
+
+    ``own`` are the names with an arrow to themselves whose box does not show it.
+    """
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     alone: tuple[str, ...]
     dropped: int = 0
+    own: tuple[str, ...] = ()
 
 
 def collapse(nodes: Sequence[Node], edges: Sequence[Edge], cycles: Sequence[Collection[str]], limit: int) -> Collapsed:
@@ -61,7 +65,20 @@ def collapse(nodes: Sequence[Node], edges: Sequence[Edge], cycles: Sequence[Coll
     alone = tuple(node.name for node in nodes if not degree[node.name])
     boxes = tuple(_boxes(nodes, box_of))
     drawn, dropped = _arrows(between, box_of)
-    return Collapsed(boxes, drawn, alone, dropped)
+    loops = _loops(edges)
+    seen = {box.name for box in boxes if not box.group}
+    own = tuple(node.name for node in nodes if node.name in loops and node.name not in seen)
+    drawn += tuple(loop for name, loop in loops.items() if name in seen)
+    return Collapsed(boxes, drawn, alone, dropped, own)
+
+
+def _loops(edges: Sequence[Edge]) -> dict[str, Edge]:
+    """Return for each name with arrows to itself one that stands for all of them."""
+    held: dict[str, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if edge.source == edge.target:
+            held[edge.source].append(edge)
+    return {name: _joined(name, name, inside) for name, inside in held.items()}
 
 
 def _prefixes(names: Sequence[str]) -> dict[str, str]:
@@ -130,11 +147,7 @@ def _arrows(edges: Sequence[Edge], box_of: Mapping[str, str]) -> tuple[tuple[Edg
         source, target = box_of[edge.source], box_of[edge.target]
         if source != target:
             held[source, target].append(edge)
-    made = [
-        Edge(source, target, plural(len(inside), "foreign key") if len(inside) > 1 else inside[0].label,
-             any(edge.marked for edge in inside), all(edge.optional for edge in inside), len(inside))
-        for (source, target), inside in held.items()
-    ]  # fmt: skip
+    made = [_joined(source, target, inside) for (source, target), inside in held.items()]
     made.sort(key=lambda edge: -edge.count)
     seen: set[str] = set()
     kept = []
@@ -143,3 +156,11 @@ def _arrows(edges: Sequence[Edge], box_of: Mapping[str, str]) -> tuple[tuple[Edg
             kept.append(edge)
             seen |= {edge.source, edge.target}
     return tuple(kept), len(made) - len(kept)
+
+
+def _joined(source: str, target: str, inside: Sequence[Edge]) -> Edge:
+    """Return one arrow that stands for several."""
+    return Edge(
+        source, target, plural(len(inside), "foreign key") if len(inside) > 1 else inside[0].label,
+        any(edge.marked for edge in inside), all(edge.optional for edge in inside), len(inside),
+    )  # fmt: skip

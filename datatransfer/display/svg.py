@@ -17,6 +17,8 @@ from datatransfer.display.theme import variables
 
 MARGIN, LINE = 14, 18
 _LONGEST, _WIDEST = 40, 1100
+NEEDS, MAY_BE_NULL, IN_A_CYCLE = "needs", "refers to, may be NULL", "part of a cycle"
+"""What the kinds of arrows mean."""
 MANY = 10
 """Foreign keys from which the arrow between two groups is drawn thicker."""
 
@@ -269,14 +271,14 @@ def _legend(edges: Sequence[Edge], nodes: Sequence[Node], root: str, y: float) -
     """Say what the lines and borders mean, of those that are there."""
     samples = []
     if any(not edge.optional and not edge.marked for edge in edges):
-        samples.append(("dt-e", "needs"))
+        samples.append(("dt-e", NEEDS))
     if any(edge.optional and not edge.marked for edge in edges):
-        samples.append(("dt-e dt-o", "refers to, may be NULL"))
+        samples.append(("dt-e dt-o", MAY_BE_NULL))
     if any(edge.count >= MANY and not edge.marked for edge in edges):
         samples.append(("dt-e dt-f", f"{MANY} foreign keys and more"))
     if any(edge.marked for edge in edges):
         dashed = " dt-o" if all(edge.optional for edge in edges if edge.marked) else ""
-        samples.append((f"dt-e dt-c{dashed}", "part of a cycle"))
+        samples.append((f"dt-e dt-c{dashed}", IN_A_CYCLE))
     if any(node.marked for node in nodes):
         samples.append(("dt-b dt-m", root))
     x, parts = float(MARGIN), []

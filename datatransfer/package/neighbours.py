@@ -60,7 +60,8 @@ class EntityGraph(shown.Listed):
     def to_mermaid(self) -> str:
         """Return Mermaid text, empty above 50,000 characters."""
         middle = next((node.name for node in self.nodes if node.marked), "")
-        text = _mermaid.mermaid(self.nodes, self.edges, title=f"Neighbourhood of {_svg.one_line(middle)}")
+        title = f"Neighbourhood of {_svg.one_line(middle)}"
+        text = _mermaid.mermaid(self.nodes, self.edges, title=title, root="in the middle")
         return text if len(text) <= _mermaid.MAX_CHARACTERS else ""
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.display import mermaid as _mermaid
 from datatransfer.display import shown
 from datatransfer.display import svg as _svg
-from datatransfer.display.blocks import plural
-from datatransfer.display.collapse import collapse
+from datatransfer.display.blocks import names, plural
+from datatransfer.display.collapse import Collapsed, collapse
 from datatransfer.errors import UsageError
 from datatransfer.schema.tables import ForeignKey, Schema
 
@@ -190,7 +190,7 @@ class DependencyGraph(shown.Listed):
             return ""
         nodes, edges = self._nodes(), self._edges()
         title = f"{plural(len(nodes), 'table')}, {plural(len(edges), 'foreign key')}"
-        text = _mermaid.mermaid(nodes, edges, title=title)
+        text = _mermaid.mermaid(nodes, edges, title=title, root=self._root_word)
         return text if len(text) <= _mermaid.MAX_CHARACTERS else ""
 
     def to_svg(self) -> str:
@@ -201,7 +201,7 @@ class DependencyGraph(shown.Listed):
             return _svg.graph_svg(nodes, edges, title=title, root=self._root_word)
         small = collapse(nodes, edges, self.cycles, MAX_BOXES)
         return _svg.graph_svg(
-            small.nodes, small.edges, title=title, alone=small.alone, lines=self._about(small.dropped),
+            small.nodes, small.edges, title=title, alone=small.alone, lines=self._about(small),
             root=f"{self._root_word}, or holds some",
         )  # fmt: skip
 
@@ -224,7 +224,7 @@ class DependencyGraph(shown.Listed):
             if fk.table in shown and fk.parent in shown
         ]
 
-    def _about(self, dropped: int) -> list[str]:
+    def _about(self, small: Collapsed) -> list[str]:
         """Say what a collapsed picture does not show."""
         degree = Counter(fk.parent for fk in self.foreign_keys if not fk.is_self)
         top = [
@@ -235,7 +235,8 @@ class DependencyGraph(shown.Listed):
         lines += [f"most referred to: {', '.join(top)}"] if top else []
         many = [group for group in self.cycles if len(group) > 1]
         lines += [f"{plural(len(many), 'cycle')} of several tables: .cycles lists them"] if many else []
-        lines += [f"{plural(dropped, 'thinner arrow')} not drawn"] if dropped else []
+        lines += [f"refer to themselves, not drawn: {names(small.own, 8)}"] if small.own else []
+        lines += [f"{plural(small.dropped, 'thinner arrow')} not drawn"] if small.dropped else []
         return lines
 
     @shown.as_text
