@@ -35,7 +35,7 @@ class Form(w.VBox):
         self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
         self.code = w.Textarea(description="Code", rows=10, layout=parts.full(display="none"))
         self.error = parts.ErrorBox(*self._error_actions())
-        self.title = parts.heading(title)
+        self.title = parts.html(parts.STYLE + parts.heading(title).value)
         super().__init__(
             (
                 self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
@@ -43,6 +43,7 @@ class Form(w.VBox):
             ),
             layout=parts.full(),
         )  # fmt: skip
+        self.add_class(parts.CLASS)
         self.later = Later(self._failed)
         self._waiting: dict[w.HTML, str] = {}
 

@@ -25,6 +25,21 @@ _NEARLY = 0.97
 _WIDE = {"description_width": "initial"}
 
 
+CLASS = "dt-form"
+# Labels hold names of tables and columns, which may be longer than a line: they wrap, as ipywidgets' own never do, and
+# the control follows them on the next line. So does what stands in lists, tables and notes.
+STYLE = (
+    "<style>.dt-form,.dt-form .widget-box,.dt-form .widget-html,.dt-form .widget-html-content{min-width:0}"
+    ".dt-form .widget-html-content{width:100%}"
+    ".dt-form .widget-inline-hbox{flex-wrap:wrap;height:auto;min-width:0;max-width:100%}"
+    ".dt-form .widget-inline-hbox .widget-label,.dt-form .widget-label-basic{white-space:normal;overflow-wrap:anywhere;"
+    "flex-shrink:1;min-width:0;max-width:100%;height:auto;line-height:1.5;text-align:left}"
+    ".dt-form .widget-inline-hbox>select,.dt-form .widget-inline-hbox>input{min-width:6em;max-width:100%}"
+    ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
+    ".dt-form .dt-t,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
+)
+
+
 def full(**more: str) -> w.Layout:
     """Return a layout that fills the width inside margins; each widget needs its own, or they are hidden together."""
     return w.Layout(width="auto", **more)

@@ -1,0 +1,73 @@
+"""Names of tables and columns that are longer than a line: nothing of them is cut in the forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datatransfer as dt
+from tests.browser.forms import FormPage
+from tests.browser.page import Lab
+from tests.support.forms import package_of
+from tests.support.servers import Databases
+from tests.support.sql import run
+
+LONG = "measurements_of_the_northern_coastal_stations_with_corrections_applied_and_reviewed_2"
+TABLES = (
+    f"CREATE TABLE {LONG} (id INTEGER PRIMARY KEY, {LONG}_code VARCHAR(20) UNIQUE NOT NULL)",
+    f"CREATE TABLE {LONG}_details (id INTEGER PRIMARY KEY, {LONG}_id INTEGER REFERENCES {LONG} (id))",
+)
+CUT = """() => [...document.querySelectorAll(".jp-OutputArea-output *")].filter((part) => part.offsetParent &&
+  part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX !== "visible")
+  .map((part) => part.outerHTML.slice(0, 200))"""
+
+
+def form_of(lab: Lab, kind: str, url: str) -> FormPage:
+    lab.page.set_viewport_size({"width": 800, "height": 1000})
+    lab.notebook([f"import datatransfer as dt\nform = dt.{kind}(dt.Database({url!r})); form"])
+    lab.run()
+    return FormPage(lab, 0)
+
+
+def cut(lab: Lab) -> list[str]:
+    return list(lab.page.evaluate(CUT))
+
+
+def test_an_export_shows_long_names_whole(lab: Lab, databases: Databases) -> None:
+    url = databases.create("sqlite")
+    run(url, *TABLES, f"INSERT INTO {LONG} VALUES (1, 'a')", f"INSERT INTO {LONG}_details VALUES (1, 1)")
+    form = form_of(lab, "ExportForm", url)
+    form.choose("Tables", LONG)
+    form.see("rows asked for")
+    assert cut(lab) == []
+    form.click("Next")
+    form.see("nothing has been written")
+    form.click("▸ Rules at foreign keys")
+    form.click("▸ Leave columns out")
+    form.control("Columns to leave out").wait_for()
+    assert cut(lab) == []
+
+
+def test_an_import_shows_long_names_whole(lab: Lab, databases: Databases, tmp_path: Path) -> None:
+    source, target = databases.create("sqlite"), databases.create("sqlite")
+    run(source, *TABLES, f"ALTER TABLE {LONG} ADD COLUMN more_{LONG} INTEGER")
+    run(source, f"INSERT INTO {LONG} VALUES (1, 'a', 1), (2, 'b', 2)")
+    run(target, *TABLES, f"INSERT INTO {LONG} VALUES (11, 'a'), (12, 'b')")
+    form = form_of(lab, "ImportForm", target)
+    form.write("Package", str(package_of(source, tmp_path / "a.zip")))
+    form.see("the package is complete and valid")
+    form.click("Next")
+    form.click("Next")
+    form.area.get_by_label("use drop").check()
+    form.see("settled")
+    form.choose(f"{LONG} 1", "reuse")
+    form.click("▸ 1 decision made")
+    form.control(f"{LONG} 1 decided as").wait_for()
+    assert cut(lab) == []
+    form.choose(f"all 1 of {LONG}", "rename")
+    form.see("2 decisions made")
+    form.click("Next")
+    form.see("the import is done")
+    form.button("Start over").wait_for()
+    assert cut(lab) == []
+    with dt.Database(target) as db:
+        assert db.count(LONG) == 3
