@@ -172,3 +172,31 @@ def test_times_that_python_cannot_hold_are_shown_as_text(databases: Databases, t
         run(target, "UPDATE days SET note = CASE WHEN k = 'infinity' THEN 'new' END")
         receipt.undo()
     assert_equal(before, application(exact_digest(target)))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "usual", "outside"),
+    [("date", "2024-01-01", "infinity"), ("time", "12:00:00.5", "24:00"), ("timestamptz", "2024-01-01", "-infinity")],
+)
+def test_references_are_written_as_what_they_refer_to(
+    databases: Databases, tmp_path: Path, kind: str, usual: str, outside: str, depth: int
+) -> None:
+    source = databases.create("postgresql")
+    run(
+        source,
+        f"CREATE TABLE parents (k {kind} PRIMARY KEY)",
+        f"CREATE TABLE children (k {kind} PRIMARY KEY REFERENCES parents)",
+        f"CREATE TABLE grandchildren (id serial PRIMARY KEY, k {kind} REFERENCES children)",
+    )
+    for number, name in enumerate(("parents", "children", "grandchildren")):
+        for value in (usual, outside)[: 1 + (number < depth)]:
+            run(source, f"INSERT INTO {name} (k) VALUES ('{value}')")
+    target = empty_copy(source, databases)
+    package = export_all(source, tmp_path / "package.zip")
+    assert package.verify().ok
+    with dt.Database(target) as db:
+        dt.PackageImporter(package, db).run()
+        assert_equal(exact_digest(source), application(exact_digest(target)))
+        assert written(dt.PackageImporter(package, db).run()) == 0
+        assert package.diff(db).values.tolist() == []

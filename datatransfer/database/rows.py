@@ -98,10 +98,10 @@ class DatabaseRows:
     @cached_property
     def schema(self) -> Schema:
         """The tables with definite types."""
-        resolve, conn = self.db.dialect.resolve_types, self._open
-        every = self.db.schema.tables
-        tables = {name: resolve(conn, every[name], RowSource()) for name in self._names}
-        tables = {n: spelled(self.db.dialect, conn, table, every, RowSource()) for n, table in tables.items()}
+        dialect, conn, every = self.db.dialect, self._open, self.db.schema.tables
+        tables = {name: dialect.resolve_types(conn, every[name], RowSource()) for name in self._names}
+        tables = {name: dialect.resolve_references(conn, table) for name, table in tables.items()}
+        tables = {n: spelled(dialect, conn, table, every, RowSource()) for n, table in tables.items()}
         return Schema({name: self._keyed(table) for name, table in tables.items()}, self.db.schema.left_out)
 
     def _keyed(self, table: Table) -> Table:

@@ -94,6 +94,7 @@ class Rows:
             raise UsageError(f"columns may not start with {RESERVED_PREFIX!r}", where=f"{name}.{reserved[0]}")
         dialect = closure.db.dialect
         resolved = dialect.resolve_types(closure.conn, table, source)
+        resolved = dialect.resolve_references(closure.conn, resolved)
         resolved = spelled(dialect, closure.conn, resolved, closure.plan.schema.tables, source)
         prepared = Prepared(resolved, source, closure.identities.recorded(resolved))
         masks = self._rule_masks(name) + self._check_orphans(prepared)

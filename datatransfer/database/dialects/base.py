@@ -211,6 +211,10 @@ class Dialect:
         """Return the table with definite types for the rows of a source; here they are definite already."""
         return table
 
+    def resolve_references(self, conn: sa.Connection, table: Table) -> Table:
+        """Return a resolved table whose references have the types of what they refer to, in whatever rows."""
+        return table
+
     def read(
         self, conn: sa.Connection, table: Table, source: RowSource | None = None, *, batch_rows: int = 65536
     ) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -29,6 +29,8 @@ OUTSIDE = {
         "{c} < '0001-01-01 00:00:00+00' OR {c} >= '10000-01-01 00:00:00+00'",
     ),
 }
+Place = tuple[str, str]
+"""A table and a column of it."""
 #: How values are written as text, whatever the role's or the database's own settings are; and no row is hidden
 #: silently: with row_security off, the server refuses a query that a policy would filter.
 SETTINGS = (
@@ -53,12 +55,15 @@ class PostgresqlDialect(Dialect):
         super().__init__(engine, schema)
         self._partitioned: frozenset[str] = frozenset()
         self._inherited: frozenset[str] = frozenset()
+        self._tables: Mapping[str, Table] = {}
+        self._linked: Mapping[Place, frozenset[Place]] = {}
 
     def reflect(self, conn: sa.Connection) -> Schema:
         """Return the tables of one schema, and those of others that they refer to."""
         found = postgresql_reflection.reflect(conn, self.schema)
         self.default_schema = found.home
         self._partitioned, self._inherited = found.partitioned, found.inherited
+        self._tables, self._linked = found.schema.tables, linked_times(found.schema)
         return found.schema
 
     def from_sql(self, table: Table) -> str:
@@ -157,10 +162,42 @@ class PostgresqlDialect(Dialect):
         sql = f"SELECT {', '.join(exprs)} FROM {self.from_sql(table)} t{source.tail()}"
         with database_errors(self.engine, "looking at dates", where=table.name):
             flags: Any = self.execute(conn, sql).one()
-        return table.with_types(
-            {
-                column.name: LogicalType("native", native=f"postgresql:{OUTSIDE[column.type.kind][0]}")
-                for column, flag in zip(columns, flags, strict=True)
-                if flag
-            }
-        )
+        return table.with_types({c.name: _own_text(c) for c, flag in zip(columns, flags, strict=True) if flag})
+
+    def resolve_references(self, conn: sa.Connection, table: Table) -> Table:
+        """Turn dates and times into text where a column that refers to them, or that they refer to, needs it."""
+        found = {}
+        for column in table.columns:
+            if column.type.kind not in OUTSIDE:
+                continue
+            linked = sorted(self._linked.get((table.name, column.name), ()))
+            if any(self._holds_outside(conn, self._tables[name], other) for name, other in linked):
+                found[column.name] = _own_text(column)
+        return table.with_types(found)
+
+    def _holds_outside(self, conn: sa.Connection, table: Table, name: str) -> bool:
+        """Whether a column holds infinity or a year outside 1 to 9999; False where its table may not be read."""
+        condition = OUTSIDE[table.by_name[name].type.kind][1].format(c=f"t.{self.quote(name)}")
+        where = "'" + self.table_sql(table).replace("'", "''") + "'"
+        readable = f"SELECT has_table_privilege({where}, 'SELECT') AND NOT row_security_active({where})"
+        with database_errors(self.engine, "looking at dates", where=table.name):
+            if not self.execute(conn, readable).scalar_one():
+                return False
+            sql = f"SELECT EXISTS (SELECT 1 FROM {self.from_sql(table)} t WHERE {condition})"
+            return bool(self.execute(conn, sql).scalar_one())
+
+
+def linked_times(schema: Schema) -> dict[Place, frozenset[Place]]:
+    """Return the columns of dates and times that foreign keys bind to each such column, itself among them."""
+    groups: dict[Place, frozenset[Place]] = {}
+    for fk in schema.foreign_keys():
+        for child, above in zip(fk.columns, fk.parent_columns, strict=True):
+            ends = ((fk.table, child), (fk.parent, above))
+            if all(t in schema.tables and schema.tables[t].by_name[c].type.kind in OUTSIDE for t, c in ends):
+                group = frozenset().union(*({end, *groups.get(end, ())} for end in ends))
+                groups.update(dict.fromkeys(group, group))
+    return groups
+
+
+def _own_text(column: Column) -> LogicalType:
+    return LogicalType("native", native=f"postgresql:{OUTSIDE[column.type.kind][0]}")
