@@ -200,3 +200,24 @@ def test_references_are_written_as_what_they_refer_to(
         assert_equal(exact_digest(source), application(exact_digest(target)))
         assert written(dt.PackageImporter(package, db).run()) == 0
         assert package.diff(db).values.tolist() == []
+
+
+@pytest.mark.parametrize(("kind", "usual"), [("date", "2024-01-01"), ("timestamptz", "2024-01-01 12:00:00.5+00")])
+def test_equal_times_are_equal_whatever_stands_beside_them(
+    databases: Databases, tmp_path: Path, kind: str, usual: str
+) -> None:
+    source = databases.create("postgresql")
+    run(source, f"CREATE TABLE days (k {kind} PRIMARY KEY, at {kind}, note text)")
+    target = databases.create("postgresql", template=source)
+    run(source, f"INSERT INTO days VALUES ('{usual}', '{usual}', 'usual'), ('infinity', NULL, 'odd')")
+    with dt.Database(source) as left, dt.Database(target) as right:
+        whole = export_all(source, tmp_path / "whole.zip")
+        usual_only = dt.PackageBuilder(left).add("days", where="note = 'usual'")
+        part = usual_only.build(tmp_path / "part.zip", progress=False)
+        dt.PackageImporter(whole, right).run()
+        for db in (left, right):
+            assert part.diff(db)[["key", "change"]].values.tolist() == [['["infinity"]', "added"]]
+        run(target, "DELETE FROM days WHERE note = 'odd'")
+        assert whole.diff(right)[["key", "change"]].values.tolist() == [['["infinity"]', "removed"]]
+        run(target, "UPDATE days SET at = 'infinity'")
+        assert part.diff(right)[["change", "field", "after"]].values.tolist() == [["changed", "at", "infinity"]]

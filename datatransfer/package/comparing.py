@@ -6,6 +6,7 @@ the digest sees them, except that a foreign key is equal if both parents are the
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datatransfer.package.linking import Held, blobs, find_parents, hold
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_key, entity_uuid
+from datatransfer.schema.notations import as_postgresql_writes, from_iso, is_written_as
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, ForeignKey, Schema, Table
-from datatransfer.schema.values import untag
+from datatransfer.schema.values import LogicalType, untag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +64,8 @@ def diff(before: RowSource, after: RowSource, *, ignoring: Mapping[str, Collecti
 
     names = sorted({*before.schema.tables, *after.schema.tables})
     sides = _Side(before, ignoring or {}), _Side(after, ignoring or {})
+    for one, other in (sides, sides[::-1]):
+        one.write_as(other.schema)
     related = before.origin == after.origin  # equal keys of unrelated databases mean nothing
     matches = {name: _match(sides[0].rows(name), sides[1].rows(name), by_key=related) for name in names}
     found = [row for name in names for row in _table(name, sides, matches)]
@@ -84,6 +88,14 @@ class _Side:
         self.source = source
         self.schema = source.schema.without(ignoring)
         self._tables: dict[str, _Table | None] = {}
+        self._written: dict[str, dict[str, LogicalType]] = {}
+
+    def write_as(self, other: Schema) -> None:
+        """Write dates and times as text that are text in another schema, for it holds some that are nothing else."""
+        for table in self.schema:
+            there = other.tables[table.name].by_name if table.name in other else {}
+            pairs = [(c, there[c.name].type) for c in table.columns if c.name in there]
+            self._written[table.name] = {c.name: kind for c, kind in pairs if is_written_as(c.type, kind)}
 
     def rows(self, name: str) -> _Table | None:
         """Return a table, or None if this side does not have it."""
@@ -94,7 +106,10 @@ class _Side:
     def _read(self, table: Table) -> _Table:
         batches = list(self.source.batches(table.name))
         extra = {ORIGIN_COLUMN, KEY_COLUMN} & set(batches[0].schema.names) if batches else set()
-        held = hold(table, batches, {*table.column_names, *extra})
+        written = self._written.get(table.name, {})
+        if written:
+            batches = [_written(batch, table, written) for batch in batches]
+        held = hold(table.with_types(written), batches, {*table.column_names, *extra})
         return _Table(held, *_identities(held, self.source.origin))
 
     def parents(self, name: str, fk: ForeignKey) -> tuple[Places | None, _Table | None]:
@@ -103,6 +118,28 @@ class _Side:
         if child is None or parent is None or fk.columns not in {own.columns for own in child.held.table.foreign_keys}:
             return None, None
         return find_parents(child.held, parent.held, fk), parent
+
+
+def _written(batch: pa.RecordBatch, table: Table, columns: Collection[str]) -> pa.RecordBatch:
+    """Return a batch with some of its dates and times as PostgreSQL writes them, also in other keys."""
+    import pyarrow as pa
+
+    arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for name in columns:
+        arrays[name] = as_postgresql_writes(arrays[name], table.by_name[name].type)
+    if KEY_COLUMN in arrays and set(columns) & set(table.key):
+        keys = [None if key is None else _rewritten(key, table, columns) for key in arrays[KEY_COLUMN].to_pylist()]
+        arrays[KEY_COLUMN] = pa.array(keys, type=pa.string())
+    return pa.RecordBatch.from_pydict(arrays)
+
+
+def _rewritten(key: str, table: Table, columns: Collection[str]) -> str:
+    values = json.loads(key)
+    if len(values) != len(table.key):
+        return key
+    named = zip(table.key, values, strict=True)
+    plain = [from_iso(value) if name in columns and isinstance(value, str) else value for name, value in named]
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _identities(held: Held, origin: uuid.UUID) -> tuple[list[str], list[str]]:
