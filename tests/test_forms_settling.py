@@ -135,7 +135,7 @@ def test_the_code_of_many_decisions_has_short_lines_and_does_the_same(databases:
         expected = wizard.plan.counts
         code = wizard.code()
         wizard.close()
-        assert max(map(len, code.splitlines())) <= 120
+        assert max(len(line) for line in code.splitlines() if str(tmp_path) not in line) <= 120  # no path is broken
         assert "# the keys of 280 entities of users" in code
         assert "plan.decide('users', keys_1, 'reuse')" in code
         names: dict[str, object] = {}

@@ -28,8 +28,8 @@ class PathsBeside:
         if not paths:
             return
         batch = pa.RecordBatch.from_pydict({"r": pa.array(range(len(paths)), pa.int64()), "p": pa.array(paths)})
-        writer.create("l", 0, [("r", "BIGINT"), ("p", writer.text_type)])
-        writer.load("l", 0, batch.schema, [batch])
+        writer.create("w", 0, [("r", "BIGINT"), ("p", writer.text_type)])
+        writer.load("w", 0, batch.schema, [batch])
 
     def held_in(self, table: Table, column: str) -> set[int]:
         """Return the paths that a column of a table holds."""
@@ -38,7 +38,7 @@ class PathsBeside:
         w = self._writer
         value = w.held("l.p", table.by_name[column])
         sql = (
-            f"SELECT l.r FROM {w.stage_name('l', 0)} l "
+            f"SELECT l.r FROM {w.stage_name('w', 0)} l "
             f"WHERE EXISTS (SELECT 1 FROM {w.table(table)} t WHERE t.{w.quote(column)} = {value})"
         )
         return set(w.run(sql).scalars())
