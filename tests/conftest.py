@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,10 @@ class QuietNotebooks:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen to all items, also those outside this folder."""
+    """Listen to all items, also those outside this folder; and to Ctrl-C, which a background job of a shell ignores."""
     config.pluginmanager.register(QuietNotebooks())
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
