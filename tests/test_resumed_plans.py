@@ -81,3 +81,32 @@ def test_policies_alone_go_on_with_what_is_there(opened: dt.PackageImporter, tar
     with connected(target) as connection:
         connection.exec_driver_sql(EDIT)
     assert opened.resume().total("update") == 3
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_target_that_does_not_fit_is_mended_and_the_import_resumed_by_the_same_process(
+    opened: dt.PackageImporter, target: str
+) -> None:
+    _killed(opened, target, "import", NATURAL)
+    for name, other in (("title", "caption"), ("caption", "title")):
+        with connected(target) as connection:
+            connection.exec_driver_sql(f"ALTER TABLE posts RENAME COLUMN {name} TO {other}")
+        if other == "caption":
+            with pytest.raises(dt.SchemaMismatchError):
+                opened.resume()
+            assert list(dt.stages(opened.target)["state"]) == ["left"]
+    assert opened.resume().total("insert") > 0
+    assert dt.stages(opened.target).empty
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_plan_does_not_wait_without_end_for_who_alters_a_table(opened: dt.PackageImporter, target: str) -> None:
+    plan = opened.plan(**NATURAL)
+    plan.writer.lock_seconds = 0.5
+    with connected(target) as connection:
+        with connection.begin_nested():
+            connection.exec_driver_sql("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(dt.DatabaseError, match="lock") as caught:
+                opened.run(plan)
+    assert caught.value.retryable
+    assert opened.resume().total("insert") > 0

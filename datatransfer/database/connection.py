@@ -178,13 +178,27 @@ class Database:
             self._schema = self._with_relations(self._reflect())
         return self._schema
 
-    def refresh(self) -> Schema:
-        """Read the schema again, after tables were created or changed."""
-        self._schema = None
-        return self.schema
+    def refresh(self, *, lock_timeout: float | None = None) -> Schema:
+        """Read the schema again, after tables were created or changed.
 
-    def _reflect(self) -> Schema:
+        Parameters
+        ----------
+        lock_timeout : float, optional
+            Seconds to wait for who changes a table just now (PostgreSQL; others do not wait), without end if not given.
+
+        Raises
+        ------
+        DatabaseError
+            The database does not answer, or not in that time.
+        """
+        self._schema = None
+        self._schema = self._with_relations(self._reflect(lock_timeout))
+        return self._schema
+
+    def _reflect(self, lock_timeout: float | None = None) -> Schema:
         with database_errors(self.engine, "reading the schema"), self.connect() as conn:
+            if lock_timeout is not None:
+                self.dialect.limit_waits(conn, lock_timeout)
             self._refuse_unknown_schema(conn)
             return self.dialect.reflect(conn)
 

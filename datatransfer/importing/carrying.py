@@ -51,7 +51,7 @@ def refuse_redefined(plan: ImportPlan) -> None:
     TargetChangedError
     """
     try:
-        now = plan.target.refresh()
+        now = plan.target.refresh(lock_timeout=plan.writer.lock_seconds)
         for table in (table.fit.target for table in plan.plans.values()):
             if table.name not in now or now.table(table.name) != table:
                 what = "defined in another way than" if table.name in now else "gone, which was there"
@@ -81,7 +81,7 @@ def refuse_changed(plan: ImportPlan, bound: str) -> None:
         if not bound or plan.fingerprint == bound:
             return
         raise TargetChangedError(
-            "rows that the interrupted plan touches have changed since it was made",
+            "rows or columns that the interrupted plan touches have changed since it was made",
             where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
         )  # fmt: skip
     except BaseException as error:

@@ -369,7 +369,12 @@ class PackageImporter:
             writer.forget_stage()  # another version may stage in another way
             replace(session, version=__version__).write(writer)
         noted = writer.noted()
-        plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
+        try:
+            self.target.refresh(lock_timeout=self.lock_timeout)
+            plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
+        except BaseException:
+            writer.close()  # others may go on with it, or drop it
+            raise
         plan = self._decided(plan, stages.noted_decisions(noted))
         refuse_changed(plan, stages.noted_bound(noted))
         return self._carry_out(plan, saved)

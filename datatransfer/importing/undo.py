@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.display import blocks, shown
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
 from datatransfer.failpoints import failpoint
@@ -121,7 +122,7 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
 
 def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
     record = _undoable(db, str(import_id))
-    db.refresh()  # tables and columns that came since may hold what an undo would take away
+    db.refresh(lock_timeout=LOCK_SECONDS)  # tables and columns that came since may hold what an undo would take away
     writer = _begin(db, record.import_id)
     try:
         touched = TouchedRows(writer, record.import_id)
@@ -174,7 +175,7 @@ def _undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool, backup
         stages.sweep(db)
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
-    db.refresh()
+    db.refresh(lock_timeout=LOCK_SECONDS)
     writer = _begin(db, record.import_id)
     try:
         failpoint("undo.begin")

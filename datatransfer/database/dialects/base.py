@@ -91,6 +91,9 @@ class Dialect:
 
     # --- reflection ---------------------------------------------------------------------------------------------
 
+    def limit_waits(self, conn: sa.Connection, seconds: float) -> None:
+        """Let the transaction wait so long for a lock at most, where reading a schema waits for any."""
+
     def reflect(self, conn: sa.Connection) -> Schema:
         """Return the tables of the database, and those of other schemas that they refer to."""
         return inspector.reflect(conn, self.schema)

@@ -58,6 +58,10 @@ class PostgresqlDialect(Dialect):
         self._tables: Mapping[str, Table] = {}
         self._linked: Mapping[Place, frozenset[Place]] = {}
 
+    def limit_waits(self, conn: sa.Connection, seconds: float) -> None:
+        """Limit waits for tables that are being altered: to show an index, the server locks it."""
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}")
+
     def reflect(self, conn: sa.Connection) -> Schema:
         """Return the tables of one schema, and those of others that they refer to."""
         found = postgresql_reflection.reflect(conn, self.schema)
