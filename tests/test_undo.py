@@ -120,6 +120,8 @@ def test_files_that_only_this_import_brought_are_removed(databases: Databases, t
         assert (again.total("insert"), again.total("update")) == (0, 0)
         assert set(again.files.query("action == 'written'")["path"]) == brought - {min(brought)}
         assert set(contents(tmp_path / "right")) == {*there, *brought}
+        assert list(again.warnings) == ["1 file of the target with other content: left as found"]
+        assert edited.read_text() == "edited since"
         assert not dt.PackageImporter(package, db).run(on_clash="reuse").recorded
         again.undo()
         assert set(contents(tmp_path / "right")) == {*there, *brought}  # rows name them

@@ -32,6 +32,12 @@ def skipped_files(package: DataPackage) -> list[str]:
     return [f"{where}: {were} missing when the package was made, and cannot come with it; their rows do"]
 
 
+def taken_warning(count: int) -> str:
+    """Return the warning of a plan that files of the target are in the way of others."""
+    found = f"{count} file(s) would find other content under their path, and the merge would be refused"
+    return f"{found}: see plan.file_conflicts, and move those away"
+
+
 class FilePlacer:
     """Writes the files that the rows of one import refer to.
 

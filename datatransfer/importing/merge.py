@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from datatransfer import interrupts
+from datatransfer.display.plain import counted
 from datatransfer.errors import MergeError, TargetChangedError, clearing_up
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
@@ -29,7 +30,7 @@ from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, OnOrphan, Triggers
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.comparing import key_of
-from datatransfer.importing.files import FilePlacer
+from datatransfer.importing.files import FilePlacer, taken_warning
 from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.recording import updated_rows, write_receipt
@@ -81,7 +82,12 @@ class Merge:
 
     def keep_to_lost_files(self) -> bool:
         """Bring, where no row is to be written, the files that rows of the target miss; whether there are any."""
-        return self._placer.keep_to_lost(self.writer)
+        if not self._placer.keep_to_lost(self.writer):
+            return False
+        if taken := len(self.plan.taken_files):
+            self.warnings.remove(taken_warning(taken))
+            self.warnings.append(f"{counted(taken, 'file')} of the target with other content: left as found")
+        return True
 
     def run(self, before_commit: Callable[[], None] | None = None) -> None:
         """Merge, or leave the target as it was.

@@ -20,7 +20,7 @@ from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Po
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.comparing import Comparer, newest_column, still_as_bound
 from datatransfer.importing.copies import copy_warning
-from datatransfer.importing.files import FilePlacer, skipped_files
+from datatransfer.importing.files import FilePlacer, skipped_files, taken_warning
 from datatransfer.importing.findings import refuse_values
 from datatransfer.importing.fitting import compare
 from datatransfer.importing.keymaps import KnownKeys
@@ -214,10 +214,7 @@ class Planner:
             warnings += copy_warning(plans.values(), remap)
         plan.taken_files = FilePlacer(self.package, self.target, list(plans.values())).taken()
         if plan.taken_files:
-            warnings.append(
-                f"{len(plan.taken_files)} file(s) would find other content under their path, and the merge "
-                "would be refused: see plan.file_conflicts, and move those away"
-            )
+            warnings.append(taken_warning(len(plan.taken_files)))
         plan.warnings[:] = warnings
 
     def _restless(self, plans: Mapping[str, TablePlan]) -> list[str]:
