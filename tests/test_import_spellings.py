@@ -12,7 +12,7 @@ import datatransfer as dt
 from datatransfer.exporting.rows import database_digest
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
-from tests.support.servers import Databases
+from tests.support.servers import Databases, absent
 from tests.support.transfer import DIALECTS, ENCODINGS, export_all, import_into, written
 
 BLIND = "CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
@@ -53,6 +53,8 @@ def _schema(parent: str, child: str | None) -> list[str]:
 def _source(databases: Databases, name: str) -> str:
     dialect, first, parent, child = SOURCES[name]
     url = databases.create(dialect)
+    if first is BLIND and not databases.has_icu():
+        absent("postgresql", "it was built without ICU")
     if "citext" in first:
         known = _run(url, "SELECT 1 FROM pg_available_extensions WHERE name = 'citext'")
         if not known:

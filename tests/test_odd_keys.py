@@ -9,8 +9,8 @@ import pytest
 import datatransfer as dt
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
-from tests.support.everytype import POSTGRESQL_FIRST
-from tests.support.servers import Databases
+from tests.support.everytype import prepared
+from tests.support.servers import Databases, absent
 from tests.support.sql import run
 from tests.support.transfer import export_all, written
 from tests.support.undoing import application
@@ -100,7 +100,9 @@ def _keyed_by(databases: Databases, dialect: str, declared: str) -> str:
     """Make a table with such a key and one that refers to it."""
     url = databases.create(dialect)
     if dialect == "postgresql":
-        run(url, *POSTGRESQL_FIRST.strip().split(";\n"))
+        if "COLLATE" in declared and not databases.has_icu():
+            absent("postgresql", "it was built without ICU")
+        run(url, *prepared([declared]))
     run(
         url,
         f"CREATE TABLE parents (k {declared} NOT NULL PRIMARY KEY, note VARCHAR(20))",

@@ -41,8 +41,9 @@ def _addresses(url: str, name: str) -> list[str]:
     """Return the address with the password before the host, in the query, and as a password of something else."""
     bare = sa.make_url(url).set(username=name, password=None)
     head = bare.set(password=CANARY).render_as_string(hide_password=False)
-    query = bare.set(username=None).render_as_string(hide_password=False)
-    return [head, f"{query}?user={name}&password={CANARY}", f"{head}?sslpassword={CANARY}"]
+    query = bare.set(username=None).update_query_dict({"user": name, "password": CANARY})
+    other = bare.set(password=CANARY).update_query_dict({"sslpassword": CANARY})
+    return [head, *(address.render_as_string(hide_password=False) for address in (query, other))]
 
 
 def _told(url: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: By dialect: how a column is declared, and SQL for values of it. The first value replaces others in updates.
 Types = dict[str, list[str]]
 
@@ -158,6 +160,7 @@ POSTGRESQL: Types = {
     "jsonpath": ["'$.a[*] ? (@ > 1)'"],
     "txid_snapshot": ["'10:20:10,14,15'"],
 }  # fmt: skip
+_BLIND = '"blind"'
 POSTGRESQL_FIRST = """
 CREATE TYPE mood AS ENUM ('sad', 'Ä ok');
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
@@ -185,8 +188,18 @@ def statements(dialect: str, types: Types) -> list[str]:
     for number in range(max(map(len, types.values()))):
         row = ", ".join(values[number % len(values)] for values in types.values())
         made.append(f"INSERT INTO every VALUES ({number + 1}, {row})")
-    first = POSTGRESQL_FIRST.strip().split(";\n") if dialect == "postgresql" else []
-    return [*first, *made]
+    return [*(prepared(types) if dialect == "postgresql" else []), *made]
+
+
+def prepared(types: Iterable[str]) -> list[str]:
+    """Return SQL that makes what types of PostgreSQL need; a collation of ICU only if one of them has it."""
+    blind = any(_BLIND in declared for declared in types)
+    return [line for line in POSTGRESQL_FIRST.strip().split(";\n") if blind or "COLLATION" not in line]
+
+
+def without_icu(types: Types) -> Types:
+    """Return the types that a PostgreSQL without ICU has, too."""
+    return {declared: values for declared, values in types.items() if _BLIND not in declared}
 
 
 def changes(types: Types) -> list[str]:

@@ -202,6 +202,18 @@ class Databases:
             absent(dialect, server.reason)
         return server
 
+    def has_icu(self) -> bool:
+        """Whether PostgreSQL was built with ICU, which that of a package is not."""
+        url = self.server("postgresql").url
+        assert url is not None
+        with _engine(url).connect() as connection:
+            try:
+                connection.exec_driver_sql("BEGIN; CREATE COLLATION tried (provider = icu, locale = 'und'); ROLLBACK")
+            except NotSupportedError:
+                connection.invalidate()
+                return False
+        return True
+
     def create(self, dialect: str, *, template: str | URL | None = None) -> str:
         """Make a fresh database and return its URL; ``template`` is copied (PostgreSQL and SQLite)."""
         if dialect == "sqlite":
