@@ -26,9 +26,7 @@ def test_there_is_no_way_back_from_a_receipt_only_to_another_import(databases: D
         form.next.click()
         form.wait()
         assert form.wizard.step == "receipt"
-        assert not is_shown(form.back)
-        with pytest.raises(dt.UsageError, match="no step back"):
-            form.wizard.back()
+        _no_way_back(form)
         first = form.receipt
         form.sure.value = True
         form.over.click()
@@ -58,9 +56,7 @@ def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: D
         form.next.click()
         form.wait()
         assert form.wizard.step == "done"
-        assert not is_shown(form.back)
-        with pytest.raises(dt.UsageError, match="no step back"):
-            form.wizard.back()
+        _no_way_back(form)
         first = form.package
         form.over.click()
         assert form.wizard.step == "choose"
@@ -91,3 +87,9 @@ def test_the_bar_of_a_transfer_that_did_not_end_stays_where_it_was(error: Except
         assert box.bar.bar_style == ("success" if ends else style)
         assert (mark in box.line.value) != ends
         assert (f"while merging orders, {rows} of 200 rows" in box.line.value) != ends
+
+
+def _no_way_back(form: dt.ExportForm | dt.ImportForm) -> None:
+    assert not is_shown(form.back)
+    with pytest.raises(dt.UsageError, match="no step back"):
+        form.wizard.back()

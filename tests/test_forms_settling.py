@@ -25,6 +25,13 @@ def package(databases: Databases, tmp_path: Path) -> Path:
     return package_of(shop(databases), tmp_path / "all.zip")
 
 
+def _own_users(databases: Databases, count: int) -> str:
+    """Make a shop whose users have the addresses of those of a package, under other keys."""
+    url = databases.create("sqlite")
+    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 1000}, '{k}@example.org', 'own')" for k in range(1, count + 1)))
+    return url
+
+
 def test_a_finding_tells_its_cure_once_and_is_settled_by_it(databases: Databases, package: Path) -> None:
     url = databases.create("sqlite")
     run(url, SHOP[0].replace(", password VARCHAR(50)", ""), SHOP[1])
@@ -87,8 +94,7 @@ def test_what_was_decided_is_listed_and_can_be_changed_and_taken_back(databases:
 
 
 def test_many_decisions_are_listed_up_to_a_limit(databases: Databases, tmp_path: Path) -> None:
-    url = databases.create("sqlite")
-    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 100}, '{k}@example.org', 'own')" for k in range(1, 41)))
+    url = _own_users(databases, 40)
     with dt.Database(url) as target:
         form = ready_to_import(target, package_of(shop(databases, rows=40), tmp_path / "forty.zip"))
         named(form.conflicts, "all 40 of users").value = "reuse"
@@ -104,8 +110,7 @@ def test_many_decisions_are_listed_up_to_a_limit(databases: Databases, tmp_path:
 
 
 def test_decisions_that_follow_each_other_quickly_all_count(databases: Databases, tmp_path: Path) -> None:
-    url = databases.create("sqlite")
-    run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 100}, '{k}@example.org', 'own')" for k in range(1, 21)))
+    url = _own_users(databases, 20)
     with dt.Database(url) as target:
         form = ready_to_import(target, package_of(shop(databases, rows=20), tmp_path / "twenty.zip"))
         for box in [each for each in walk(form.conflicts) if isinstance(each, w.Dropdown)][1:]:
@@ -118,9 +123,7 @@ def test_decisions_that_follow_each_other_quickly_all_count(databases: Databases
 
 
 def test_the_code_of_many_decisions_has_short_lines_and_does_the_same(databases: Databases, tmp_path: Path) -> None:
-    url = databases.create("sqlite")
-    run(url, *SHOP)
-    run(url, *(f"INSERT INTO users VALUES ({k + 1000}, '{k}@example.org', 'own')" for k in range(1, 301)))
+    url = _own_users(databases, 300)
     with dt.Database(url) as target:
         wizard = ImportWizard(target)
         wizard.open(package_of(shop(databases, rows=300), tmp_path / "many.zip"))

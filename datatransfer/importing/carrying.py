@@ -43,6 +43,16 @@ def carry_out(plan: ImportPlan, listener: Listener, cancellation: Cancellation, 
     return done
 
 
+@contextmanager
+def or_discarded(plan: ImportPlan) -> Iterator[None]:
+    """Discard a plan after any error."""
+    try:
+        yield
+    except BaseException as error:
+        plan.discard(error)
+        raise
+
+
 def refuse_redefined(plan: ImportPlan) -> None:
     """Discard a plan whose tables are not defined any more as they were when it was made.
 
@@ -50,7 +60,7 @@ def refuse_redefined(plan: ImportPlan) -> None:
     ------
     TargetChangedError
     """
-    try:
+    with or_discarded(plan):
         now = plan.target.refresh(lock_timeout=plan.writer.lock_seconds)
         for table in (table.fit.target for table in plan.plans.values()):
             if table.name not in now or now.table(table.name) != table:
@@ -59,9 +69,6 @@ def refuse_redefined(plan: ImportPlan) -> None:
                     f"the table is {what} when the import was planned",
                     where=table.name, hint="nothing was changed; plan again",
                 )  # fmt: skip
-    except BaseException as error:
-        plan.discard(error)
-        raise
 
 
 def refuse_changed(plan: ImportPlan, bound: str) -> None:
@@ -77,16 +84,12 @@ def refuse_changed(plan: ImportPlan, bound: str) -> None:
     ------
     TargetChangedError
     """
-    try:
-        if not bound or plan.fingerprint == bound:
-            return
-        raise TargetChangedError(
-            "rows or columns that the interrupted plan touches have changed since it was made",
-            where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
-        )  # fmt: skip
-    except BaseException as error:
-        plan.discard(error)
-        raise
+    with or_discarded(plan):
+        if bound and plan.fingerprint != bound:
+            raise TargetChangedError(
+                "rows or columns that the interrupted plan touches have changed since it was made",
+                where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
+            )  # fmt: skip
 
 
 def last_seq(target: Database) -> int:

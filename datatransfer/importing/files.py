@@ -61,11 +61,9 @@ class FilePlacer:
         """Place only what rows of the target name already and is not there; return whether anything is."""
         absent = self.absent()
         named = PathsBeside(writer, [path for _, _, path in absent])
-        by_column: dict[tuple[str, str], set[int]] = {}
-        for table, column, _ in absent:
-            if (table, column) not in by_column:
-                by_column[table, column] = named.held_in(self.target.schema.table(table), column)
-        self._only = {file for r, file in enumerate(absent) if r in by_column[file[0], file[1]]}
+        places = {(table, column) for table, column, _ in absent}
+        held = {place: named.held_in(self.target.schema.table(place[0]), place[1]) for place in places}
+        self._only = {file for r, file in enumerate(absent) if r in held[file[:2]]}
         return bool(self._only)
 
     def absent(self) -> list[tuple[str, str, str]]:

@@ -25,7 +25,14 @@ from datatransfer.given import folder_of, instance, uuid_of
 from datatransfer.importing import background, stages
 from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
-from datatransfer.importing.carrying import carry_out, last_seq, refuse_changed, refuse_redefined, told_of_rivals
+from datatransfer.importing.carrying import (
+    carry_out,
+    last_seq,
+    or_discarded,
+    refuse_changed,
+    refuse_redefined,
+    told_of_rivals,
+)
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
 from datatransfer.importing.mapping import Mapping as SchemaMapping
@@ -158,11 +165,8 @@ class PackageImporter:
     @staticmethod
     def _decided(plan: ImportPlan, decisions: Mapping[str, Any] | None) -> ImportPlan:
         if decisions:
-            try:
+            with or_discarded(plan):
                 plan.load(decisions)
-            except BaseException as error:
-                plan.discard(error)
-                raise
         return plan
 
     def _writer(self, import_id: uuid.UUID) -> Writer:
@@ -276,17 +280,20 @@ class PackageImporter:
             made=plan is not None, on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan,
             triggers=triggers, match_on=match_on, decisions=decisions, **differences,
         )  # fmt: skip
-        looked_at = plan is not None
         if plan is None:
             with told_of_rivals(self.package, self.target, last_seq(self.target), identity or "keep"):
                 plan = self.plan(**given)
+        else:
+            self._take_over(plan)
+        return self._carry_out(plan, saved)
+
+    def _take_over(self, plan: ImportPlan) -> None:
+        """Look once more at a plan that was made before, who knows how long ago, and that somebody has looked at."""
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
-        if looked_at:  # and who knows how long ago
-            refuse_redefined(plan)
-            plan.bind()
-        return self._carry_out(plan, saved)
+        refuse_redefined(plan)
+        plan.bind()
 
     def start(
         self,
