@@ -31,6 +31,7 @@ NAMES = {
     "merge.file": "a file is about to be placed",
     "file.before_link": "a file is complete beside its place",
     "file.after_link": "a file is in its place",
+    "merge.batch": "a batch of rows that were not staged was sent, inside the transaction",
     "merge.table": "a table was merged, inside the transaction",
     "merge.before_commit": "everything is done, the receipt written, nothing committed",
     "merge.after_commit": "the merge is committed, the stage still there",

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -60,6 +61,20 @@ def default_listener() -> Listener:
     hold results and no "0%". ``TQDM_DISABLE=1`` in the environment turns bars off wherever they would be shown.
     """
     return tqdm_listener() if in_notebook() or in_terminal() else silent
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[Listener]:
+    """Yield who listens: the one that is given, else the default one, whose bars are closed afterwards."""
+    if listener is not None:
+        yield listener
+        return
+    ours = default_listener()
+    try:
+        yield ours
+    finally:
+        if isinstance(ours, TqdmListener):
+            ours.close()
 
 
 def tqdm_listener(*, delay: float = 2.0, stream: TextIO | None = None) -> TqdmListener:

@@ -162,6 +162,10 @@ def _plain(rules: Mapping[str, object]) -> str | dict[str, str]:
     return str(rules[DEFAULT]) if len(rules) == 1 else {table: str(rule) for table, rule in rules.items()}
 
 
+POLICIES = ("on_match", "on_clash", "identity", "on_orphan", "triggers", "match_on")
+"""What is decided for a whole import, beside how package and target differ."""
+
+
 @dataclass(frozen=True)
 class Policies:
     """All decisions that hold for a whole import.

@@ -20,6 +20,8 @@ from datatransfer.importing.rights import refuse_lacking
 from datatransfer.importing.rivals import refuse_rivals, said
 
 if TYPE_CHECKING:
+    import uuid
+
     from datatransfer.database.connection import Database
     from datatransfer.importing.backup import Backup
     from datatransfer.importing.plan import ImportPlan
@@ -171,3 +173,20 @@ def _ways_out(plan: ImportPlan, tables: Iterable[str]) -> str:
     if any(policies.clash_rule(table) is OnClash.ERROR for table in tables):
         ways.append('on_clash="reuse"')
     return " or ".join(filter(None, [", ".join(ways), "match_on=…"]))
+
+
+def finished(package: DataPackage, target: Database, import_id: uuid.UUID | None) -> Receipt:
+    """Return the receipt of an import that had ended before anybody could say so.
+
+    Raises
+    ------
+    UsageError
+        There is none, of this package and with that id.
+    """
+    with target.connect() as conn:
+        records = ledger.list_imports(conn, package_digest=package.metadata.manifest_sha256)
+    mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
+    if not mine:
+        where, hint = str(package.path), "run() starts one"
+        raise UsageError("there is no interrupted import of this package", where=where, hint=hint)
+    return receipt(target, mine[-1].import_id)

@@ -176,7 +176,7 @@ class AfterImages:
             Triggers rest, of tables that the role may alter.
         """
         coming = {}
-        for table in self.plan.plans.values():
+        for table in () if self.plan.straight else self.plan.plans.values():
             target, columns = table.fit.target, hashed_columns(table.fit.target)
             fits = {fit.target.name: fit for fit in table.fit.columns}
             if (

@@ -10,23 +10,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from datatransfer import __version__, interrupts
-from datatransfer.database import ledger
 from datatransfer.database.writers.session import LOCK_SECONDS
-from datatransfer.errors import UsageError
+from datatransfer.errors import AlreadyImportedError, MergeError, TargetChangedError, UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.given import folder_of, instance, uuid_of
 from datatransfer.importing import background, stages
-from datatransfer.importing.actions import ClashPolicy, MatchPolicy, Policies, given_policies
+from datatransfer.importing.actions import POLICIES, ClashPolicy, MatchPolicy, Policies, given_policies
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.carrying import (
     carry_out,
+    finished,
     last_seq,
     or_discarded,
     refuse_changed,
@@ -42,7 +41,8 @@ from datatransfer.importing.planner import Planner
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.sides import check_numbers, check_sides
 from datatransfer.importing.staging import PART_ROWS, Stager
-from datatransfer.progress import checked_listener, default_listener
+from datatransfer.importing.straight import Unsuitable
+from datatransfer.progress import checked_listener, listening
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -63,7 +63,8 @@ class PackageImporter:
     cancellation : Cancellation, optional
         Asked between batches.
     checkpoint_rows : int
-        Rows after which what is staged is committed, so that an import that is resumed goes on from there.
+        Rows after which what is staged is committed, so that an import that is resumed goes on from there. Unless it
+        is given, `run` copies up to five million rows straight into empty tables of PostgreSQL, and stages nothing.
     migrations : path, optional
         The application's folder of Alembic scripts, which tell whether package or target is of a newer revision.
     lock_timeout : float
@@ -154,12 +155,28 @@ class PackageImporter:
         PackageError
             The package is damaged.
         """
-        policies = Policies.of(
-            on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
-            match_on=match_on, mapping=SchemaMapping.of(differences),
+        return self._made(
+            Policies.of(
+                on_match=on_match, on_clash=on_clash, identity=identity, on_orphan=on_orphan, triggers=triggers,
+                match_on=match_on, mapping=SchemaMapping.of(differences),
+            ),
+            decisions,
         )  # fmt: skip
+
+    def _planned(self, given: Mapping[str, Any], *, may_copy: bool = False) -> ImportPlan:
+        """Plan as `plan` does, with what was given to `run`."""
+        words = {name: value for name, value in given.items() if name in POLICIES}
+        differences: Any = {name: value for name, value in given.items() if name not in (*POLICIES, "decisions")}
+        with told_of_rivals(self.package, self.target, last_seq(self.target), words.get("identity", "keep")):
+            policies = Policies.of(mapping=SchemaMapping.of(differences), **words)
+            return self._made(policies, given.get("decisions"), may_copy=may_copy)
+
+    def _made(
+        self, policies: Policies, decisions: str | Path | Mapping[str, Any] | None, *, may_copy: bool = False
+    ) -> ImportPlan:
         given = document_of(self.package, read_document(decisions, self.package)) if decisions else None
-        plan = self._plan(policies, self._writer(uuid.uuid4()), decisions=given)
+        may_copy &= given is None
+        plan = self._plan(policies, self._writer(uuid.uuid4()), decisions=given, may_copy=may_copy)
         return self._decided(plan, given)
 
     @staticmethod
@@ -196,7 +213,7 @@ class PackageImporter:
         policies = Policies(mapping=SchemaMapping.of(differences))
         writer = stages.writer_for(self.target, uuid.uuid4())
         try:
-            with self._listening() as listener:
+            with listening(self.listener) as listener:
                 planner = Planner(
                     self.package, self.target, writer, policies, listener, self.cancellation, migrations=self.migrations
                 )
@@ -206,28 +223,15 @@ class PackageImporter:
 
     def _plan(
         self, policies: Policies, writer: Writer, *, checkpoint_rows: int | None = None, resumed: bool = False,
-        decisions: Mapping[str, Any] | None = None,
+        decisions: Mapping[str, Any] | None = None, may_copy: bool = False,
     ) -> ImportPlan:  # fmt: skip
         rows = checkpoint_rows or self.checkpoint_rows
-        with self._listening() as listener:
+        with listening(self.listener) as listener:
             return Planner(
                 self.package, self.target, writer, policies, listener, self.cancellation,
                 checkpoint_rows=rows, resumed=resumed, migrations=self.migrations, decisions=decisions,
+                may_copy=may_copy,
             ).plan()  # fmt: skip
-
-    @contextmanager
-    def _listening(self) -> Iterator[Listener]:
-        """Yield who listens; bars of our own are closed afterwards."""
-        if self.listener is not None:
-            yield self.listener
-            return
-        listener = default_listener()
-        try:
-            yield listener
-        finally:
-            close = getattr(listener, "close", None)
-            if close is not None:
-                close()
 
     @interrupts.held()
     def run(
@@ -281,8 +285,14 @@ class PackageImporter:
             triggers=triggers, match_on=match_on, decisions=decisions, **differences,
         )  # fmt: skip
         if plan is None:
-            with told_of_rivals(self.package, self.target, last_seq(self.target), identity or "keep"):
-                plan = self.plan(**given)
+            plan = self._planned(given, may_copy=self.checkpoint_rows == PART_ROWS)
+            if plan.straight is not None:
+                try:
+                    return self._carry_out(plan, saved)
+                except AlreadyImportedError:
+                    raise
+                except (Unsuitable, MergeError, TargetChangedError):  # rolled back; the stage tells what it is
+                    plan = self._planned(given)
         else:
             self._take_over(plan)
         return self._carry_out(plan, saved)
@@ -328,7 +338,7 @@ class PackageImporter:
         return background.start(self, plan, progress, resume, options)
 
     def _carry_out(self, plan: ImportPlan, backup: Backup | None) -> Receipt:
-        with self._listening() as listener:
+        with listening(self.listener) as listener:
             return carry_out(plan, listener, self.cancellation, backup)
 
     @interrupts.held()
@@ -361,7 +371,7 @@ class PackageImporter:
         saved = Backup(backup, self.target, overwrite=True) if backup else None
         found = stages.resumable(self.target, self.package, wanted)
         if not found:
-            return self._finished(wanted)
+            return finished(self.package, self.target, wanted)
         session, policies = found[0], found[0].policies_here()
         writer = self._writer(session.import_id)
         if not writer.hold():
@@ -385,13 +395,3 @@ class PackageImporter:
         plan = self._decided(plan, stages.noted_decisions(noted))
         refuse_changed(plan, stages.noted_bound(noted))
         return self._carry_out(plan, saved)
-
-    def _finished(self, import_id: uuid.UUID | None) -> Receipt:
-        """Return the receipt of an import that had ended before anybody could say so."""
-        with self.target.connect() as conn:
-            records = ledger.list_imports(conn, package_digest=self.package.metadata.manifest_sha256)
-        mine = [r for r in records if r.state == "merged" and str(import_id or r.import_id) == r.import_id]
-        if not mine:
-            where, hint = str(self.package.path), "run() starts one"
-            raise UsageError("there is no interrupted import of this package", where=where, hint=hint)
-        return receipt(self.target, mine[-1].import_id)

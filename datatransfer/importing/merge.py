@@ -2,7 +2,8 @@
 
 1. The target is looked at again: what the plan was bound to must be as it was.
 2. Triggers rest, and what makes bulk inserts slow or cycles impossible is put away.
-3. Files are placed; rows are inserted and updated table by table, parents first, and counted against the plan.
+3. Files are placed; rows are inserted and updated table by table, parents first, and counted against the plan: from
+   the stage, or straight from the package (`datatransfer.importing.straight`).
 4. Everything put away comes back, sequences move on, the receipt is written.
 
 Locks. Staging and planning lock nothing of the target: they read, each statement by itself, and on MariaDB in READ
@@ -106,7 +107,8 @@ class Merge:
             try:
                 self._transact(plans, ours, before_commit)
             except MergeError:
-                self._blame_others(plans)
+                if self.plan.straight is None:  # else the stage, by which the import goes then, tells of them
+                    self._blame_others(plans)
                 raise
         except BaseException as error:
             if not self.writer.unanswered:  # else it may have happened
@@ -260,7 +262,8 @@ class Merge:
             bulk=bulk,
             cyclic=[p.fit.target for p in touched if p.fit.target.name in self._cyclic],
             # All tables, not only those written to: others may delete a row that is reused until one refers to it.
-            closed=all(p.was_empty and not p.outside and _is_verified(p) for p in self.plan.plans.values()),
+            closed=all(p.was_empty and not p.outside and _is_verified(p) for p in self.plan.plans.values())
+            and (self.plan.straight is None or self.plan.straight.closed),
         )
         self._after.begin(suspended=suspend)
 
@@ -295,6 +298,8 @@ class Merge:
 
     def _insert(self, plan: TablePlan) -> int:
         w = self.writer
+        if self.plan.straight is not None:
+            return self.plan.straight.insert(w, plan, self._told(plan))
         fits = list(plan.fit.columns)
         join = ""
         if plan.mapped:
@@ -306,6 +311,19 @@ class Merge:
             select = self.plan.remap.select(plan, [("", f) for f in fits], join=join, tail=part)
             inserted += w.insert(plan.fit.target, [f.target for f in fits], select)
         return inserted
+
+    def _told(self, plan: TablePlan) -> Callable[[int], None]:
+        """Return what is called with the rows of a table that were sent while it is inserted."""
+        total, sent = sum(p.staged.rows for p in self.plan.plans.values()), self._done
+
+        def told(rows: int) -> None:
+            nonlocal sent
+            failpoint("merge.batch")
+            self.cancellation.check()
+            sent += rows
+            self.listener(Progress("merge", plan.fit.source.name, sent, total))
+
+        return told
 
     def _update(self, plan: TablePlan) -> int:
         w = self.writer

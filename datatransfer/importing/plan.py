@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
     from datatransfer.importing.staging import StagedTable
+    from datatransfer.importing.straight import Straight
     from datatransfer.package.package import DataPackage
 
 Replan = Callable[["ImportPlan", "Mapping[str, StagedTable]", set[str]], None]
@@ -71,6 +72,8 @@ class ImportPlan(PlanLooks):
     #: Seconds that each phase took.
     timings: dict[str, float] = field(default_factory=dict)
     replan: Replan | None = field(default=None, repr=False)
+    #: How rows go that were not staged; then nothing but carrying it out can be done with the plan.
+    straight: Straight | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.

@@ -22,7 +22,7 @@ from datatransfer.importing.comparing import Comparer, newest_column, still_as_b
 from datatransfer.importing.copies import copy_warning
 from datatransfer.importing.files import FilePlacer, skipped_files, taken_warning
 from datatransfer.importing.findings import refuse_values
-from datatransfer.importing.fitting import compare
+from datatransfer.importing.fitting import Comparison, compare
 from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
@@ -33,6 +33,7 @@ from datatransfer.importing.revisions import revisions
 from datatransfer.importing.rights import lacking, refuse_lacking
 from datatransfer.importing.stages import Session
 from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
+from datatransfer.importing.straight import Straight
 from datatransfer.importing.validation import TableFit, refuse
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Planner:
 
     Steps: 1 compare schemas, 2 stage, 3 resolve references out of the package, 4 match table by table, parents first,
     5 compare matched rows, 6 hold the result against the target's rules, 7 count. When entities are decided by hand,
-    steps 3 to 7 are made again.
+    steps 3 to 7 are made again. With ``may_copy``, rows that can go straight into empty tables are not staged, and all
+    but steps 1 and 7 are left to the merge.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Planner:
         checkpoint_rows: int = PART_ROWS,
         migrations: str | None = None,
         decisions: Mapping[str, Any] | None = None,
+        may_copy: bool = False,
     ) -> None:
+        self.may_copy = may_copy
         self.migrations = migrations
         self.decisions = decisions
         self._changes: list[str] = []
@@ -106,13 +110,14 @@ class Planner:
                 self.package, self.writer, self.policies, self.listener, self.cancellation,
                 part_rows=self.checkpoint_rows,
             )  # fmt: skip
-            staged = stager.stage(found.fits, found.order, rows)
+            straight = self._straight(stager, found, rows)
+            staged = straight.tables if straight else stager.stage(found.fits, found.order, rows)
             planned = time.monotonic()
             self.policies = policies
             told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
             told += skipped_files(self.package)
             self._losses, self._changes = stager.losses, told + stager.changes.warnings()
-            plan = self._first(staged)
+            plan = self._first(staged, straight)
             plan.seen = seen
             plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
             self._refuse_lacking(plan)
@@ -121,12 +126,25 @@ class Planner:
             stages.leave(self.writer, error)
             raise
 
-    def _first(self, staged: Mapping[str, StagedTable]) -> ImportPlan:
+    def _straight(self, stager: Stager, found: Comparison, rows: Mapping[str, int]) -> Straight | None:
+        if not self.may_copy:
+            return None
+        straight = Straight(stager, found.fits, found.order, rows)
+        suits = straight.suits(
+            self.writer, self.policies, foreign=lambda name: self.package.entry(name).foreign_identity
+        )
+        return straight if suits else None
+
+    def _first(self, staged: Mapping[str, StagedTable], straight: Straight | None) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
         plan = ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, replan=self.replan)
+        plan.straight = straight
         try:
-            self._decide(plan)
+            if straight is None:
+                self._decide(plan)
+            else:
+                self._insert_all(plan)
         except BaseException:
             plan.let_go()  # else it would end the stage once more, whenever its last reference goes
             raise
@@ -212,10 +230,19 @@ class Planner:
         warnings += self._restless(plans)
         if not same and self.policies.identity is Identity.KEEP:
             warnings += copy_warning(plans.values(), remap)
-        plan.taken_files = FilePlacer(self.package, self.target, list(plans.values())).taken()
-        if plan.taken_files:
-            warnings.append(taken_warning(len(plan.taken_files)))
-        plan.warnings[:] = warnings
+        plan.warnings[:] = warnings + self._taken(plan)
+
+    def _insert_all(self, plan: ImportPlan) -> None:
+        """Fill the plan of empty tables whose rows are not staged."""
+        for name, table in plan.plans.items():
+            self._count(table)
+            self.listener(Progress("plan", name))
+        plan.warnings[:] = [*self._changes, *self._restless(plan.plans), *self._taken(plan)]
+
+    def _taken(self, plan: ImportPlan) -> list[str]:
+        """Look for files that are in the way; return the warning of them."""
+        plan.taken_files = FilePlacer(self.package, self.target, list(plan.plans.values())).taken()
+        return [taken_warning(len(plan.taken_files))] if plan.taken_files else []
 
     def _restless(self, plans: Mapping[str, TablePlan]) -> list[str]:
         """Return a warning of the tables whose triggers will fire although they are to rest."""

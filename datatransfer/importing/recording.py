@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
-from datatransfer.database.chunks import decode
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.ledger import ImportedFile
 from datatransfer.importing.actions import Action
 from datatransfer.importing.images import UPDATE, before_image
+from datatransfer.importing.keptkeys import kept
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.keycolumns import key_array
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.schema.tables import Table
 
-_MAP_ROWS = 500_000
 _ASKED_ROWS = 250_000
 
 
@@ -86,7 +85,7 @@ def key_maps_of(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
     if table.mapped and table.shift is not None and len(table.counts) == 1:
         yield from _shifted(table, [table.shift], next(iter(table.counts)))
         return
-    shifts = [_shift(plan, table, column) for column in table.key]
+    shifts = [0 if plan.straight else _shift(plan, table, column) for column in table.key]
     if not table.mapped and table.staged.key_chunks and all(shift is not None for shift in shifts):
         yield from _shifted(table, [int(shift or 0) for shift in shifts], Action.INSERT)
     else:
@@ -115,29 +114,15 @@ def _shifted(table: TablePlan, shifts: list[int], action: Action) -> Iterator[pa
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for keys in _staged_keys(table):
+    for keys in kept(table.staged):
         columns: dict[str, Any] = {}
         for column in table.fit.source.key:
             fit = table.fit.by_source(column)
             columns[f"s.{column}"] = keys[fit.target.name if fit else column]
         for column, shift in zip(table.key, shifts, strict=True):
-            columns[f"t.{column}"] = pc.add(keys[column], shift)
+            columns[f"t.{column}"] = pc.add(keys[column], shift) if shift else keys[column]
         columns["action"] = pa.repeat(str(action), keys.num_rows)
         yield pa.table(columns)
-
-
-def _staged_keys(table: TablePlan) -> Iterator[pa.Table]:
-    """Yield the integer keys that the stage kept, in pieces that are worth a chunk of the ledger each."""
-    import pyarrow as pa
-
-    held: list[pa.Table] = []
-    for chunk in table.staged.key_chunks:
-        held.append(decode(chunk))
-        if sum(keys.num_rows for keys in held) >= _MAP_ROWS:
-            yield pa.concat_tables(held).combine_chunks()
-            held = []
-    if held:
-        yield pa.concat_tables(held).combine_chunks()
 
 
 def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:

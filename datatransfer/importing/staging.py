@@ -8,7 +8,6 @@ database). While rows stream past, references without a parent in the package ar
 from __future__ import annotations
 
 import hashlib
-import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -23,6 +22,7 @@ from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.casting import Cast, castable
 from datatransfer.importing.convert import Convert, converter
+from datatransfer.importing.keptkeys import keep
 from datatransfer.importing.losses import Changes, Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.package.contents import BATCH_ROWS
@@ -55,6 +55,8 @@ class StagedTable:
     rows : int
     key_chunks : list of bytes
         The integer keys in order, as compressed Parquet.
+    keeps_texts : bool
+        Whether keys that are texts are kept so, too.
     outside : dict of ForeignKey to int
         References whose parent is not in the package; -1 where the stage has to be asked.
     """
@@ -65,6 +67,7 @@ class StagedTable:
     has_uuid: bool = False
     has_foreign: bool = False
     key_chunks: list[bytes] = field(default_factory=list)
+    keeps_texts: bool = False
     outside: dict[ForeignKey, int] = field(default_factory=dict)
 
     @property
@@ -143,25 +146,42 @@ class Stager:
         self._total = sum(rows[name] for name in order)
         noted = self.writer.noted()
         checkpoints = checkpoints_of(noted)
-        staged: dict[str, StagedTable] = {}
-        for name in order:
-            for fk in fits[name].source.foreign_keys:
-                if len(fk.parent_columns) == 1 and fk.parent in fits:
-                    self._keys.setdefault((fk.parent, fk.parent_columns[0]), KeySet())
+        tables = self.tables(fits, order)
+        for name, table in tables.items():
+            as_it_was = noted.get(f"{_LAYOUT}{table.number}") == _layout(table)
+            self._stage_table(
+                name, table, order[: table.number], checkpoints.get(table.number, {}) if as_it_was else {}
+            )
+        return tables
+
+    def tables(self, fits: Mapping[str, TableFit], order: list[str]) -> dict[str, StagedTable]:
+        """Return what will be known of each table, before any row of it was seen."""
+        tables = {}
         for number, name in enumerate(order):
             table = StagedTable(number, fits[name])
             table.has_foreign = self.package.entry(name).foreign_identity
             table.has_uuid = table.fit.source.tracked
-            as_it_was = noted.get(f"{_LAYOUT}{number}") == _layout(table)
-            self._stage_table(table, staged, checkpoints.get(number, {}) if as_it_was else {})
-            staged[name] = table
-        return staged
+            tables[name] = table
+            for fk in table.fit.source.foreign_keys:
+                if len(fk.parent_columns) == 1 and fk.parent in fits:
+                    self._keys.setdefault((fk.parent, fk.parent_columns[0]), KeySet())
+        return tables
 
-    def _stage_table(self, table: StagedTable, before: dict[str, StagedTable], done: Mapping[int, int]) -> None:
-        name = table.fit.source.name
+    def converted(self, table: StagedTable, before: list[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table as they are staged; references and keys are counted and remembered.
+
+        Parameters
+        ----------
+        table : StagedTable
+        before : list of str
+            The package tables whose rows went by before.
+        """
         for fk in table.fit.source.foreign_keys:
             watched = fk.parent in before and len(fk.columns) == 1
             table.outside[fk] = 0 if watched else -1
+        yield from self._convert(table)
+
+    def _stage_table(self, name: str, table: StagedTable, before: list[str], done: Mapping[int, int]) -> None:
         stage_columns = [("r", "BIGINT")]
         stage_columns += [(c, self.writer.stage_type(fit.kind)) for c, fit in table.columns]
         stage_columns += [(c, self.writer.text_type) for c, _, _ in table.spelled]
@@ -171,7 +191,7 @@ class Stager:
             self.writer.recreate("s", table.number, stage_columns)
             self.writer.note(f"{_LAYOUT}{table.number}", _layout(table))
         # A thread reads and converts ahead, while this one hands over; who listens is called from here only.
-        with closing(prefetched(self._convert(table), abandon=lambda: None)) as ahead:
+        with closing(prefetched(self.converted(table, before), abandon=lambda: None)) as ahead:
             self._load(table, self._told(name, ahead), done)
 
     def _told(self, name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -229,7 +249,7 @@ class Stager:
             names = ["r", *(c for c, _ in table.columns), *spelled, *self._identity_columns(table)]
             if table.has_uuid and self.policies.identity is Identity.COPY:
                 self._make_copies(table, names, arrays)
-            self._keep_keys(table, names, arrays)
+            keep(table, names, arrays)
             start += batch.num_rows
             yield pa.RecordBatch.from_arrays(arrays, names=names)
 
@@ -316,22 +336,6 @@ class Stager:
                     keys.add(column)
                 else:
                     keys.usable = False
-
-    def _keep_keys(self, table: StagedTable, names: list[str], arrays: list[pa.Array]) -> None:
-        """Keep integer keys compressed, for the key map of rows that are all inserted."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if not table.fit.keyed:
-            return
-        columns = [table.stage_column(c) for c in table.fit.target.key]
-        keys = {c: arrays[names.index(s)] for c, s in zip(table.fit.target.key, columns, strict=True)}
-        if not all(pa.types.is_int64(array.type) for array in keys.values()) or table.has_foreign:
-            return
-        sink = io.BytesIO()
-        encoded = pa.table(keys)
-        pq.write_table(encoded, sink, compression="zstd", use_dictionary=False, column_encoding="DELTA_BINARY_PACKED")
-        table.key_chunks.append(sink.getvalue())
 
 
 def _layout(table: StagedTable) -> str:

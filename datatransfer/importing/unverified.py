@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 
+def declared_as(key: ForeignKey) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Return what a foreign key says, so that those of package and target can be compared."""
+    parts = (key.columns, (key.parent,), key.parent_columns)
+    columns, parent, above = (tuple(name.lower() for name in names) for names in parts)
+    return columns, parent[0], above
+
+
 def unverified(plan: TablePlan) -> list[ForeignKey]:
     """Return the foreign keys of a plan's target table whose references no foreign key of the package says."""
-
-    def named(key: ForeignKey) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-        parts = (key.columns, (key.parent,), key.parent_columns)
-        columns, parent, above = (tuple(name.lower() for name in names) for names in parts)
-        return columns, parent[0], above
-
-    known = {named(key) for key in plan.fit.source.foreign_keys}
-    return [key for key in plan.fit.target.foreign_keys if named(key) not in known]
+    known = {declared_as(key) for key in plan.fit.source.foreign_keys}
+    return [key for key in plan.fit.target.foreign_keys if declared_as(key) not in known]
 
 
 class Unverified:

@@ -97,7 +97,8 @@ def answers(calls: Sequence[Call], timeout: float = 120) -> list[Any]:
 @contextmanager
 def waiting(call: Call, place: str, wait: Path, *, fails: bool = False) -> Iterator[None]:
     """Run a call in a child that stands at a place meanwhile, then let it go on to its end."""
-    environment = {"DATATRANSFER_FAILPOINT": place, "DATATRANSFER_FAILPOINT_WAIT": str(wait)}
+    stops = {"DATATRANSFER_FAILPOINT": place, "DATATRANSFER_FAILPOINT_WAIT": str(wait)}
+    environment = {**call.environment, **stops}
     process = Call(**{**vars(call), "environment": environment}).start()
     until = time.monotonic() + 60
     while not wait.exists() and process.is_alive() and time.monotonic() < until:
@@ -116,6 +117,10 @@ def _child(call: Call) -> None:
     os.environ.update(call.environment)
     if limit := call.environment.get("DATATRANSFER_TEST_FILE_SIZE"):  # a disk that is full at that size of a file
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+    if call.environment.get("DATATRANSFER_TEST_STRAIGHT"):
+        from datatransfer.importing import straight
+
+        straight.LEAST_ROWS = 0
     if user := call.environment.get("DATATRANSFER_TEST_USER"):
         # Done once elsewhere before: that user may not be able to read the modules that are loaded on the way.
         VERBS[call.verb](replace(call, url=call.environment["DATATRANSFER_TEST_REHEARSAL"]))

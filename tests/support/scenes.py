@@ -144,7 +144,7 @@ def kill_at_every_place(scene: Scene) -> None:
         Call(**{**vars(call), "verb": "resume"}).check()
         scene.check(call)
     expected = {n for n in NAMES if n.startswith(("stage.", "plan.", "merge.", "file."))}
-    assert set(passed) == expected
+    assert set(passed) == expected - {"merge.batch"}  # of rows that are not staged
 
 
 def ended(db: dt.Database) -> None:

@@ -5,32 +5,28 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from typing import TypeVar
 
 _AHEAD = 3
+_T = TypeVar("_T")
 
 
-def prefetched(
-    batches: Iterator[pa.RecordBatch], *, abandon: Callable[[], None], ahead: int = _AHEAD
-) -> Generator[pa.RecordBatch, None, None]:
-    """Yield batches that a thread fetches in advance.
+def prefetched(batches: Iterator[_T], *, abandon: Callable[[], None], ahead: int = _AHEAD) -> Generator[_T, None, None]:
+    """Yield batches, or what is made of them, that a thread fetches in advance.
 
     Parameters
     ----------
-    batches : iterator of pyarrow.RecordBatch
+    batches : iterator
         Used in the thread only.
     abandon : callable
         Makes a blocked ``batches`` fail, when the caller stops before the end.
     ahead : int
         How many batches to hold.
     """
-    held: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(ahead)
+    held: queue.Queue[_T | BaseException | None] = queue.Queue(ahead)
     stopped = threading.Event()
 
-    def put(item: pa.RecordBatch | BaseException | None) -> None:
+    def put(item: _T | BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 held.put(item, timeout=0.1)

@@ -5,11 +5,16 @@ Rows come from a SELECT over the stage. Which rows those are, and which table co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from datatransfer.database.writers.expressions import ValueExpressions
 from datatransfer.database.writers.session import Session
 from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class MergeStatements(Session, ValueExpressions):
@@ -64,6 +69,34 @@ class MergeStatements(Session, ValueExpressions):
         """Insert the rows of a SELECT; return how many."""
         names = ", ".join(self.quote(column.name) for column in columns)
         return int(self.run(f"{self.insert_words} {self.table(table)} ({names}) {select}").rowcount)
+
+    def copies(self, table: Table, columns: Sequence[tuple[LogicalType, Column]]) -> bool:
+        """Whether `copy` can bring values of these kinds into columns of a table, all rules of which are then kept."""
+        return False
+
+    def copy(
+        self, table: Table, columns: Sequence[tuple[LogicalType, Column]], batches: Iterable[pa.RecordBatch],
+        told: Callable[[int], None],
+    ) -> int:  # fmt: skip
+        """Insert rows that were never staged, but are as they would be; return how many.
+
+        Parameters
+        ----------
+        table : Table
+            Of which `copies` is true.
+        columns : sequence of (LogicalType, Column)
+            As for `copies`, in the order of the batches' columns.
+        batches : iterable of pyarrow.RecordBatch
+            Used in another thread.
+        told : callable
+            Called, in this one, with the number of rows that were sent.
+
+        Raises
+        ------
+        MergeError
+            The database refused them, or they cannot be written in the form that it reads.
+        """
+        raise NotImplementedError
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,15 +13,17 @@ from sqlalchemy.exc import DBAPIError
 
 from datatransfer import interrupts
 from datatransfer.database.dialects.failures import driver_message, privilege_error
-from datatransfer.database.writers import ingesting
+from datatransfer.database.dialects.prefetching import prefetched
+from datatransfer.database.writers import copying, ingesting
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.postgresql_expressions import PostgreSQLExpressions
 from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQLHashes
 from datatransfer.database.writers.postgresql_loading import load_every_time
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
-from datatransfer.errors import DatabaseError, PrivilegeError
+from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
+from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -240,6 +242,43 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         names = ", ".join(self.quote(column.name) for column in columns)
         sql = f"INSERT INTO {self.table(table)} ({names}) OVERRIDING SYSTEM VALUE {select}"
         return int(self.run(sql).rowcount)
+
+    def copies(self, table: Table, columns: Sequence[tuple[LogicalType, Column]]) -> bool:
+        info = getattr(self._raw, "info", None)  # of psycopg, the driver whose COPY is known here
+        if getattr(info, "encoding", "") != "utf-8" or not self.may_alter(table):
+            return False
+        plain = "relkind IN ('r', 'p') AND NOT relhasrules"
+        sql = f"SELECT count(*) FROM pg_class WHERE {plain} AND oid = {literal(self.table(table))}::regclass"
+        # As an assignment or a cast of the text gives it, so does what COPY reads.
+        casts = all(self.expression("x", k, c) in ("x", f"x::{c.declared}", "x::real") for k, c in columns)
+        return casts and bool(self.scalar(sql))
+
+    def copy(
+        self, table: Table, columns: Sequence[tuple[LogicalType, Column]], batches: Iterable[pa.RecordBatch],
+        told: Callable[[int], None],
+    ) -> int:  # fmt: skip
+        import psycopg
+
+        names = ", ".join(self.quote(column.name) for _, column in columns)
+        options, data = copying.encoded(columns, batches)
+        raw: Any = self.conn.connection.dbapi_connection
+        try:
+            with closing(prefetched(data, abandon=lambda: None)) as ahead, interrupts.cancelling(self.cancel):
+                cursor = raw.cursor()
+                with cursor.copy(f"COPY {self.table(table)} ({names}) FROM STDIN{options}") as copy:
+                    for piece, rows in ahead:
+                        copy.write(piece)
+                        told(rows)
+                return int(cursor.rowcount)
+        except psycopg.Error as error:
+            if raw.closed:
+                raise self._lost() from None
+            interrupts.checkpoint()  # it is why the statement failed
+            raise self.explain(DBAPIError("COPY", None, error)) from None
+        except copying.Unwritable as error:
+            raise MergeError(
+                f"values cannot be copied: {error}", where=table.name, hint="nothing was changed"
+            ) from None
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str
