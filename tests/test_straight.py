@@ -33,6 +33,7 @@ _BINARY = {
     "date": ["'0001-01-01'", "'9999-12-31'"], "timestamp": ["'1999-12-31 23:59:59.999999'"],
     "timestamp(3)": ["'2000-01-01 00:00:00.123'"], "timestamptz": ["'2024-06-30 12:00+02'"],
 }  # fmt: skip
+_NOT_VALID = "CONSTRAINT late FOREIGN KEY (above) REFERENCES shelves NOT VALID"
 _SHOP = (
     "CREATE TABLE shelves (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, above INTEGER REFERENCES shelves (id))",
     "CREATE TABLE goods (id INTEGER PRIMARY KEY, shelf INTEGER REFERENCES shelves (id), label TEXT NOT NULL)",
@@ -203,12 +204,13 @@ def test_rows_that_are_there_already_send_the_import_by_way_of_the_stage(
     ("line", "policies"),
     [
         ("CREATE RULE kept AS ON INSERT TO notes DO ALSO NOTHING", {}),
+        (f"ALTER TABLE shelves DROP CONSTRAINT shelves_above_fkey, ADD {_NOT_VALID}", {}),
         ("SELECT 1", {"on_orphan": "null"}),
         ("SELECT 1", {"identity": "copy"}),
         ("SELECT 1", {"triggers": "fire"}),
         ("ALTER TABLE notes RENAME text TO words", {"rename": {"notes": {"text": "words"}}}),
     ],
-    ids=["a rule", "orphans", "copies", "triggers", "a mapping"],
+    ids=["a rule", "a key that is not valid", "orphans", "copies", "triggers", "a mapping"],
 )
 def test_what_copy_cannot_do_is_staged(
     databases: Databases, tmp_path: Path, passed: Passed, line: str, policies: dict[str, Any]

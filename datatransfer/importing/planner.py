@@ -130,10 +130,7 @@ class Planner:
         if not self.may_copy:
             return None
         straight = Straight(stager, found.fits, found.order, rows)
-        suits = straight.suits(
-            self.writer, self.policies, foreign=lambda name: self.package.entry(name).foreign_identity
-        )
-        return straight if suits else None
+        return straight if straight.suits(self.writer, self.policies) else None
 
     def _first(self, staged: Mapping[str, StagedTable], straight: Straight | None) -> ImportPlan:
         plans = {name: TablePlan(table) for name, table in staged.items()}

@@ -71,23 +71,15 @@ class Straight:
         for name, table in self.tables.items():
             table.rows, table.keeps_texts = rows[name], True
 
-    def suits(self, writer: Writer, policies: Policies, *, foreign: Callable[[str], bool]) -> bool:
-        """Whether rows may go this way.
-
-        Parameters
-        ----------
-        writer : Writer
-        policies : Policies
-        foreign : callable
-            Whether rows of a package table have the identity of another database.
-        """
+    def suits(self, writer: Writer, policies: Policies) -> bool:
+        """Whether rows may go this way."""
         wanted = (policies.identity, policies.on_orphan, policies.triggers)
         if wanted != (Identity.KEEP, OnOrphan.ERROR, Triggers.SUSPEND) or policies.mapping:
             return False
         if not LEAST_ROWS <= sum(table.rows for table in self.tables.values()) <= MOST_ROWS:
             return False
         for name, table in self.tables.items():
-            if foreign(name) or table.spelled or not self._is_plain(name, table):
+            if table.has_foreign or table.spelled or not self._is_plain(name, table):
                 return False
             if not writer.copies(table.fit.target, _columns(table)) or not _is_empty(writer, table):
                 return False

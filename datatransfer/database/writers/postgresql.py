@@ -247,8 +247,12 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         info = getattr(self._raw, "info", None)  # of psycopg, the driver whose COPY is known here
         if getattr(info, "encoding", "") != "utf-8" or not self.may_alter(table):
             return False
-        plain = "relkind IN ('r', 'p') AND NOT relhasrules"
-        sql = f"SELECT count(*) FROM pg_class WHERE {plain} AND oid = {literal(self.table(table))}::regclass"
+        # A foreign key that is not valid would be put back without looking at the rows.
+        sql = (
+            "SELECT count(*) FROM pg_class c WHERE relkind IN ('r', 'p') AND NOT relhasrules AND NOT EXISTS (SELECT 1 "
+            "FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f' AND NOT convalidated) "
+            f"AND c.oid = {literal(self.table(table))}::regclass"
+        )
         # As an assignment or a cast of the text gives it, so does what COPY reads.
         casts = all(self.expression("x", k, c) in ("x", f"x::{c.declared}", "x::real") for k, c in columns)
         return casts and bool(self.scalar(sql))
