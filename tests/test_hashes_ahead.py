@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 import datatransfer as dt
+from datatransfer.database.writers import postgresql_hashes
 from datatransfer.database.writers.postgresql import PostgreSQLWriter
 from datatransfer.database.writers.postgresql_hashes import PostgreSQLHashes, _Ahead
 from datatransfer.errors import DatabaseError
@@ -126,3 +128,27 @@ def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(
     with _connected(url) as connection:
         left = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone()
     assert left == (1,)
+
+
+@pytest.mark.parametrize(("pages", "side_by_side"), [(1, 3), (7, 2), (4096, 16)])
+def test_ranges_of_pages_give_every_row_once(
+    pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch, pages: int, side_by_side: int
+) -> None:
+    monkeypatch.setattr(postgresql_hashes, "_PAGES", pages)
+    monkeypatch.setattr(postgresql_hashes, "_SIDE_BY_SIDE", side_by_side)
+    package, url = pair
+    dt.PackageImporter(package, dt.Database(url)).run()
+    with _connected(url) as connection:
+        assert connection.execute("SELECT pg_relation_size('things') > 20 * 8192").fetchone() == (True,)
+    with dt.Database(url) as target:
+        table = target.schema.table("things")
+        writer = PostgreSQLWriter(target, uuid.uuid4())
+        try:
+            found = []
+            for join in ("", "JOIN pg_class c ON c.oid = 'pg_class'::regclass"):  # by ranges, and as a whole
+                pieces = [rows for _, rows in writer.key_hashes(table, table.key, table.columns[:-1], join)]
+                found.append(sorted(pa.concat_tables(pieces).to_pylist(), key=lambda row: row["k0"]))
+        finally:
+            writer.close()
+    assert found[0] == found[1]
+    assert len(found[0]) == ROWS

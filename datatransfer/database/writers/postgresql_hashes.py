@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database.writers import ingesting
 from datatransfer.database.writers.ahead import PIECE_ROWS, Ahead
 from datatransfer.database.writers.hashes import RowHashes
+from datatransfer.database.writers.postgresql_rebuild import literal
 from datatransfer.schema.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Kinds of which PostgreSQL hashes two values alike only if they are the same.
 _HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
+_PAGES = 4096
+"""How many pages, of 8 KiB each, one block of hashes is made of."""
+_SIDE_BY_SIDE = 16
 #: Rows are compared and hashed by their texts, which must not depend on the role's settings.
 SETTINGS = (
     "SET timezone = 'UTC'",
@@ -90,10 +95,33 @@ class PostgreSQLHashes(RowHashes):
         return f"hash_record_extended({row}, 0)" if self._hashes_records else f"hashtextextended({row}::text, 0)"
 
     def _asked_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
-        # The server puts keys and hashes together in blocks: to this driver a row each would cost more than the hash.
-        rows = self._hashed(key, columns, f"{self.db.dialect.from_sql(table)} t {join}")
+        source = f"{self.db.dialect.from_sql(table)} t"
+        pages = 0 if join else self._pages(table)
+        if not pages:
+            yield from self._blocks([self._hashed(key, columns, f"{source} {join}")], " GROUP BY i.k0 >> 18")
+            return
+        # Ranges of pages need no grouping, for which the server would sort whole rows, and are read side by side.
+        starts = range(0, pages, _PAGES)
+        for first in range(0, len(starts), _SIDE_BY_SIDE):
+            places = [f"t.ctid >= '({start},0)'::tid" for start in starts[first : first + _SIDE_BY_SIDE + 1]]
+            ranges = [f"{low} AND NOT {high}" for low, high in pairwise(places)]
+            if len(places) <= _SIDE_BY_SIDE:
+                ranges.append(places[-1])
+            yield from self._blocks([self._hashed(key, columns, f"{source} WHERE {part}") for part in ranges])
+
+    def _blocks(self, parts: Sequence[str], tail: str = "") -> Iterator[pa.Table]:
+        """Ask for keys and hashes put together in blocks: to this driver a row each would cost more than the hash."""
         blocks = "string_agg(int8send(i.k0), ''::bytea), string_agg(int8send(i.h), ''::bytea)"
-        return _unpacked(self.run(f"SELECT {blocks} FROM ({rows}) i GROUP BY i.k0 >> 18").all())
+        asked = " UNION ALL ".join(f"(SELECT {blocks} FROM ({part}) i{tail})" for part in parts)
+        return _unpacked(row for row in self.run(asked).all() if row[0] is not None)
+
+    def _pages(self, table: Table) -> int:
+        """Return how many pages a table has whose pages can be asked for by range, 0 for others."""
+        if not self._hashes_records:  # both came with the same version
+            return 0
+        name = f"{literal(self.table(table))}::regclass"
+        sql = f"SELECT pg_relation_size({name}) / current_setting('block_size')::int FROM pg_class WHERE oid = {name}"
+        return int(self.scalar(f"{sql} AND relkind = 'r'") or 0)
 
     def _hashed(self, key: Column, columns: Sequence[Column], rows: str) -> str:
         """Return SQL for the keys and hashes of rows ``t``."""
@@ -121,7 +149,7 @@ def _in_order(rows: pa.Table) -> Iterator[pa.Table]:
         yield rows.slice(start, PIECE_ROWS).combine_chunks().sort_by("k0")
 
 
-def _unpacked(blocks: Sequence[Any]) -> Iterator[pa.Table]:
+def _unpacked(blocks: Iterable[Any]) -> Iterator[pa.Table]:
     """Yield the keys and hashes of each block, in the order of the keys."""
     import numpy as np
     import pyarrow as pa
