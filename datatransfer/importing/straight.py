@@ -63,8 +63,9 @@ class Straight:
 
     def __init__(self, stager: Stager, fits: Mapping[str, TableFit], order: list[str], rows: Mapping[str, int]) -> None:
         self._stager = stager
+        self._order = order
         self.tables: dict[str, StagedTable] = stager.tables(fits, order)
-        self._watched = {name: _watched(table, list(self.tables)[:at]) for at, (name, table) in _numbered(self.tables)}
+        self._watched = {name: _watched(table, order[: table.number]) for name, table in self.tables.items()}
         self.closed = all(
             fk in self._watched[name] for name, table in self.tables.items() for fk in table.fit.source.foreign_keys
         )
@@ -106,7 +107,7 @@ class Straight:
 
     def _batches(self, table: StagedTable) -> Iterator[pa.RecordBatch]:
         name, width = table.fit.source.name, len(table.columns)
-        for batch in self._stager.converted(table, list(self.tables)[: table.number]):
+        for batch in self._stager.converted(table, self._order[: table.number]):
             yield batch.select(range(1, 1 + width))  # without the row number, and what is only for the stage
             if self._stager.losses.found or any(table.outside[fk] for fk in self._watched[name]):
                 raise Unsuitable(name)
@@ -114,10 +115,6 @@ class Straight:
 
 def _columns(table: StagedTable) -> list[tuple[LogicalType, Column]]:
     return [(fit.kind, fit.target) for fit in table.fit.columns]
-
-
-def _numbered(tables: Mapping[str, StagedTable]) -> Iterator[tuple[int, tuple[str, StagedTable]]]:
-    return enumerate(tables.items())
 
 
 def _watched(table: StagedTable, before: list[str]) -> set[ForeignKey]:

@@ -22,9 +22,8 @@ _MOST_BYTES = 64 << 20
 #: Days since 1970 of the first and the last date that has a text with four digits for the year.
 _DAYS = (-719_162, 2_932_896)
 _MICROSECONDS = 86_400_000_000
-
-
 Piece = tuple[bytes, int]
+"""What is sent, and how many rows end with it."""
 
 
 class Unwritable(Exception):
@@ -34,7 +33,7 @@ class Unwritable(Exception):
 def encoded(
     columns: Sequence[tuple[LogicalType, Column]], batches: Iterable[pa.RecordBatch]
 ) -> tuple[str, Iterator[Piece]]:
-    """Return the options of COPY, and what is sent: bytes, and how many rows end with them.
+    """Return the options of COPY, and the pieces that are sent.
 
     Parameters
     ----------
