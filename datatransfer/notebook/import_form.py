@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from datatransfer.display import blocks
-from datatransfer.errors import UsageError
 from datatransfer.notebook import parts
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import Conflicts, Decided, Findings, Waiting
+from datatransfer.notebook.settling import Conflicts, Decided, Findings, natural_keys
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -66,7 +64,6 @@ class ImportForm(Form):
         self._wizard = ImportWizard(target)
         self._receipt: Receipt | None = None
         self._telling = False
-        self._to_decide = Waiting(self._wizard.decide)
         pages = {
             "package": self._package_page(),
             "inside": self._inside_page(),
@@ -100,7 +97,14 @@ class ImportForm(Form):
         offers = []
         if self.wizard.step == "run":
             offers = ["Resume", "Roll back"] if self._is_left() else ["Plan again"]
+        elif self.wizard.step == "plan" and self.wizard.plan is None:
+            offers = ["Plan again"]
         self._tell(error, offer=offers)
+
+    def _go_back(self) -> None:
+        for name in ("check", "plan"):
+            self.later.forget(name)
+        super()._go_back()
 
     # --- 1 package ----------------------------------------------------------------------------------------------
 
@@ -113,6 +117,7 @@ class ImportForm(Form):
     def _named(self, path: str) -> None:
         self.error.clear()
         if not path:
+            self.later.forget("verify")
             self.wizard.close()
             self.verified.value = ""
             self.refresh()
@@ -222,17 +227,15 @@ class ImportForm(Form):
 
     def _make_plan(self) -> None:
         self._clear_decisions()
+        self.later.forget("plan")
         if self.wizard.unsettled:
             self.summary.value = parts.mark("warn", "the plan is made when the findings above are settled")
             self.refresh()
             return
-        self._busy(self.summary, "staging the rows and planning")
-        self.next.disabled = True
-        self.later.run("plan", self.wizard.make_plan, self._tell_plan)
+        self._settle("staging the rows and planning")
 
     def _clear_decisions(self) -> None:
         """Show neither conflicts nor decisions while there is no plan to decide on; what was decided is kept."""
-        self._to_decide.clear()
         self.conflicts.clear()
         self.decided.tell([])
 
@@ -247,7 +250,11 @@ class ImportForm(Form):
         if self.wizard.step == "run":
             self.wizard.back()
             self.refresh()
-        self._make_plan()
+        self.wizard.drop_plan()
+        if self.wizard.schemas is None:
+            self._check()
+        else:
+            self._make_plan()
 
     def _accepted(self, finding: int, accepted: bool) -> None:
         self.error.clear()
@@ -282,15 +289,19 @@ class ImportForm(Form):
 
     def _decide(self, table: str, keys: list[Any], action: str | None) -> None:
         self.error.clear()
-        self._busy(self.summary, "planning with what was decided")
-        self._to_decide.add(table, keys, action)
-        self.later.run("plan", self._to_decide.work, self._tell_decided)
+        self.wizard.decide_soon(table, keys, action)
+        self._settle("planning with what was decided")
 
-    def _tell_decided(self, refused: list[UsageError]) -> None:
+    def _settle(self, words: str) -> None:
+        self._busy(self.summary, words)
+        self.later.run("plan", self.wizard.settle, self._tell_settled)
+        self.refresh()
+
+    def _tell_settled(self, _nothing: None) -> None:
         if self.wizard.plan is not None:
             self._tell_plan(self.wizard.plan)
-        if refused:
-            self._failed(refused[0])
+        for error in self.wizard.refused()[:1]:
+            self._failed(error)
 
     # --- 4 run, 5 receipt ---------------------------------------------------------------------------------------
 
@@ -374,19 +385,3 @@ class ImportForm(Form):
         self.later.wait(timeout)
         if self.wizard.job is not None:
             self.wizard.job.wait(timeout)
-
-
-def natural_keys(wizard: ImportWizard, text: str) -> dict[str, list[str]]:
-    """Return what ``users.email, orders.(shop, number)`` says, as ``match_on=`` takes it.
-
-    Raises
-    ------
-    UnknownTableError, UnknownColumnError
-    """
-    found: dict[str, list[str]] = {}
-    if wizard.package is None:
-        return found
-    for dotted in blocks.split_outside(text):
-        table, columns = wizard.package.schema.split(dotted)
-        found[table.name] = list(columns)
-    return found

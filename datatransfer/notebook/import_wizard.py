@@ -5,12 +5,16 @@ Steps: name the ``package``, look ``inside``, settle the ``plan``, ``run``, ``re
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer.display.blocks import plural
-from datatransfer.errors import UsageError
+from datatransfer.errors import Cancelled, UsageError
 from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.mapping import Mapping
@@ -37,6 +41,9 @@ _USUAL = {"on_match": "skip", "on_clash": "error", "identity": "keep", "on_orpha
 class ImportWizard:
     """An import as far as it is put together.
 
+    What is chosen counts at once, and never waits. What works on the package or the plan (`open`, `check`, `settle` and
+    their like) may be called in any thread, and is done one after the other.
+
     Parameters
     ----------
     target : Database
@@ -46,8 +53,6 @@ class ImportWizard:
     >>> wizard = ImportWizard(target)          # doctest: +SKIP
     >>> wizard.open("orders.zip").ok           # doctest: +SKIP
     True
-    >>> wizard.next()                          # doctest: +SKIP
-    'inside'
     """
 
     target: Database
@@ -63,6 +68,32 @@ class ImportWizard:
     job: Job[Receipt] | None = None
     receipt: Receipt | None = None
 
+    def __post_init__(self) -> None:
+        self._turn, self._swap = RLock(), Lock()
+        self._waiting: deque[tuple[str, list[Any], str | None]] = deque()
+        self._outdated: list[ImportPlan] = []
+        self._refused: list[UsageError] = []
+        self._choices = 0
+        self._settling = False
+        self._planning: Cancellation | None = None
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Work on package and plan when nobody else does."""
+        try:
+            with self._turn:
+                yield
+        finally:
+            self._discard_outdated()
+
+    def _discard_outdated(self) -> None:
+        """Remove what was staged for plans that were dropped, unless somebody is at work, who then does it."""
+        while self._outdated and self._turn.acquire(blocking=False):
+            try:
+                self._outdated.pop().discard()
+            finally:
+                self._turn.release()
+
     # --- the package --------------------------------------------------------------------------------------------
 
     def open(self, path: str | Path) -> Report:
@@ -73,24 +104,29 @@ class ImportWizard:
         PackageError
             It is none, or cannot be read.
         """
-        self.close()
-        package = DataPackage.open(Path(path).expanduser())
-        try:
-            report = package.verify()
-        except BaseException:
-            package.close()
-            raise
-        self.package, self.report, self.step = package, report, "package"
-        return report
+        with self._in_turn():
+            self.close()
+            package = DataPackage.open(Path(path).expanduser())
+            try:
+                report = package.verify()
+            except BaseException:
+                package.close()
+                raise
+            self.package, self.report, self.step = package, report, "package"
+            return report
 
     def close(self) -> None:
         """Let go of package and plan."""
         self.drop_plan()
-        if self.package is not None:
-            self.package.close()
-        self.package = self.report = self.schemas = self.receipt = None
-        self.accepted, self.decisions, self.match_on = set(), [], {}
-        self.policies = dict(_USUAL)
+        with self._in_turn():
+            self._discard_outdated()  # it reads the package that is closed now
+            if self.package is not None:
+                self.package.close()
+            self.package = self.report = self.schemas = self.receipt = None
+            self.accepted, self.decisions, self.match_on = set(), [], {}
+            self.policies = dict(_USUAL)
+            self._waiting.clear()
+            self._refused.clear()
 
     def importer(self, listener: Listener = silent, cancellation: Cancellation | None = None) -> PackageImporter:
         """Return the importer of this package into this target."""
@@ -102,9 +138,10 @@ class ImportWizard:
 
     def check(self) -> SchemaReport:
         """Compare the schemas; cures that were accepted before are forgotten."""
-        self.accepted = set()
-        self.schemas = self.importer().check()
-        return self.schemas
+        with self._in_turn():
+            self.accepted = set()
+            self.schemas = self.importer().check()
+            return self.schemas
 
     def accept(self, finding: int, *, accepted: bool = True) -> None:
         """Use the mapping that cures a finding, or not; the plan has to be made anew."""
@@ -145,32 +182,57 @@ class ImportWizard:
 
     # --- the plan -----------------------------------------------------------------------------------------------
 
-    def make_plan(self, listener: Listener = silent, cancellation: Cancellation | None = None) -> ImportPlan:
-        """Plan with what was chosen; decisions that were made before are made again."""
-        self.drop_plan()
-        self._importer = self.importer(listener, cancellation)
-        plan = self._importer.plan(**self._options())
-        try:
-            for table, which, action in self.decisions:
-                plan.decide(table, which, action)
-        except UsageError:
-            self.decisions = []
+    def make_plan(self, listener: Listener = silent) -> ImportPlan:
+        """Plan with what was chosen; decisions that were made before are made again.
+
+        Raises
+        ------
+        UsageError
+            Decisions do not apply any more; they are forgotten.
+        Cancelled
+            Something else was chosen meanwhile.
+        """
+        with self._in_turn():
+            self.drop_plan()
+            self._discard_outdated()
+            with self._swap:
+                choices, self._planning = self._choices, Cancellation()
+            self._importer = self.importer(listener, self._planning)
+            plan = self._importer.plan(**self._options())
+            try:
+                for table, which, action in self.decisions:
+                    plan.decide(table, which, action)
+            except UsageError:
+                self.decisions = []
+                plan.discard()
+                raise
+            with self._swap:
+                if self._choices == choices:
+                    self.plan = plan
+                    return plan
             plan.discard()
-            raise
-        self.plan = plan
-        return plan
+            raise Cancelled("something else was chosen while the plan was made", hint="plan again")
 
     def drop_plan(self) -> None:
-        """Forget the plan, and what was staged for it."""
-        if self.plan is not None:
-            self.plan.discard()
-        self.plan = None
+        """Forget the plan, and what was staged for it; one that is being made is stopped."""
+        with self._swap:
+            self._choices += 1
+            if self._planning is not None:
+                self._planning.cancel()
+            if self.plan is not None:
+                self._outdated.append(self.plan)
+            self.plan = None
+        self._discard_outdated()
 
     def decide(self, table: str, which: list[Any], action: str | None) -> None:
         """Decide for entities of the plan, by their keys in the package; None takes back what was decided."""
-        if self.plan is None:
-            raise UsageError("there is no plan", hint="plan first")
-        self.plan.decide(table, which, action)
+        with self._in_turn():
+            if self.plan is None:
+                raise UsageError("there is no plan", hint="plan first")
+            self._decide(self.plan, table, which, action)
+
+    def _decide(self, plan: ImportPlan, table: str, which: list[Any], action: str | None) -> None:
+        plan.decide(table, which, action)
         anew = set(which)
         left = [
             (name, [key for key in keys if key not in anew] if name == table else keys, word)
@@ -179,6 +241,53 @@ class ImportWizard:
         self.decisions = [each for each in left if each[1]]
         if action is not None:
             self.decisions.append((table, list(which), action))
+
+    def decide_soon(self, table: str, which: list[Any], action: str | None) -> None:
+        """Let a decision wait for `settle`: who chooses is faster than a plan is made."""
+        self._waiting.append((table, list(which), action))
+
+    def settle(self) -> None:
+        """Bring the plan to what was chosen: make it if there is none, and carry out the decisions that wait.
+
+        Nothing is done before the findings are settled, nor when the step was left. What is refused leaves the plan as
+        it was, see `refused`; what is stopped, as something else is chosen, is done by the next call.
+        """
+        with self._in_turn():
+            if self.step != "plan" or self.unsettled:
+                return
+            self._settling = True
+            try:
+                if self.plan is None:
+                    self._plan_anyway()
+                while (plan := self.plan) is not None and self._waiting:
+                    self._take(plan, *self._waiting[0])
+                    self._waiting.popleft()
+            except Cancelled:
+                return
+            finally:
+                self._settling = False
+
+    def _take(self, plan: ImportPlan, table: str, which: list[Any], action: str | None) -> None:
+        try:
+            self._decide(plan, table, which, action)
+        except UsageError as error:
+            self._refused.append(error)
+
+    def _plan_anyway(self) -> None:
+        """Plan, without the earlier decisions where they do not apply any more."""
+        decisions = self.decisions
+        try:
+            self.make_plan()
+        except UsageError as error:
+            if not decisions or self.decisions:
+                raise
+            self._refused.append(error)
+            self.make_plan()
+
+    def refused(self) -> list[UsageError]:
+        """Return why decisions were refused, once."""
+        told, self._refused = self._refused, []
+        return told
 
     # --- going on -----------------------------------------------------------------------------------------------
 
@@ -201,11 +310,12 @@ class ImportWizard:
     def _plan_blocked(self) -> str:
         if self.unsettled:
             return f"{plural(len(self.unsettled), 'finding')} about the schemas must be settled"
-        if self.plan is None:
+        plan = self.plan
+        if self._settling or self._waiting:
+            return "the plan is being made" if plan is None else "what was decided is being carried out"
+        if plan is None:
             return "the plan is not made"
-        if self.plan.conflict_count:
-            return f"{plural(self.plan.conflict_count, 'conflict')} must be decided"
-        return ""
+        return f"{plural(plan.conflict_count, 'conflict')} must be decided" if plan.conflict_count else ""
 
     def next(self) -> Step:
         """Take the next step.

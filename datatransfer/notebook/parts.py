@@ -342,6 +342,11 @@ class Later:
         job.watch(ended)
         return job
 
+    def forget(self, name: str) -> None:
+        """Tell nothing of what still runs under this name, neither its result nor its error."""
+        with self._lock:
+            self._turn[name] = self._turn.get(name, 0) + 1
+
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs any more, nor what that has begun in turn; for tests and scripts."""
         until = time.monotonic() + timeout

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
-from datatransfer.errors import UsageError
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
     from datatransfer.importing.checking import SchemaReport
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.validation import Misfit
+    from datatransfer.notebook.import_wizard import ImportWizard
 
 MOST = 30
 _DECISIONS = ("skip", "update", "reuse", "rename", "insert")
@@ -158,44 +156,20 @@ class Decided(parts.Fold):
         return parts.choice(label, [*_DECISIONS, _TAKE_BACK], word, on_change=chosen)
 
 
-class Waiting:
-    """Decisions that were chosen while others were carried out: who chooses is faster than a plan is made.
+def natural_keys(wizard: ImportWizard, text: str) -> dict[str, list[str]]:
+    """Return what ``users.email, orders.(shop, number)`` says, as ``match_on=`` takes it.
 
-    Parameters
-    ----------
-    decide : callable
-        Takes a table, keys of the package, and a decision or None.
+    Raises
+    ------
+    UnknownTableError, UnknownColumnError
     """
-
-    def __init__(self, decide: Callable[[str, list[Any], str | None], object]) -> None:
-        self._decide = decide
-        self._waiting: deque[tuple[str, list[Any], str | None]] = deque()
-        self._lock = Lock()
-
-    def add(self, table: str, keys: list[Any], action: str | None) -> None:
-        """Let a decision wait for its turn."""
-        self._waiting.append((table, keys, action))
-
-    def clear(self) -> None:
-        """Forget what waits: the plan that it was meant for is gone."""
-        self._waiting.clear()
-
-    def work(self) -> list[UsageError]:
-        """Decide all that waits, one after the other; return what was refused, which left the plan as it was."""
-        refused = []
-        with self._lock:
-            for table, keys, action in iter(self._next, None):
-                try:
-                    self._decide(table, keys, action)
-                except UsageError as error:
-                    refused.append(error)
-        return refused
-
-    def _next(self) -> tuple[str, list[Any], str | None] | None:
-        try:
-            return self._waiting.popleft()
-        except IndexError:  # none is left
-            return None
+    found: dict[str, list[str]] = {}
+    if wizard.package is None:
+        return found
+    for dotted in blocks.split_outside(text):
+        table, columns = wizard.package.schema.split(dotted)
+        found[table.name] = list(columns)
+    return found
 
 
 def _key(value: Any) -> str:
