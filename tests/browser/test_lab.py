@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
+STORED, PICTURES = "06_undo_an_import.ipynb", ".jp-OutputArea-output.jp-RenderedSVG"
+
 
 def test_the_command_copies_the_notebooks_and_opens_the_first_which_runs(browser: Browser, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "datatransfer.cli", "lab", "--folder", str(tmp_path / "work"), "--"]
@@ -24,4 +26,8 @@ def test_the_command_copies_the_notebooks_and_opens_the_first_which_runs(browser
         assert lab.page.evaluate("() => window.panel().context.path") == NOTEBOOKS[0]
         assert sorted(path.name for path in server.folder.iterdir() if path.is_file()) == NOTEBOOKS
         lab.run()
+        assert (lab.foreign, lab.errors) == ([], [])
+        lab.close()
+        lab.open(STORED)  # signed: of what was not, JupyterLab shows no picture
+        lab.page.locator(PICTURES).first.wait_for()
         assert (lab.foreign, lab.errors) == ([], [])
