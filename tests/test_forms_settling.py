@@ -158,6 +158,9 @@ def test_the_code_of_keys_of_every_kind_runs() -> None:
     plan = Written()
     exec(code, {"plan": plan})
     assert plan.told == [("new\nline", keys, "skip"), ("few", keys[:20], "skip")]
+    opened = f"dt.Database({'sqlite:///' + 'x' * 90!r}, files={{'a.path': dt.FolderStore('files')}})"
+    lines = ["db = dt.Database(", f"    'sqlite:///{'x' * 90}',", "    files={'a.path': dt.FolderStore('files')},", ")"]
+    assert writing.assigned("db", opened) == "\n".join(lines)
     call = writing.call(
         "plan.load", {"rename": {f"t{k}": {"long name": "x" * 20} for k in range(9)}}, mapping="y" * 200
     )

@@ -222,7 +222,7 @@ class ExportWizard:
 
     def code(self) -> str:
         """Return the calls that repeat what was chosen."""
-        lines = ["import datatransfer as dt", "", f"db = {self.db.code}", ""]
+        lines = ["import datatransfer as dt", "", writing.assigned("db", self.db.code), ""]
         lines.append("builder = dt.PackageBuilder(db)")
         if self._everything:
             lines.append("builder.add_all()")

@@ -390,7 +390,7 @@ class ImportWizard:
         path = str(self.package.path) if self.package else "package.zip"
         keys = [key for _, keys, _ in self.decisions for key in keys]
         lines = [
-            *writing.imports(keys), "import datatransfer as dt", "", f"target = {self.target.code}",
+            *writing.imports(keys), "import datatransfer as dt", "", writing.assigned("target", self.target.code),
             f"package = dt.DataPackage.open({path!r})", "assert package.verify().ok", "",
             "importer = dt.PackageImporter(package, target)",
         ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -24,6 +25,24 @@ def call(function: str, *given: Any, **named: Any) -> str:
         return line
     values = [("", value) for value in given] + [(f"{name}=", value) for name, value in named.items()]
     return f"{function}(\n" + "".join(f"    {name}{_wrapped(value, 4)},\n" for name, value in values) + ")"
+
+
+def assigned(name: str, code: str) -> str:
+    """Return a call, which is code already, with a name for its result, broken into lines where it is too long.
+
+    Examples
+    --------
+    >>> assigned("db", "dt.Database('sqlite:///a.db')")
+    "db = dt.Database('sqlite:///a.db')"
+    """
+    if len(line := f"{name} = {code}") <= WIDTH:
+        return line
+    made = ast.parse(code, mode="eval").body
+    if not isinstance(made, ast.Call):
+        return line
+    parts = [ast.unparse(value) for value in made.args]
+    parts += [f"{value.arg}={ast.unparse(value.value)}" for value in made.keywords]
+    return f"{name} = {ast.unparse(made.func)}(\n" + "".join(f"    {part},\n" for part in parts) + ")"
 
 
 def decided(decisions: Iterable[tuple[str, Collection[Any], str]]) -> list[str]:
