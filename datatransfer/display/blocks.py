@@ -187,11 +187,13 @@ def listing(items: Iterable[object], *, limit: int = MAX_ROWS) -> Html:
     return Html(f"<ul>{''.join(f'<li>{text}</li>' for text in shown)}</ul>")
 
 
-def problem(title: str, pairs: Iterable[tuple[str, object]], more: Iterable[tuple[str, object]] = ()) -> Html:
+def problem(
+    title: str, pairs: Iterable[tuple[str, object]], more: Iterable[tuple[str, object]] = (), *, tone: Tone = "bad"
+) -> Html:
     """Return the box of an error: what, where, why and what to do, and further facts in a fold."""
     folded = list(more)
     inner = facts(pairs) + (fold("facts", facts(folded)) if folded else "")
-    return block("", note("bad", title, inner))
+    return block("", note(tone, title, inner))
 
 
 def names(items: Sequence[str], limit: int = 12) -> str:

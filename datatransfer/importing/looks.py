@@ -43,8 +43,15 @@ class PlanLooks(shown.Listed):
         return actions_chart("What the import would do", self.counts)
 
 
-def plan_html(plan: ImportPlan) -> str:
-    """Return a plan as HTML: whether it can run, and what it would do with each table."""
+def plan_html(plan: ImportPlan, *, calls: bool = True) -> str:
+    """Return a plan as HTML: whether it can run, and what it would do with each table.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    calls : bool
+        Whether it names the calls that come next; a form has buttons for them.
+    """
     conflicts = plan.conflict_count
     if plan.done:
         state = blocks.note("quiet", "carried out or given up: importer.plan() makes another")
@@ -52,10 +59,11 @@ def plan_html(plan: ImportPlan) -> str:
         state = blocks.note(
             "bad",
             f"{blocks.plural(conflicts, 'entity is', 'entities are')} in conflict: "
-            "see plan.conflicts and plan.decide, or choose other policies",
+            f"{'see plan.conflicts and plan.decide' if calls else 'decide below'}, or choose other policies",
         )
     else:
-        state = blocks.note("good", "ready: importer.run(plan). Nothing in the target has changed yet")
+        ready = "ready: importer.run(plan)" if calls else "ready"
+        state = blocks.note("good", f"{ready}. Nothing in the target has changed yet")
     rows = [
         (name, [each.counts.get(action, 0) for action in Action], each.staged.rows)
         for name, each in plan.plans.items()

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _LABELS = {"choose": "Choose", "closure": "What belongs to it", "destination": "Where to", "run": "Run",
            "done": "Package"}  # fmt: skip
+_AT_EDGES = {"follow": "yes", "stop": "no", "null": "no, the reference becomes NULL"}
+_ENCODINGS = {
+    "auto": "as it suits each table", "documents": "JSON, to be read by anything", "columns": "compact, for many rows",
+}  # fmt: skip
+_ORPHANS = {"error": "nothing is written", "keep": "they stay as they are", "null": "they become NULL"}
+_MISSING = {"error": "nothing is written", "skip": "noted in the package"}
 _COUNT_DELAY = 0.4
 _MOST_EDGES = 60
 
@@ -98,6 +104,7 @@ class ExportForm(Form):
         everything = parts.button("Whole database", self._choose_all, tip="every row of every table")
         self.where_table = parts.choice("Only some rows of", [""], "", on_change=self._where_asked)
         self.where = parts.text("where", hint="a condition in SQL, e.g. id = 42", on_change=self._where_written)
+        self.where.disabled = True  # until it is said of which table
         self.count = parts.html()
         return parts.column(
             parts.html(parts.words("Choose what to take. What the rows need to exist comes with them.")),
@@ -172,7 +179,7 @@ class ExportForm(Form):
     def _tell_selection(self, selection: Selection) -> None:
         self.wizard.selection = selection
         self.selection.value = selection._repr_html_()
-        self.graph.value = f"<div style='overflow:auto;max-height:30em'>{selection.graph.to_svg()}</div>"
+        self.graph.value = parts.scrolled("Graph of what is taken", selection.graph.to_svg())
         self._offer_edges()
         self._offer_columns(selection)
         self.refresh()
@@ -193,7 +200,8 @@ class ExportForm(Form):
             self._preview()
             self.refresh()
 
-        return parts.row(parts.choice(edge.words, edge.choices, edge.chosen, on_change=chosen))
+        options = parts.explained(edge.choices, _AT_EDGES)
+        return parts.line(parts.choice(edge.words, options, edge.chosen, on_change=chosen))
 
     def _offer_columns(self, selection: Selection) -> None:
         schema = self.wizard.db.schema
@@ -223,12 +231,16 @@ class ExportForm(Form):
     def _destination_page(self) -> w.Widget:
         self.picker = PathPicker("New file", self._named)
         overwrite = parts.tick("Replace a package of that name", on_change=self._set("overwrite"))
-        encoding = parts.choice("Rows are stored as", ["auto", "documents", "columns"], on_change=self._set("encoding"))
-        orphans = parts.choice(
-            "References to rows that do not exist", ["error", "keep", "null"], on_change=self._set("on_orphan")
+        policies = (
+            ("encoding", "Rows are stored as", _ENCODINGS),
+            ("on_orphan", "References to rows that do not exist", _ORPHANS),
+            ("on_missing_file", "Files that are missing", _MISSING),
         )
-        missing = parts.choice("Files that are missing", ["error", "skip"], on_change=self._set("on_missing_file"))
-        return parts.column(self.picker, overwrite, parts.row(encoding, orphans, missing))
+        lists = [
+            parts.choice(label, parts.explained(list(told), told), on_change=self._set(name))
+            for name, label, told in policies
+        ]
+        return parts.column(self.picker, overwrite, parts.row(*lists))
 
     def _named(self, path: str) -> None:
         self.wizard.path = path

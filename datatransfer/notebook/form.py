@@ -76,12 +76,12 @@ class Form(w.VBox):
         self.back.disabled = step == next(iter(self.pages)) or running
         self.next.disabled = bool(self.wizard.blocked)
         self.over.disabled = False
-        last = list(self.pages)[-1]
-        for each in (self.back, self.next):  # there is no way back from what is done, and into it again
-            parts.show(each, step != last)
+        run, last = list(self.pages)[-2:]
+        parts.show(self.back, step != last)  # there is no way back from what is done, and into it again
+        parts.show(self.next, step not in (run, last))  # a run that has ended goes on by itself
         parts.show(self.over, step == last)
-        blocked = self.wizard.blocked if step != last else ""
-        self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked and not running else ""
+        blocked = self.wizard.blocked if step not in (run, last) else ""
+        self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked else ""
         if self.code.layout.display is None:
             self.code.value = self.wizard.code()
 

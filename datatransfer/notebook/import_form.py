@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from datatransfer.display import blocks
+from datatransfer.importing.looks import plan_html
 from datatransfer.notebook import parts
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import Conflicts, Decided, Findings, natural_keys
+from datatransfer.notebook.settling import POLICIES, Conflicts, Decided, Findings, natural_keys
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -24,13 +26,6 @@ if TYPE_CHECKING:
     from datatransfer.package.report import Report
 
 _LABELS = {"package": "Package", "inside": "What is inside", "plan": "Plan", "run": "Run", "receipt": "Receipt"}
-_POLICIES = {
-    "on_match": ("An entity is there with other content", ["skip", "update", "error"]),
-    "on_clash": ("Another row holds its unique values", ["error", "reuse", "rename"]),
-    "identity": ("UUIDs", ["keep", "copy"]),
-    "on_orphan": ("References without a parent", ["error", "keep", "null"]),
-    "triggers": ("Triggers of the target", ["suspend", "fire"]),
-}
 
 
 class ImportForm(Form):
@@ -134,7 +129,7 @@ class ImportForm(Form):
         )
         assert self.wizard.package is not None
         self.inside.value = self.wizard.package._repr_html_()
-        self.graph.value = f"<div style='overflow:auto;max-height:30em'>{self.wizard.package.graph.to_svg()}</div>"
+        self.graph.value = parts.scrolled("Graph of the package", self.wizard.package.graph.to_svg())
         self.refresh()
 
         self._tell_choices()
@@ -162,13 +157,17 @@ class ImportForm(Form):
         lines: list[w.Widget] = []
         for stage in self.wizard.left():
             import_id, package = str(stage["import_id"]), str(stage["package"])
-            told = f"{stage['created']}: {package or 'a package'}, {stage['rows']:,} rows staged"
+            begun = str(stage["created"])[:19].replace("T", " ")
+            told = f"{package or 'a package'}, begun {begun} UTC, {blocks.plural(stage['rows'], 'row')} staged"
             drop = partial(self._drop, import_id)
             buttons = [parts.button("Roll back", drop, tip=f"remove what was staged: {told}")]
             if package and Path(package).exists():
                 go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
                 buttons.insert(0, go_on)
-            lines += [parts.html(parts.mark("warn", f"an import was interrupted: {told}")), parts.row(*buttons)]
+            lines += [
+                parts.html(parts.mark("warn", f"an import was interrupted, the target is unchanged: {told}")),
+                parts.row(*buttons),
+            ]
         self.left.children = tuple(lines)
 
     def _drop(self, import_id: str) -> None:
@@ -201,9 +200,10 @@ class ImportForm(Form):
 
     def _plan_page(self) -> w.Widget:
         policies = [
-            parts.choice(label, options, on_change=self._policy(name)) for name, (label, options) in _POLICIES.items()
+            parts.choice(label, parts.explained(list(told), told), on_change=self._policy(name))
+            for name, (label, told) in POLICIES.items()
         ]
-        self.policies = dict(zip(_POLICIES, policies, strict=True))
+        self.policies = dict(zip(POLICIES, policies, strict=True))
         self.match_on = parts.text(
             "Natural keys", hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
         )
@@ -240,7 +240,7 @@ class ImportForm(Form):
         self.decided.tell([])
 
     def _tell_plan(self, plan: ImportPlan) -> None:
-        self.summary.value = plan._repr_html_()
+        self.summary.value = plan_html(plan, calls=False)
         self.conflicts.tell(plan)
         self.decided.tell(self.wizard.decisions)
         self.refresh()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -35,6 +35,9 @@ STYLE = (
     ".dt-form .widget-inline-hbox .widget-label,.dt-form .widget-label-basic{white-space:normal;overflow-wrap:anywhere;"
     "flex-shrink:1;min-width:0;max-width:100%;height:auto;line-height:1.5;text-align:left}"
     ".dt-form .widget-inline-hbox>select,.dt-form .widget-inline-hbox>input{min-width:6em;max-width:100%}"
+    ".dt-form .widget-dropdown>select{height:28px}"
+    # lists below each other begin and end at the same places
+    ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,20em)}.dt-form .dt-line>select{flex:0 1 24em}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
 )
@@ -60,6 +63,12 @@ def words(text: str) -> str:
     return blocks.block("", f"<div>{blocks.escape(text)}</div>")
 
 
+def scrolled(label: str, content: str) -> str:
+    """Return HTML in a region that scrolls where it is too large, also by keys."""
+    named = f"role='region' tabindex='0' aria-label='{blocks.escape(label)}'"
+    return f"<div {named} style='overflow:auto;max-height:30em'>{content}</div>"
+
+
 def mark(kind: Tone, text: str) -> str:
     """Return a line that says by a word, a sign and a border how good or bad it is, never by colour alone."""
     return blocks.block("", blocks.note(kind, text))
@@ -80,6 +89,11 @@ def text(label: str, value: str = "", *, hint: str = "", on_change: Callable[[st
     return made
 
 
+def explained(words: Sequence[str], told: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return words as options of a list, each with what it means behind it."""
+    return [(f"{word}: {told[word]}" if word in told else word, word) for word in words]
+
+
 def choice(
     label: str, options: Sequence[Any], value: Any = None, *, on_change: Callable[[Any], object] | None = None
 ) -> w.Dropdown:
@@ -89,6 +103,12 @@ def choice(
         made.value = value
     if on_change is not None:
         made.observe(lambda change: on_change(change["new"]), names="value")
+    return made
+
+
+def line(made: w.Dropdown) -> w.Dropdown:
+    """Let a list begin and end where those above and below it do, label beside list."""
+    made.add_class("dt-line")
     return made
 
 
@@ -163,6 +183,7 @@ class ProgressBox(w.VBox):
         """Show a job until it has ended."""
         self.job = job
         self.cancel.disabled = False
+        show(self.cancel, True)
         self.bar.value, self.bar.bar_style = 0, ""
         self.line.value = words("starting")
         show(self, True)
@@ -187,6 +208,7 @@ class ProgressBox(w.VBox):
 
     def _end(self, job: Job[Any]) -> None:
         self.cancel.disabled = True
+        show(self.cancel, False)
         said = f"{job.state} after {job.seconds:.1f} s"
         if job.state == "done":
             self.bar.value, self.bar.bar_style, self.line.value = 1.0, "success", words(said)
@@ -277,18 +299,21 @@ class ErrorBox(w.VBox):
 def error_html(error: BaseException) -> str:
     """Return an error as a box: what, where, what to do; the kind and the evidence folded away."""
     if isinstance(error, DataTransferError):
-        rows = [("what", error.message), ("where", error.where), ("what to do", error.hint or _advice(error))]
+        rows = [("what", error.message), ("where", error.where), ("what to do", _advice(error))]
         kind = f"{type(error).__name__} ({error.code})"
     else:
         rows = [("what", "something went wrong that this library did not foresee"), ("what to do", "copy the report")]
         kind = type(error).__name__
-    title = "Cancelled" if isinstance(error, Cancelled) else "This did not work"
-    return f"<div role='alert'>{blocks.problem(title, rows, [('kind', kind)])}</div>"
+    if isinstance(error, Cancelled):  # it is what was wanted
+        return f"<div role='alert'>{blocks.problem('Cancelled', rows, tone='warn')}</div>"
+    return f"<div role='alert'>{blocks.problem('This did not work', rows, [('kind', kind)])}</div>"
 
 
 def _advice(error: DataTransferError) -> str:
-    if isinstance(error, Cancelled):
-        return "begin again when you like"
+    if isinstance(error, Cancelled):  # its own hint speaks of calls
+        return "go back, or begin again when you like"
+    if error.hint:
+        return error.hint
     if isinstance(error, PackageError):
         return "choose another file, or ask whoever made the package to send it again"
     return "look at the details"

@@ -68,7 +68,8 @@ class PathPicker(w.VBox):
             found = [entry for entry in self.folder.iterdir() if not entry.name.startswith(".")]
             folders = sorted((e for e in found if e.is_dir()), key=lambda e: e.name.lower())
             files = sorted((e for e in found if e.is_file() and e.suffix == ".zip"), key=lambda e: e.name.lower())
-            self.said.value = parts.words(f"Folder: {self.folder}")
+            none = "" if folders or files else ", which holds neither folders nor packages"
+            self.said.value = parts.words(f"Folder: {self.folder}{none}")
         except OSError as error:
             folders, files = [], []
             self.said.value = parts.mark("bad", f"{self.folder}: it cannot be read ({type(error).__name__})")

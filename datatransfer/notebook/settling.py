@@ -19,7 +19,30 @@ if TYPE_CHECKING:
     from datatransfer.notebook.import_wizard import ImportWizard
 
 MOST = 30
-_DECISIONS = ("skip", "update", "reuse", "rename", "insert")
+POLICIES = {
+    "on_match": (
+        "An entity is there with other content",
+        {"skip": "the target's row stays", "update": "the package's values win", "error": "decide for each"},
+    ),
+    "on_clash": (
+        "Another row holds its unique values",
+        {"error": "decide for each", "reuse": "that row is taken for it", "rename": "its text gets a free suffix"},
+    ),
+    "identity": ("UUIDs", {"keep": "what is there is found again", "copy": "all become new entities"}),
+    "on_orphan": (
+        "References without a parent",
+        {"error": "nothing is imported", "keep": "they stay as they are", "null": "they become NULL"},
+    ),
+    "triggers": ("Triggers of the target", {"suspend": "they rest meanwhile", "fire": "they act on each row"}),
+}
+_MEANT = {
+    "skip": "the target's row stays",
+    "update": "the package's values win",
+    "reuse": "that row is taken for it",
+    "rename": "its text gets a free suffix",
+    "insert": "a row of its own",
+}
+_DECISIONS = parts.explained(list(_MEANT), _MEANT)
 _NOT_YET = "decide …"
 _TAKE_BACK = "take back"
 
@@ -95,8 +118,8 @@ class Conflicts(w.VBox):
         lines: list[w.Widget] = [parts.heading(title, 4)]
         for table, group in frame.groupby("table", sort=False):
             keys = list(group["source_key"])
-            label = f"all {len(keys):,} of {table}"
-            lines.append(self._choice(label, str(table), keys))
+            if len(keys) > 1:
+                lines.append(self._choice(f"all {len(keys):,} of {table}", str(table), keys))
         for entity in frame.head(MOST).itertuples():
             lines.append(parts.html(_told(entity)))
             lines.append(
@@ -111,7 +134,7 @@ class Conflicts(w.VBox):
             if decision != _NOT_YET:
                 self._decided(table, keys, decision)
 
-        return parts.choice(label, [_NOT_YET, *_DECISIONS], on_change=chosen)
+        return parts.line(parts.choice(label, [(_NOT_YET, _NOT_YET), *_DECISIONS], on_change=chosen))
 
 
 class Decided(parts.Fold):
@@ -153,7 +176,7 @@ class Decided(parts.Fold):
         def chosen(decision: str) -> None:
             self._decided(table, keys, None if decision == _TAKE_BACK else decision)
 
-        return parts.choice(label, [*_DECISIONS, _TAKE_BACK], word, on_change=chosen)
+        return parts.line(parts.choice(label, [*_DECISIONS, (_TAKE_BACK, _TAKE_BACK)], word, on_change=chosen))
 
 
 def natural_keys(wizard: ImportWizard, text: str) -> dict[str, list[str]]:

@@ -51,8 +51,14 @@ class FormPage:
         self.control(label).press("Enter")
 
     def choose(self, label: str, *options: str) -> None:
-        """Choose from a list."""
-        self.control(label).select_option(list(options))
+        """Choose from a list; of an option that says what it means, the word before that is enough."""
+        control = self.control(label)
+        values = []
+        for option in options:
+            found = control.locator(f'option[value="{option}"], option[value^="{option}: "]').first
+            found.wait_for(state="attached")
+            values.append(str(found.get_attribute("value")))
+        control.select_option(value=values)
 
     def see(self, text: str) -> None:
         """Wait until this text can be seen."""

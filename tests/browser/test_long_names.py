@@ -63,7 +63,7 @@ def test_an_import_shows_long_names_whole(lab: Lab, databases: Databases, tmp_pa
     form.click("▸ 1 decision made")
     form.control(f"{LONG} 1 decided as").wait_for()
     assert cut(lab) == []
-    form.choose(f"all 1 of {LONG}", "rename")
+    form.choose(f"{LONG} 2", "rename")
     form.see("2 decisions made")
     form.click("Next")
     form.see("the import is done")
