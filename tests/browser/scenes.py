@@ -19,15 +19,28 @@ builder = dt.PackageBuilder(db).add("datasets", where="id <= 3")
 create_schema("sqlite:///target.db")
 target = dt.Database("sqlite:///target.db", files={"attachments.path": dt.FolderStore("target-files")})
 """
+ERROR = """
+try:
+    builder.add("dataset")
+except dt.DataTransferError as error:
+    problem = error
+problem
+"""
 LOOKS = {
     "selection": "builder.preview()",
     "package": "package = builder.build('part.zip'); package",
     "graph": "package.graph",
     "report": "package.verify()",
-    "why": "package.why('datasets', 2)",
+    "why": "package.why('attachments', package['attachments'].to_frame()['id'].iloc[-1])",
     "plan": "importer = dt.PackageImporter(package, target); plan = importer.plan(); plan",
     "receipt": "receipt = importer.run(plan); receipt",
-    "undo": "receipt.undo()",
+    "conflict": "again = importer.plan(identity='copy'); again",
+    "undo": "again.discard(); receipt.undo()",
+    "receipts": "dt.receipts(target)",
+    "job": "job = builder.start('again.zip'); job.result(); job",
+    "database": "db",
+    "check": "importer.check()",
+    "error": ERROR,
 }
 """What is looked at, in the order in which it comes about: a name, and the cell that shows it."""
 

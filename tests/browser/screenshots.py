@@ -1,7 +1,8 @@
 """Pictures of all that people see, in both themes: ``python -m tests.browser.screenshots FOLDER [NAME …]``.
 
-Makes ``FOLDER/light-package.png``, ``FOLDER/dark-package.png`` and so on, one for each of the looks in `scenes`; they
-are for eyes, not for comparison.
+Makes ``FOLDER/light-package.png``, ``FOLDER/dark-package.png`` and so on, one for each of the looks in `scenes`, each
+step of both forms (``forms``), and what may go wrong in them (``troubles``, which needs a PostgreSQL). They are for
+eyes, not for comparison.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.browser.chromium import chromium, missing
 from tests.browser.conftest import lab_page
-from tests.browser.page import THEMES
+from tests.browser.forms import FormPage
+from tests.browser.page import THEMES, Lab
 from tests.browser.scenes import LOOKS, show, show_forms
 from tests.browser.server import ROOT, jupyterlab
+from tests.browser.troubles import Troubles
+from tests.support.servers import Databases, postgresql_server
 
-FORMS = "forms"
+FORMS, TROUBLES = "forms", "troubles"
+ALL = [*LOOKS, FORMS, TROUBLES]
 TALL = {"width": 1280, "height": 2000}  # a form that is higher than the window is cut off in its picture
 README = ROOT / ".github" / "pictures"
 
@@ -25,7 +32,7 @@ README = ROOT / ".github" / "pictures"
 def take(folder: Path, names: list[str]) -> list[Path]:
     """Take the pictures and return their paths."""
     taken = []
-    looks = [name for name in names if name != FORMS]
+    looks = [name for name in names if name in LOOKS]
     with tempfile.TemporaryDirectory(prefix="datatransfer-pictures-") as private, chromium() as browser:
         with jupyterlab(Path(private)) as server, lab_page(browser, server, folder) as lab:
             lab.page.set_viewport_size(TALL)
@@ -36,11 +43,26 @@ def take(folder: Path, names: list[str]) -> list[Path]:
                     taken += [lab.screenshot(f"{theme}-{name}", lab.output(places[name])) for name in looks]
                     lab.close()
                 if FORMS in names:
-                    for name, form in show_forms(lab, theme=theme):
-                        lab.page.wait_for_timeout(400)
-                        taken.append(lab.screenshot(f"{theme}-{name}", form.area))
+                    taken += _take_all(show_forms(lab, theme=theme), lab, theme)
                     lab.close()
+                if TROUBLES in names:
+                    with _databases(Path(private) / theme) as databases:
+                        ways = Troubles(lab, databases, databases.folder, theme)
+                        taken += _take_all(ways.walk(), lab, theme)
     return taken
+
+
+def _take_all(views: Iterator[tuple[str, FormPage]], lab: Lab, theme: str) -> Iterator[Path]:
+    for name, form in views:
+        lab.page.wait_for_timeout(400)
+        yield lab.screenshot(f"{theme}-{name}", form.area)
+
+
+@contextmanager
+def _databases(folder: Path) -> Iterator[Databases]:
+    folder.mkdir()
+    with postgresql_server() as server:
+        yield Databases(folder, lambda _dialect: server)
 
 
 def take_for_readme(folder: Path) -> list[Path]:
@@ -67,9 +89,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", nargs="?")
     parser.add_argument("--readme", action="store_true", help="instead, the pictures that README shows")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join([*LOOKS, FORMS])}; default: all of them")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(ALL)}; default: all of them")
     options = parser.parse_args()
-    if unknown := set(options.names) - {*LOOKS, FORMS}:
+    if unknown := set(options.names) - set(ALL):
         parser.error(f"there is no look {', '.join(sorted(unknown))}")
     if reason := missing():
         print(f"no pictures: {reason}", file=sys.stderr)
@@ -77,7 +99,7 @@ def main() -> int:
     if options.readme:
         taken = take_for_readme(README)
     elif options.folder is not None:
-        taken = take(options.folder, options.names or [*LOOKS, FORMS])
+        taken = take(options.folder, options.names or ALL)
     else:
         parser.error("name a folder")
     print(*taken, sep="\n")

@@ -5,31 +5,24 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 import datatransfer as dt
 from datatransfer.display import blocks
+from tests.browser import troubles
 from tests.browser.axe import axe
 from tests.browser.forms import FormPage, walk_import
-from tests.browser.page import SECONDS, THEMES, Lab
+from tests.browser.page import THEMES, Lab
+from tests.browser.troubles import WAIT, Troubles, damaged, end_sessions, stopped
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.loaders import Library, sqlite_copy
 from tests.support.servers import Databases
 
 FORM = "import datatransfer as dt\ntarget = dt.Database({url!r})\nform = dt.ImportForm(target); form"
-WAIT = """
-import os
-os.environ["DATATRANSFER_FAILPOINT"], os.environ["DATATRANSFER_FAILPOINT_WAIT"] = {place!r}, {file!r}
-"""
-END_SESSIONS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
 def opened(lab: Lab, url: str, *before: str, theme: str = "light") -> FormPage:
@@ -47,22 +40,8 @@ def whole(url: str, path: Path) -> Path:
 
 
 def to_plan(form: FormPage, package: Path) -> None:
-    form.write("Package", str(package))
-    form.see("the package is complete and valid")
-    form.click("Next")
-    form.click("Next")
+    troubles.to_plan(form, package)
     form.see("Nothing in the target has changed yet")
-
-
-@contextmanager
-def stopped(file: Path) -> Iterator[None]:
-    """Wait until the kernel stands still at its place; afterwards let it go on."""
-    until = time.monotonic() + SECONDS
-    while not file.exists():
-        assert time.monotonic() < until, "the place was not reached"
-        time.sleep(0.02)
-    yield
-    file.unlink()
 
 
 @pytest.fixture
@@ -94,17 +73,14 @@ def test_a_damaged_package_is_told_and_another_one_taken(lab: Lab, tmp_path: Pat
     from playwright.sync_api import expect  # here: other tests are collected without it
 
     source = sqlite_copy("chinook", tmp_path)
-    good, bad, none = whole(source, tmp_path / "good.zip"), tmp_path / "bad.zip", tmp_path / "none.zip"
-    content = bytearray(good.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    bad.write_bytes(content)
+    good, none = whole(source, tmp_path / "good.zip"), tmp_path / "none.zip"
     none.write_text("not a package")
     form = opened(lab, empty_copy(source, databases))
     form.write("Package", str(none))
     form.see("This did not work")
     form.click("Copy report")
     expect(form.control("Report")).to_have_value(re.compile('"class": "PackageError"'))
-    form.write("Package", str(bad))
+    form.write("Package", str(damaged(good)))
     form.see("the package is damaged")
     expect(form.button("Next")).to_be_disabled()
     to_plan(form, good)
@@ -119,9 +95,7 @@ def test_a_lost_database_is_told_and_resumed(lab: Lab, chinook: tuple[Path, str]
     to_plan(form, package)
     form.click("Next")
     with stopped(file):
-        engine = sa.create_engine(url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            assert connection.exec_driver_sql(END_SESSIONS).all()
+        end_sessions(url)
     form.see("This did not work")
     assert rows(url) == 0
     form.click("Resume")
@@ -203,3 +177,13 @@ def test_everybody_can_use_every_step_of_an_import(lab: Lab, tmp_path: Path, dat
         for step in walk_import(form, str(whole(source, tmp_path / "a.zip")))
     }
     assert {step: said for step, said in found.items() if said} == {}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_everybody_can_use_a_form_in_which_something_goes_wrong(
+    lab: Lab, tmp_path: Path, databases: Databases, theme: str
+) -> None:
+    ways = Troubles(lab, databases, tmp_path, theme)
+    found = {step: axe(lab.page, ".jp-OutputArea-output") for step, _ in ways.walk()}
+    assert {step: said for step, said in found.items() if said} == {}
+    assert len(found) == 15
