@@ -238,6 +238,14 @@ def test_the_picker_walks_through_folders_and_takes_a_name_in_the_one_that_is_sh
     assert picker.into.disabled
     picker.path.value = "new.zip"
     assert picked == [str(tmp_path / "a" / "part.zip"), str(tmp_path / "a" / "new.zip")]
+    picker.list.value = "part.zip  (1 byte)"  # again, after something else was written
+    assert picked[-1] == str(tmp_path / "a" / "part.zip")
+    (tmp_path / "a" / "late.zip").write_bytes(b"xy")
+    picker.clear()
+    assert (picker.value, picker.list.value, picked[-1]) == ("", None, "")
+    assert picker.list.options == ("b/", "late.zip  (2 bytes)", "part.zip  (1 byte)")
+    picker.list.value = "part.zip  (1 byte)"
+    assert picked[-1] == str(tmp_path / "a" / "part.zip")
     picker.up.click()
     assert picker.folder == tmp_path
     picker.path.value = str(tmp_path / "a")  # a folder is no file: what was picked before does not count any more

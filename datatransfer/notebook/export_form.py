@@ -108,7 +108,7 @@ class ExportForm(Form):
         self.count = parts.html()
         return parts.column(
             parts.html(parts.words("Choose what to take. What the rows need to exist comes with them.")),
-            self.tables, parts.row(everything), parts.row(self.where_table), self.where, self.count,
+            self.tables, parts.row(everything), parts.line(self.where_table), self.where, self.count,
         )  # fmt: skip
 
     def _choose_all(self) -> None:
@@ -201,7 +201,7 @@ class ExportForm(Form):
             self.refresh()
 
         options = parts.explained(edge.choices, _AT_EDGES)
-        return parts.line(parts.choice(edge.words, options, edge.chosen, on_change=chosen))
+        return parts.line(parts.choice(edge.words, options, edge.chosen, on_change=chosen), wide=True)
 
     def _offer_columns(self, selection: Selection) -> None:
         schema = self.wizard.db.schema
@@ -229,7 +229,7 @@ class ExportForm(Form):
     # --- 3 destination ------------------------------------------------------------------------------------------
 
     def _destination_page(self) -> w.Widget:
-        self.picker = PathPicker("New file", self._named)
+        self.picker = PathPicker("New file", self._named, hint="e.g. part.zip; without .zip it becomes a folder")
         overwrite = parts.tick("Replace a package of that name", on_change=self._set("overwrite"))
         policies = (
             ("encoding", "Rows are stored as", _ENCODINGS),

@@ -147,7 +147,7 @@ class ImportForm(Form):
 
     def _start_over(self) -> None:
         super()._start_over()
-        self.picker.path.value = ""
+        self.picker.clear()
         self._offer_left()
 
     # --- what was interrupted -----------------------------------------------------------------------------------

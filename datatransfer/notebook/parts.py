@@ -37,7 +37,8 @@ STYLE = (
     ".dt-form .widget-inline-hbox>select,.dt-form .widget-inline-hbox>input{min-width:6em;max-width:100%}"
     ".dt-form .widget-dropdown>select{height:28px}"
     # lists below each other begin and end at the same places
-    ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,20em)}.dt-form .dt-line>select{flex:0 1 24em}"
+    ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,12em)}.dt-form .dt-line>select{flex:0 1 24em}"
+    ".dt-form .dt-wide>.widget-label{min-width:min(100%,32em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
 )
@@ -106,9 +107,11 @@ def choice(
     return made
 
 
-def line(made: w.Dropdown) -> w.Dropdown:
-    """Let a list begin and end where those above and below it do, label beside list."""
+def line(made: w.Dropdown, *, wide: bool = False) -> w.Dropdown:
+    """Let a list begin and end where those above and below it do, label beside list; wide where labels are long."""
     made.add_class("dt-line")
+    if wide:
+        made.add_class("dt-wide")
     return made
 
 

@@ -27,6 +27,8 @@ class PathPicker(w.VBox):
         Where to begin.
     upload : bool
         Whether small files may be sent from the browser.
+    hint : str
+        What stands in the line while it is empty.
     """
 
     def __init__(
@@ -36,12 +38,13 @@ class PathPicker(w.VBox):
         *,
         folder: str | Path = ".",
         upload: bool = False,
+        hint: str = "a path on the machine of the kernel",
     ) -> None:
         self._on_pick = on_pick
         self._entries: dict[str, Path] = {}
         self._listing = False
         self.folder = Path(folder).expanduser().absolute()
-        self.path = parts.text(label, hint="a path on the machine of the kernel", on_change=self._written)
+        self.path = parts.text(label, hint=hint, on_change=self._written)
         self.list = w.Select(
             description="In this folder", rows=8, style={"description_width": "initial"}, layout=parts.full()
         )
@@ -50,7 +53,8 @@ class PathPicker(w.VBox):
         # buttons, as the arrow keys choose every entry that they pass
         self.into = parts.button("Open folder", self._go_into, tip="list the folder that is chosen")
         self.up = parts.button("Folder above", self._go_up, tip="list the folder that holds this one")
-        children: list[w.Widget] = [self.path, self.said, self.list, parts.row(self.into, self.up)]
+        again = parts.button("List again", self.look, tip="show what has come into the folder since")
+        children: list[w.Widget] = [self.path, self.said, self.list, parts.row(self.into, self.up, again)]
         if upload:
             children.append(self._upload_row())
         super().__init__(tuple(children), layout=parts.full())
@@ -60,6 +64,11 @@ class PathPicker(w.VBox):
     def value(self) -> str:
         """The path that is picked."""
         return str(self.path.value)
+
+    def clear(self) -> None:
+        """Pick nothing, and list the folder as it is now."""
+        self.path.value = ""
+        self.look()
 
     def look(self, folder: Path | None = None) -> None:
         """List a folder, sub-folders first."""
@@ -78,14 +87,18 @@ class PathPicker(w.VBox):
         more = len(folders) + len(files) - len(self._entries)
         if more > 0:
             self.said.value += parts.words(f"and {more:,} more, which can be written above")
+        self._choose_none(list(self._entries))
+        self.up.disabled = self.folder == self.folder.parent
+
+    def _choose_none(self, options: list[str] | None = None) -> None:
         self._listing = True  # new options choose the first of them for a moment, which nobody asked for
         try:
-            self.list.options = list(self._entries)
+            if options is not None:
+                self.list.options = options
             self.list.value = None
         finally:
             self._listing = False
         self.into.disabled = True
-        self.up.disabled = self.folder == self.folder.parent
 
     @property
     def _chosen(self) -> Path | None:
@@ -108,6 +121,8 @@ class PathPicker(w.VBox):
         self.look(self.folder.parent)
 
     def _written(self, path: str) -> None:
+        if self._chosen is None or str(self._chosen) != path:
+            self._choose_none()  # what is written is another one; the list tells only of what changes in it
         where = Path(path).expanduser() if path else None
         if where is not None and self.folder != Path.cwd():
             where = self.folder / where  # what is written is meant as a name in the folder that is shown
