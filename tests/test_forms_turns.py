@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import datatransfer as dt
+from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.notebook.import_wizard import ImportWizard
@@ -208,3 +209,26 @@ def test_controls_of_the_form_may_be_changed_while_it_is_at_work(target: dt.Data
     assert form.wizard.step == "inside"
     form.wizard.close()
     assert dt.stages(target).empty
+
+
+def test_a_preview_that_comes_after_a_step_back_is_not_that_of_what_was_chosen_since(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    gate.guard(monkeypatch, PackageBuilder, "preview", holds=True)
+    with dt.Database(shop(databases)) as db:
+        form = dt.ExportForm(db)
+        form.tables.value = ("orders",)
+        form.next.click()
+        assert gate.reached.wait(SECONDS)
+        form.back.click()
+        form.tables.value = ("users",)
+        form.where.value = "id = 1"
+        gate.opened.set()
+        form.wait()
+        assert form.wizard.selection is None
+        form.next.click()
+        form.wait()
+        assert form.wizard.selection is not None
+        assert "2 rows of 2 tables" in form.selection.value
+        assert form.wizard.roots == {"users": "id = 1"}

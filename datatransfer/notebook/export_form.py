@@ -92,6 +92,10 @@ class ExportForm(Form):
     def _failed(self, error: BaseException) -> None:
         self._tell(error, offer=["Try again"] if self.wizard.step == "run" else [])
 
+    def _go_back(self) -> None:
+        self.later.forget("preview")  # of what may be chosen otherwise now
+        super()._go_back()
+
     # --- 1 choose -----------------------------------------------------------------------------------------------
 
     def _choose_page(self) -> w.Widget:
