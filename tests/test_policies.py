@@ -169,13 +169,16 @@ def test_numbers_and_references_are_not_renamed(databases: Databases, tmp_path: 
         ({"on_clash": {"nobody": "reuse"}}, "nobody"),
         ({"on_match": "newest:absent"}, "do not share"),
         ({"on_clash": "replace"}, "not a policy"),
+        ({"match_on": {"users": ["emial"]}}, "did you mean 'email'"),
+        ({"match_on": {"nobody": ["email"]}}, "nobody"),
     ],
 )
+@pytest.mark.parametrize("there", [[], [(1, "a@x", "B", None)]], ids=["into an empty table", "beside a row"])
 def test_a_policy_that_is_none_is_refused(
-    databases: Databases, tmp_path: Path, policies: dict[str, Any], said: str
+    databases: Databases, tmp_path: Path, there: list[Any], policies: dict[str, Any], said: str
 ) -> None:
     package = export_all(make(databases, "sqlite", users=[(1, "a@x", "A", None)]), tmp_path / "p.zip")
-    target = make(databases, "sqlite", users=[(1, "a@x", "B", None)])
+    target = make(databases, "sqlite", users=there)
     with dt.Database(target) as db, pytest.raises(dt.DataTransferError) as failed:
         dt.PackageImporter(package, db).plan(**policies)
     assert said in str(failed.value) + failed.value.hint

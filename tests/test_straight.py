@@ -251,6 +251,20 @@ def test_keys_indexes_and_foreign_keys_are_there_again(databases: Databases, tmp
     assert_equal(exact_digest(source), exact_digest(target))
 
 
+@pytest.mark.parametrize("policies", [{"on_match": "newest:seen"}, {"match_on": {"goods": ["lable"]}}])
+def test_policies_are_looked_at_although_nothing_can_match(
+    databases: Databases, tmp_path: Path, passed: Passed, policies: dict[str, Any]
+) -> None:
+    source = _shop(databases)
+    package = export_all(source, tmp_path / "package.zip")
+    target = empty_copy(source, databases)
+    passed()
+    with dt.Database(target) as db, pytest.raises(dt.UnknownColumnError):
+        dt.PackageImporter(package, db).run(**policies)
+    assert passed()["merge.batch"] == 0
+    assert leftovers(target) == []
+
+
 # --- whole ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from datatransfer.errors import UnknownColumnError
-from datatransfer.given import suggestion
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys
@@ -210,13 +208,6 @@ class Matcher:
 
     def _match_columns(self, plan: TablePlan) -> None:
         columns = self.policies.match_on[plan.fit.source.name]
-        for column in columns:
-            if all(fit.target.name != column for fit in plan.fit.columns):
-                raise UnknownColumnError(
-                    f"match_on names a column {column!r} that package and target do not share",
-                    where=plan.fit.source.name,
-                    hint=suggestion(column, [fit.target.name for fit in plan.fit.columns]),
-                )
         self._match_on(plan, columns, "natural:" + ",".join(columns), among=self.remap.not_apart(plan))
 
     def _match_on(

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.writers.rights import refuse as refuse_rights
-from datatransfer.errors import TargetChangedError
+from datatransfer.errors import TargetChangedError, UnknownColumnError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
+from datatransfer.given import suggestion
 from datatransfer.importing import stages
 from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies, Triggers
 from datatransfer.importing.clashes import Clashes
@@ -160,7 +161,13 @@ class Planner:
             self.package.schema.table(name)
 
     def _following(self, fits: Mapping[str, TableFit]) -> Policies:
-        """Return the policies with ``match_on`` in the package's tables and the target's columns."""
+        """Return the policies with ``match_on`` in the package's tables and the target's columns.
+
+        Raises
+        ------
+        UnknownTableError, UnknownColumnError
+            Package and target do not share them.
+        """
         match_on: dict[str, tuple[str, ...]] = {}
         for name, columns in self.policies.match_on.items():
             found = fits.get(name) or next((f for f in fits.values() if f.target.name == name), None)
@@ -170,7 +177,13 @@ class Planner:
                 continue
             there = {c.source.name: c.target.name for c in found.columns if not c.given}
             taken = {c.target.name for c in found.columns}
-            match_on[found.source.name] = tuple(c if c in taken else there.get(c, c) for c in columns)
+            named = tuple(c if c in taken else there.get(c, c) for c in columns)
+            match_on[found.source.name] = named
+            for column in (column for column in named if column not in taken):
+                raise UnknownColumnError(
+                    f"match_on names a column {column!r} that package and target do not share",
+                    where=found.source.name, hint=suggestion(column, taken),
+                )  # fmt: skip
         return replace(self.policies, match_on=match_on)
 
     def replan(self, plan: ImportPlan, staged: Mapping[str, StagedTable], decided: set[str]) -> None:
@@ -232,6 +245,7 @@ class Planner:
     def _insert_all(self, plan: ImportPlan) -> None:
         """Fill the plan of empty tables whose rows are not staged."""
         for name, table in plan.plans.items():
+            self._check_newest(name, table)
             self._count(table)
             self.listener(Progress("plan", name))
         plan.warnings[:] = [*self._changes, *self._restless(plan.plans), *self._taken(plan)]
@@ -257,11 +271,14 @@ class Planner:
         for name, plan in plans.items():
             plan.was_empty = self._is_empty(plan)
             plan.referenced = self._referenced(plan, plans)
-            if isinstance(rule := self.policies.match_rule(name), Newest):
-                newest_column(plan, rule)
+            self._check_newest(name, plan)
         if any(not plan.was_empty or any(plan.staged.outside.values()) for plan in plans.values()):
             for plan in plans.values():  # whose stage will be joined with something
                 self.writer.analyze("s", plan.number)
+
+    def _check_newest(self, name: str, plan: TablePlan) -> None:
+        if isinstance(rule := self.policies.match_rule(name), Newest):
+            newest_column(plan, rule)
 
     def _is_empty(self, plan: TablePlan) -> bool:
         return self.writer.run(f"SELECT 1 FROM {self.writer.table(plan.fit.target)} LIMIT 1").first() is None
