@@ -121,15 +121,48 @@ def test_who_clashes_gets_the_first_free_name(databases: Databases, tmp_path: Pa
 def test_texts_that_only_the_target_takes_for_the_same_are_renamed(
     databases: Databases, tmp_path: Path, dialect: str
 ) -> None:
-    source = make(databases, dialect, posts=[(1, None, "one"), (2, None, "ONE"), (3, None, "One")])
+    ours = ["one", "ONE", "One", "ONE (2)", "two", "Two (2)"]
+    source = make(databases, dialect, posts=[(n, None, title) for n, title in enumerate(ours, 1)])
     target = databases.create(dialect)
     rule = {"sqlite": "COLLATE NOCASE", "mariadb": "COLLATE utf8mb4_general_ci"}[dialect]
     with connected(target) as connection:
         connection.exec_driver_sql(
             f"CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER, title VARCHAR(10) {rule} UNIQUE)"
         )
+        connection.exec_driver_sql("INSERT INTO posts VALUES (90, NULL, 'TWO'), (91, NULL, 'one (4)')")
     import_into(export_all(source, tmp_path / "p.zip"), target, on_clash="rename")
-    assert asked(target, "SELECT title FROM posts ORDER BY id") == [("one",), ("ONE (2)",), ("One (3)",)]
+    found = [title for (title,) in asked(target, "SELECT title FROM posts WHERE id < 90 ORDER BY id")]
+    assert found == ["one", "ONE (3)", "One (5)", "ONE (2)", "two (3)", "Two (2)"]
+
+
+def test_long_texts_that_differ_at_their_end_are_not_the_same_to_mariadb(databases: Databases, tmp_path: Path) -> None:
+    urls = [databases.create("mariadb") for _ in range(2)]
+    long = "ä" * 640
+    for url, numbers in zip(urls, (range(1, 7), range(11, 14)), strict=True):
+        with connected(url) as connection:
+            connection.exec_driver_sql(
+                "CREATE TABLE pages (id INTEGER PRIMARY KEY, link VARCHAR(700) COLLATE utf8mb4_general_ci UNIQUE)"
+            )
+            rows = [(n, f"{long}{n % 10}") for n in numbers]
+            connection.exec_driver_sql("INSERT INTO pages VALUES (%s, %s)", rows)
+    import_into(export_all(urls[0], tmp_path / "p.zip"), urls[1], on_clash="rename")
+    endings = [end for (end,) in asked(urls[1], "SELECT substr(link, 641) FROM pages ORDER BY id")]
+    assert endings == ["1 (2)", "2 (2)", "3 (2)", "4", "5", "6", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_thousands_of_rows_get_the_first_names_that_are_free(
+    databases: Databases, tmp_path: Path, dialect: str
+) -> None:
+    pairs, urls = 2000, [databases.create(dialect) for _ in range(2)]
+    for url, first in zip(urls, (1, 10_001), strict=True):
+        with connected(url) as connection:
+            connection.exec_driver_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE)")
+            values = [{"i": first + n, "n": f"name {n // 2}" + " (2)" * (n % 2)} for n in range(2 * pairs)]
+            connection.execute(sa.text("INSERT INTO t VALUES (:i, :n)"), values)
+    import_into(export_all(urls[0], tmp_path / "p.zip"), urls[1], on_clash="rename")
+    names = [name for (name,) in asked(urls[1], "SELECT name FROM t WHERE id < 10000 ORDER BY id")]
+    assert names == [f"name {n // 2}" + (" (2) (2)" if n % 2 else " (3)") for n in range(2 * pairs)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

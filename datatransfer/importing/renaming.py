@@ -96,8 +96,7 @@ class Renames:
         taken = f"SELECT h.r FROM ({ours}) h JOIN ({theirs}) t ON {u.equal(rule, 't', 'h')}"
         clashing = f"SELECT z.r FROM ({taken} UNION {u.twice(rule, ours)}) z"
         wanted = f"SELECT s.r FROM {s} s {self._wanted(plan)}"
-        waiting = w.create_as("q", number, f"SELECT a.r AS r FROM ({wanted}) a JOIN ({clashing}) b ON b.r = a.r")
-        w.analyze("q", number)
+        waiting = self._rows("q", number, f"SELECT a.r AS r FROM ({wanted}) a JOIN ({clashing}) b ON b.r = a.r")
         left = int(w.scalar(f"SELECT count(*) FROM {waiting}"))
         for suffix in range(2, 2 + _PASSES):
             if not left:
@@ -110,13 +109,13 @@ class Renames:
         w, u = self.writer, self.uniques
         n, column = w.stage_name("n", plan.number), plan.renamed[fit.target.name]
         text = self._text(plan, fit, suffix)
-        free = w.create_as("f", plan.number * 1000, self._free(plan, rule, fit, waiting, text))
+        free = self._rows("f", plan.number * 1000, self._free(plan, rule, fit, waiting, text))
         count = int(w.scalar(f"SELECT count(*) FROM {free}"))
         if count:
             joins: dict[str, str] = {}
             base = u.remap.value(plan, fit, joins)
-            w.run(f"INSERT INTO {n} (r) SELECT f.r FROM {free} f WHERE f.r NOT IN (SELECT o.r FROM {n} o)")
-            taken = w.create_as(
+            w.run(f"INSERT INTO {n} (r) SELECT f.r FROM {free} f LEFT JOIN {n} o ON o.r = f.r WHERE o.r IS NULL")
+            taken = self._rows(
                 "h", plan.number * 1000,
                 f"SELECT s.r AS r, {self._suffixed(base, fit, suffix)} AS v FROM {w.stage_name('s', plan.number)} s "
                 f"JOIN {free} f ON f.r = s.r {' '.join(joins.values())}",
@@ -129,6 +128,14 @@ class Renames:
             w.run(f"DELETE FROM {waiting} WHERE r IN (SELECT f.r FROM {free} f)")
         w.run(f"DROP TABLE {free}")
         return count
+
+    def _rows(self, kind: str, number: int, select: str) -> str:
+        """Lay out some rows, which are then looked up by their number: without an index each would read them all."""
+        w = self.writer
+        name = w.create_as(kind, number, select)
+        w.index(kind, number, ["r"])
+        w.analyze(kind, number)
+        return name
 
     def _text(self, plan: TablePlan, fit: ColumnFit, suffix: int) -> str:
         renamed = f"n0.{plan.renamed[fit.target.name]}"
@@ -151,12 +158,10 @@ class Renames:
             if fit.target.name not in other.columns or not u.is_early(plan, other):
                 continue
             new = u.ours(plan, other, join=join, put={fit.target.name: text})
-            there = [u.theirs(plan, other), u.ours(plan, other)]
-            same = u.equal(other, "t", "h")
-            conditions += [f"SELECT h.r FROM ({new}) h JOIN ({held}) t ON {same}" for held in there]
-            conditions.append(u.twice(other, new))
+            held = f"SELECT h.r FROM ({new}) h JOIN ({u.theirs(plan, other)}) t ON {u.equal(other, 't', 'h')}"
+            conditions += [held, u.held_before(other, new, u.ours(plan, other))]
         taken = " UNION ".join(conditions)
-        return f"SELECT q.r AS r FROM {waiting} q WHERE q.r NOT IN (SELECT z.r FROM ({taken}) z)"
+        return f"SELECT q.r AS r FROM {waiting} q LEFT JOIN ({taken}) z ON z.r = q.r WHERE z.r IS NULL"
 
 
 def _declared_length(declared: str) -> int:

@@ -155,6 +155,22 @@ class Uniques:
             f"FROM ({ours}) h WHERE {self.counts(rule, 'h')}) d WHERE d.n > 1"
         )
 
+    def held_before(self, rule: UniqueRule, new: str, ours: str) -> str:
+        """Return SQL for ``r`` of the new values that the package's rows hold, or a new one before.
+
+        They are put in order rather than joined: they are computed, so no index would help a join.
+        """
+        values = [f"u{i}" for i in range(len(rule.parts))]
+        both = " UNION ALL ".join(
+            f"SELECT {number} AS g, h.r AS r, {', '.join(f'h.{v}' for v in values)} FROM ({rows}) h "
+            f"WHERE {self.counts(rule, 'h')}"
+            for number, rows in enumerate((ours, new))
+        )
+        return (
+            f"SELECT d.r FROM (SELECT b.g, b.r, row_number() OVER (PARTITION BY {', '.join(f'b.{v}' for v in values)} "
+            f"ORDER BY b.g, b.r) AS n FROM ({both}) b) d WHERE d.g = 1 AND d.n > 1"
+        )
+
 
 def inputs(table: Table, columns: Iterable[str]) -> tuple[str, ...]:
     """Return columns and all that those of them which are computed are computed from, in an order to compute them."""

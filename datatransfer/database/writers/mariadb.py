@@ -48,6 +48,8 @@ _REWRITTEN = re.compile(r"(uuid|inet4|inet6|time(\(\d\))?)$")
 #: Character sets that are not compared with utf8mb4.
 _WIDE = ("ucs2", "utf16", "utf32")
 _ROWS_AT_ONCE = 10_000
+#: PARTITION BY takes texts for the same that are so up to here, by default 1024 bytes; keys have up to 3072.
+_SORTED_BYTES = 8192
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
 
@@ -67,7 +69,8 @@ class MariaDBWriter(Writer):
         seconds = max(1, round(self.lock_seconds))  # the server counts in whole ones
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
-            f"time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
+            f"time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, "
+            f"max_sort_length = {_SORTED_BYTES}"
         )
         # Otherwise INSERT … SELECT, with which plans are made, locks every row and gap of the target that it reads.
         if not self._statements_are_logged():
