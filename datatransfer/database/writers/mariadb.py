@@ -267,8 +267,10 @@ class MariaDBWriter(Writer):
         self.run(f"SET SESSION foreign_key_checks = {int(enforce)}")
 
     def end_session(self, session_id: str) -> None:
-        with contextlib.suppress(MergeError):  # it is gone already
-            self.run(f"KILL CONNECTION {int(session_id)}")
+        # A server that was started anew counts from the beginning, and that number may be an application's session.
+        if str(self.scalar(f"SELECT IS_USED_LOCK({_MERGE_LOCK})")) == session_id:
+            with contextlib.suppress(MergeError):  # it is gone already
+                self.run(f"KILL CONNECTION {int(session_id)}")
         self._one_merge_at_a_time()
         self.run(f"DO RELEASE_LOCK({_MERGE_LOCK})")
 

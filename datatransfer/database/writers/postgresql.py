@@ -233,7 +233,11 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         return "" if shared else f" FOR UPDATE OF {alias}"
 
     def end_session(self, session_id: str) -> None:
-        self.run(f"SELECT pg_terminate_backend({int(session_id)})")
+        # A number may be that of another process by now: ours holds the lock until it has ended.
+        self.run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid = {int(session_id)} AND locktype = 'advisory' "
+            f"AND (classid::bigint << 32) | objid::bigint = {_MERGE_LOCK}"
+        )
         self.run("BEGIN")
         self._one_merge_at_a_time()
         self.run("COMMIT")
