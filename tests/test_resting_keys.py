@@ -124,6 +124,39 @@ def test_the_plan_says_whose_triggers_cannot_rest_and_the_receipt_repeats_it(
     assert len(asked(target, "SELECT * FROM heard")) == len(said)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("policy", ["suspend", "fire"])
+def test_the_receipt_names_tables_whose_triggers_came_after_the_plan(
+    databases: Databases, tmp_path: Path, dialect: str, policy: str
+) -> None:
+    package, target = _with_trigger(databases, dialect, tmp_path)
+    gone = "DROP TRIGGER loud" + (" ON parents" if dialect == "postgresql" else "")
+    again = _TRIGGER[dialect]
+    _run(target, gone)
+    fires = policy == "fire" or dialect == "mariadb"
+    with dt.Database(target) as db:
+        importer = dt.PackageImporter(package, db)
+        plan = importer.plan(triggers=policy)
+        assert [warning for warning in plan.warnings if "trigger" in warning] == []
+        _run(target, again[again.index("CREATE TRIGGER") :])
+        receipt = importer.run(plan)
+        assert [w.split(":")[0] for w in receipt.warnings if "trigger" in w] == ["parents"] * fires
+        assert dt.receipt(db, receipt.import_id).warnings == receipt.warnings
+    assert len(asked(target, "SELECT * FROM heard")) == fires
+
+
+def test_the_receipt_does_not_name_tables_whose_triggers_are_gone_since_the_plan(
+    databases: Databases, tmp_path: Path
+) -> None:
+    package, target = _with_trigger(databases, "mariadb", tmp_path)
+    with dt.Database(target) as db:
+        importer = dt.PackageImporter(package, db)
+        plan = importer.plan()
+        _run(target, "DROP TRIGGER loud")
+        assert [warning for warning in importer.run(plan).warnings if "trigger" in warning] == []
+    assert asked(target, "SELECT * FROM heard") == []
+
+
 def test_a_role_that_owns_only_some_tables_is_told_of_the_others(
     databases: Databases, tmp_path: Path, plain_role: str
 ) -> None:

@@ -36,6 +36,7 @@ from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.recording import updated_rows, write_receipt
 from datatransfer.importing.remap import TablePlan
+from datatransfer.importing.restless import told_again
 from datatransfer.importing.rivals import refuse_rivals
 from datatransfer.importing.uniques import Uniques
 from datatransfer.importing.unverified import Unverified, unverified
@@ -150,6 +151,7 @@ class Merge:
             self.writer.at = ""  # what fails from here on fails for any of them
             self.writer.restore_tables()
             loose.refuse_more()
+            self.warnings = told_again(self.warnings, self.writer, plans, self.plan.policies.triggers)
             for plan in plans:
                 if plan.counts.get(Action.INSERT):
                     self.writer.advance_sequences(plan.fit.target)
@@ -251,9 +253,6 @@ class Merge:
     def _prepare(self, plans: list[TablePlan]) -> None:
         touched = [p for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
         suspend = self.plan.policies.triggers is Triggers.SUSPEND
-        for plan in touched if not suspend else ():  # of those that cannot rest the plan has warned
-            if self.writer.fires_triggers(plan.fit.target):
-                self.warnings.append(f"{plan.fit.target.name}: its triggers fired during the import")
         many = [p.fit.target for p in touched if p.was_empty and p.staged.rows >= _BULK_ROWS]
         bulk = [table for table in many if self.writer.may_alter(table)]
         self.writer.prepare_tables(

@@ -17,7 +17,7 @@ from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.given import suggestion
 from datatransfer.importing import stages
-from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies, Triggers
+from datatransfer.importing.actions import DEFAULT, Action, Identity, Newest, Policies
 from datatransfer.importing.clashes import Clashes
 from datatransfer.importing.comparing import Comparer, newest_column, still_as_bound
 from datatransfer.importing.copies import copy_warning
@@ -30,6 +30,7 @@ from datatransfer.importing.matching import Matcher
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
+from datatransfer.importing.restless import restless
 from datatransfer.importing.revisions import revisions
 from datatransfer.importing.rights import lacking, refuse_lacking
 from datatransfer.importing.stages import Session
@@ -237,7 +238,7 @@ class Planner:
             self._count(table)
             comparer.remember(table)
         refuse_values(self._losses, plans, remap)
-        warnings += self._restless(plans)
+        warnings += restless(self.writer, plans.values(), self.policies.triggers)
         if not same and self.policies.identity is Identity.KEEP:
             warnings += copy_warning(plans.values(), remap)
         plan.warnings[:] = warnings + self._taken(plan)
@@ -254,18 +255,6 @@ class Planner:
         """Look for files that are in the way; return the warning of them."""
         plan.taken_files = FilePlacer(self.package, self.target, list(plan.plans.values())).taken()
         return [taken_warning(len(plan.taken_files))] if plan.taken_files else []
-
-    def _restless(self, plans: Mapping[str, TablePlan]) -> list[str]:
-        """Return a warning of the tables whose triggers will fire although they are to rest."""
-        if self.policies.triggers is not Triggers.SUSPEND:
-            return []
-        written = [p for p in plans.values() if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
-        tables = [p.fit.target for p in written if self.writer.fires_triggers(p.fit.target)]
-        names = [table.name for table in tables if not self.writer.may_alter(table)]
-        if not names:
-            return []
-        why = "only their owner can put them to rest" if self.writer.transactional_ddl else "the database cannot do so"
-        return [f"{', '.join(names)}: triggers fire during the import, for {why}; what they change is not in the plan"]
 
     def _look_at_tables(self, plans: Mapping[str, TablePlan]) -> None:
         for name, plan in plans.items():
