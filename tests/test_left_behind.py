@@ -7,6 +7,7 @@ import errno
 import json
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,13 +18,14 @@ import sqlalchemy as sa
 import datatransfer as dt
 from datatransfer.database import ledger
 from datatransfer.importing.merge import Merge
+from datatransfer.importing.stages import writer_for
 from tests.support.children import KILLED, Call
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.faults import Countdown, failing_files
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases
 from tests.support.shop import make_shop
-from tests.support.transfer import export_all
+from tests.support.transfer import DIALECTS, export_all
 
 
 @pytest.fixture
@@ -98,9 +100,48 @@ def test_a_stage_of_which_nobody_can_say_whose_it_is_goes_with_the_next_import(
     _left(shop, url, "merge.begin:1")
     _rewrite(url, lambda _: text)
     with dt.Database(url) as db:
-        assert list(dt.stages(db)["package"]) == [""]
+        assert list(dt.stages(db)["package"]) == [
+            "unknown: what it says of its package is damaged; it can only be dropped"
+        ]
         assert dt.PackageImporter(shop, db).run().total("insert") == 6
     assert leftovers(url) == []
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("way", ["dropped", "swept"])
+def test_a_stage_that_was_left_before_it_said_whose_it_is_says_so(
+    databases: Databases, shop: dt.DataPackage, dialect: str, way: str
+) -> None:
+    url = _target(databases, dialect)
+    with dt.Database(url) as db:
+        writer = writer_for(db, uuid.uuid4())
+        assert writer.hold(fresh=True)
+        writer.open_log()
+        listed = dt.stages(db)
+        assert listed[["package", "state"]].values.tolist() == [["unknown: it has just begun", "running"]]
+        writer.close()
+        ((import_id, package, state),) = dt.stages(db)[["import_id", "package", "state"]].values.tolist()
+        assert package == (
+            "unknown: begun by a process that was killed before it said which package; it can only be dropped"
+        )
+        assert state == "left"
+        if way == "dropped":
+            dt.drop_stage(db, import_id)
+        else:
+            dt.PackageImporter(shop, db).run()
+        assert dt.stages(db).empty
+    assert leftovers(url) == []
+
+
+def test_a_stage_of_an_undo_says_of_which(databases: Databases, shop: dt.DataPackage) -> None:
+    url = _target(databases)
+    with dt.Database(url) as db:
+        done = dt.PackageImporter(shop, db).run()
+    call = Call("undo", "", url, options={"import_id": str(done.import_id)},
+                environment={"DATATRANSFER_FAILPOINT": "undo.begin:1"})  # fmt: skip
+    assert call.run() == KILLED
+    with dt.Database(url) as db:
+        assert list(dt.stages(db)["package"]) == [f"none: undo of {done.import_id}"]
 
 
 TWO = (

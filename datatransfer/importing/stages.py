@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from datatransfer.package.package import DataPackage
 
 _SESSION, _DECISIONS, _FILES, _BOUND = "session", "decisions", "files", "bound"
+UNDO_OF = "undo of"
+"""What the log of an undo's stage says instead of a session."""
 WAIT = "wait until it has ended; dt.stages(db) lists what is under way"
 """The hint where another process is at work."""
 
@@ -230,7 +232,8 @@ def stages(db: Database) -> pd.DataFrame:
     -------
     pandas.DataFrame
         import_id, package, created, rows (staged so far), state: ``running`` in another process, ``left`` by one that
-        is gone, ``merged`` where only the stage is left over.
+        is gone, ``merged`` where only the stage is left over. Where a stage is of no package, or does not say of which,
+        there stands what it is instead; those that were left are removed by `drop_stage`, and by the next import.
 
     Examples
     --------
@@ -244,13 +247,25 @@ def stages(db: Database) -> pd.DataFrame:
     for import_id, noted in find(checked(db)).items():
         session = Session.read(noted)
         staged = sum(sum(parts.values()) for parts in checkpoints_of(noted).values())
+        state = _state(db, import_id)
         row = (
-            {"import_id": str(import_id), "package": session.package if session else "",
-             "created": session.created if session else "", "rows": staged, "state": _state(db, import_id)}
+            {"import_id": str(import_id), "package": session.package if session else _unsaid(noted, state),
+             "created": session.created if session else "", "rows": staged, "state": state}
         )  # fmt: skip
         rows.append((session.number if session else 0, row))
     ordered = [row for _, row in sorted(rows, key=lambda item: item[0])]
     return pd.DataFrame(ordered, columns=["import_id", "package", "created", "rows", "state"])
+
+
+def _unsaid(noted: Mapping[str, str], state: str) -> str:
+    """Say what a stage is that belongs to no package, or does not say to which."""
+    if UNDO_OF in noted:
+        return f"none: undo of {noted[UNDO_OF]}"
+    if _SESSION in noted:
+        return "unknown: what it says of its package is damaged; it can only be dropped"
+    if state == "running":
+        return "unknown: it has just begun"
+    return "unknown: begun by a process that was killed before it said which package; it can only be dropped"
 
 
 def _state(db: Database, import_id: uuid.UUID) -> str:

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
 
-_UNDO_OF = "undo of"
-
 
 @dataclass(frozen=True)
 class UndoReport:
@@ -308,7 +306,7 @@ def _begin(db: Database, import_id: str) -> Writer:
             raise UsageError("another process holds this undo", where=import_id, hint=stages.WAIT)
         refuse_staging(writer)
         writer.open_log()
-        writer.note(_UNDO_OF, import_id)
+        writer.note(stages.UNDO_OF, import_id)
     except BaseException as error:
         _end(writer, error)
         raise

@@ -88,7 +88,7 @@ def fails(call: Callable[[], object], countdown: Countdown) -> None:
 def again(importer: Callable[[], dt.PackageImporter], **policies: str) -> None:
     """Do what a person would: drop what is of no use, resume, and if there is nothing to resume, run."""
     found = dt.stages(importer().target)
-    for stage in found[found["package"] == ""]["import_id"]:  # it ended before it could say whose it is
+    for stage in found[found["package"].str.startswith("unknown: ")]["import_id"]:  # it could not say whose it is
         dt.drop_stage(importer().target, stage)
     try:
         importer().resume()
