@@ -22,9 +22,10 @@ from datatransfer.importing.stages import writer_for
 from tests.support.children import KILLED, Call
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.faults import Countdown, failing_files
-from tests.support.scenes import leftovers
+from tests.support.scenes import ended, leftovers
 from tests.support.servers import Databases
 from tests.support.shop import make_shop
+from tests.support.sql import run
 from tests.support.transfer import DIALECTS, export_all
 
 
@@ -142,6 +143,26 @@ def test_a_stage_of_an_undo_says_of_which(databases: Databases, shop: dt.DataPac
     assert call.run() == KILLED
     with dt.Database(url) as db:
         assert list(dt.stages(db)["package"]) == [f"none: undo of {done.import_id}"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_resume_that_cannot_look_up_the_receipt_lets_go_of_the_stage(
+    databases: Databases, shop: dt.DataPackage, tmp_path: Path, dialect: str
+) -> None:
+    url, other = _target(databases, dialect), databases.create("sqlite")
+    make_shop(other, "other", 2)
+    with dt.Database(url) as db:
+        dt.PackageImporter(export_all(other, tmp_path / "other.zip"), db).run()  # so that there are receipts
+    _left(shop, url, "merge.begin:1")
+    with dt.Database(url) as db:
+        ended(db)
+        run(url, "ALTER TABLE datatransfer_imports RENAME COLUMN state TO elsewhere")
+        with pytest.raises(dt.DataTransferError) as caught:  # who keeps the error keeps what its frames hold
+            dt.PackageImporter(shop, db).resume()
+        run(url, "ALTER TABLE datatransfer_imports RENAME COLUMN elsewhere TO state")
+        assert list(dt.stages(db)["state"]) == ["left"], caught.value
+        assert dt.PackageImporter(shop, db).resume().total("insert") == 6
+    assert leftovers(url) == []
 
 
 TWO = (

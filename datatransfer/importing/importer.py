@@ -374,19 +374,18 @@ class PackageImporter:
             return finished(self.package, self.target, wanted)
         session, policies = found[0], found[0].policies_here()
         writer = self._writer(session.import_id)
-        if not writer.hold():
-            writer.close()
-            raise UsageError(
-                "another process is at work on this import", where=str(session.import_id), hint=stages.WAIT
-            )
-        if stages.is_merged(self.target, session.import_id):
-            stages.leave(writer, None)
-            return receipt(self.target, session.import_id)
-        if session.version != __version__:
-            writer.forget_stage()  # another version may stage in another way
-            replace(session, version=__version__).write(writer)
-        noted = writer.noted()
         try:
+            if not writer.hold():
+                raise UsageError(
+                    "another process is at work on this import", where=str(session.import_id), hint=stages.WAIT
+                )
+            if stages.is_merged(self.target, session.import_id):
+                stages.leave(writer, None)
+                return receipt(self.target, session.import_id)
+            if session.version != __version__:
+                writer.forget_stage()  # another version may stage in another way
+                replace(session, version=__version__).write(writer)
+            noted = writer.noted()
             self.target.refresh(lock_timeout=self.lock_timeout)
             plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
         except BaseException:
