@@ -116,6 +116,7 @@ def check_stack(databases: Databases, dialect: str, there: Rows, imports: list[t
             after = application(exact_digest(target))
             undone = receipt.undo()
             assert_equal(before, application(exact_digest(target)))
+            assert undone.check_undo().ok
             undone.undo()
             assert_equal(after, application(exact_digest(target)))
             receipt.undo()

@@ -113,14 +113,47 @@ def test_rows_do_not_come_back_without_the_rows_that_they_refer_to(package: dt.D
     run(url, "INSERT INTO users VALUES (1, 'a'), (2, 'b')")
     with dt.Database(url) as target:
         undone = dt.PackageImporter(package, target).run(match_on={"users": ["email"]}).undo()
+        assert undone.check_undo().ok
         run(url, "DELETE FROM users WHERE id = 2")
+        report = undone.check_undo()
+        assert (report.ok, list(report.rows)) == (False, [("orders", 2, "orphaned", "users")])
+        assert report.summary[["table", "reversible", "orphaned"]].values.tolist() == [["orders", 1, 1]]
         with pytest.raises(UndoConflictError, match="1 rows would refer to rows of users that are gone") as caught:
             undone.undo()
         assert caught.value.where == "orders.user_id"
         assert asked(url, "SELECT * FROM orders") == []
         run(url, "INSERT INTO users VALUES (2, 'b')")
+        assert undone.check_undo().ok
         undone.undo()
     assert len(asked(url, "SELECT * FROM orders")) == 2
+
+
+@every_dialect
+def test_rows_whose_parents_come_back_with_them_are_no_orphans(package: dt.DataPackage, url: str) -> None:
+    with dt.Database(url) as target:
+        undone = dt.PackageImporter(package, target).run().undo()
+        report = undone.check_undo()
+        assert (report.ok, list(report.rows)) == (True, [])
+        run(url, "INSERT INTO users VALUES (1, 'x')")  # the parent's key is taken, but by a row to refer to
+        assert list(undone.check_undo().rows) == [("users", 1, "taken", "")]
+
+
+@every_dialect
+def test_a_check_tells_of_earlier_references_whose_parents_are_gone_since(
+    databases: Databases, package: dt.DataPackage, url: str, dialect: str
+) -> None:
+    run(url, "INSERT INTO users VALUES (7, 'old')", "INSERT INTO orders VALUES (1, 7)")
+    with dt.Database(url) as target:
+        receipt = dt.PackageImporter(package, target).run(on_match="update", match_on={"orders": ["id"]})
+        assert receipt.total("update") == 1
+        assert receipt.check_undo().ok
+        run(url, "DELETE FROM users WHERE id = 7")
+        report = receipt.check_undo()
+        assert list(report.rows) == ([] if dialect == "sqlite" else [("orders", 1, "orphaned", "users")])
+        if dialect == "sqlite":  # which does not see to references, so that nobody knows whether it had its parent
+            return
+        with pytest.raises(UndoConflictError, match="1 rows would refer to rows of users that are gone"):
+            receipt.undo()
 
 
 def test_files_whose_store_is_not_named_are_told_of_and_go_with_the_next_call(

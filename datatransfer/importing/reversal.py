@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.errors import MergeError, UndoConflictError
 from datatransfer.failpoints import failpoint
-from datatransfer.importing.actions import OnOrphan
 from datatransfer.importing.images import (
     DELETE,
     INSERT,
@@ -25,6 +23,7 @@ from datatransfer.importing.images import (
     record_after,
     record_more,
 )
+from datatransfer.importing.orphaned import Orphaned
 from datatransfer.importing.touched import REVERSIBLE, Touched, TouchedRows
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.values import LogicalType
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.writers import Writer
     from datatransfer.importing.backup import Backup
-    from datatransfer.schema.tables import Column, ForeignKey, Table
+    from datatransfer.schema.tables import Column, Table
 
 _PARKED_LENGTH = 34
 _NUMBER = LogicalType("integer", bits=64)
@@ -64,6 +63,7 @@ class Reversal:
         names = sorted(touched.tables, key=lambda name: order.index(name) if name in order else len(order))
         self.tables = [touched.tables[name] for name in names]  # parents first
         self._before: dict[str, Any] = {}
+        self._orphaned = Orphaned(touched, record)
 
     # --- before -------------------------------------------------------------------------------------------------
 
@@ -260,41 +260,14 @@ class Reversal:
         ``alone``: before it comes, so that the database does not say it in its own words; then only by references out
         of tables that are in no circle, whose parents have all come back.
         """
-        w = self.writer
-        there = {fit.target.name for fit in touched.before[action]}
-        circular = {name for circle in self._circles for name in circle}
-        for fk in touched.table.foreign_keys:
-            if fk.parent not in self.touched.schema or not there.issuperset(fk.columns):
-                continue
-            if not self._held_before(fk, action) or (alone and touched.table.name in circular):
-                continue
-            parent = self.touched.schema.table(fk.parent)
-            values = [self.touched.value(touched, action, column) for column in fk.columns]
-            pairs = zip(fk.parent_columns, values, strict=True)
-            on = " AND ".join(f"p.{w.quote(c)} = {w.held(v, parent.by_name[c])}" for c, v in pairs)
-            full = " AND ".join(f"{value} IS NOT NULL" for value in values)
-            missing = f"NOT EXISTS (SELECT 1 FROM {self.touched.rows_of(parent)} p WHERE {on})"
-            sql = f"SELECT count(*) {self.touched.earlier(touched, action)} AND {full} AND {missing}"
-            if rows := int(w.scalar(sql)):
+        if alone and touched.table.name in {name for circle in self._circles for name in circle}:
+            return
+        for fk in self._orphaned.references(touched, action):
+            if rows := self._orphaned.count(touched, action, fk):
                 raise UndoConflictError(
                     f"{rows} rows would refer to rows of {fk.parent} that are gone", where=fk.label,
                     hint="nothing was changed; undo what removed those first",
                 )  # fmt: skip
-
-    def _held_before(self, fk: ForeignKey, action: str) -> bool:
-        """Whether every reference of such rows had its parent: the database saw to it, or the import that wrote them.
-
-        SQLite does not see to it. What an import brought was verified there, unless it was to keep orphans; how rows
-        were that it updated, nobody knows.
-        """
-        return fk.enforced or (fk.declared and action == DELETE and not self._kept_orphans)
-
-    @cached_property
-    def _kept_orphans(self) -> bool:
-        record = self.record
-        while above := record.options.get("undo_of"):
-            record = ledger.read_import(self.writer.conn, above)
-        return record.options.get("on_orphan") == OnOrphan.KEEP
 
     # --- after --------------------------------------------------------------------------------------------------
 

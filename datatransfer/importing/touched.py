@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 REVERSIBLE, EDITED, GONE, REFERENCED, TAKEN = "reversible", "edited", "gone", "referenced", "taken"
-STATES = (REVERSIBLE, EDITED, REFERENCED, TAKEN, GONE)
+ORPHANED = "orphaned"
+STATES = (REVERSIBLE, EDITED, REFERENCED, TAKEN, ORPHANED, GONE)
 _OFFSET = {INSERT: 0, UPDATE: 1 << 40, DELETE: 1 << 41}
 _INTEGER = LogicalType("integer", bits=64)
 _BATCH_ROWS = 65_536

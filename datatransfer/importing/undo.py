@@ -1,7 +1,8 @@
 """Undo: what an import wrote is taken back, in one transaction, or nothing is.
 
 1. The images of the import are laid beside the target, and every row that it touched is **sorted**: reversible, edited
-   since, referenced by a row that stays, gone, or its key or a unique value taken by another.
+   since, referenced by a row that stays, gone, or its key or a unique value taken by another. The check
+   also names those whose parents will be gone.
 2. Unless all of it is well, the undo **refuses**, or leaves these rows and what they need where they are.
 3. What was inserted is **deleted**, children first; what was deleted is inserted again under its keys; what was updated
    gets its earlier values. Rows are counted against 1.
@@ -29,6 +30,7 @@ from datatransfer.failpoints import failpoint
 from datatransfer.importing import stages
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.images import INSERT, UPDATE
+from datatransfer.importing.orphaned import Orphaned
 from datatransfer.importing.reversal import Reversal
 from datatransfer.importing.rights import refuse_staging, refuse_undo
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
@@ -64,7 +66,7 @@ class UndoReport:
 
     @property
     def ok(self) -> bool:
-        """Whether `undo` would take everything back: no row was edited, is referred to, or has lost its key."""
+        """Whether `undo` would take everything back: no row was edited, is referred to, or lost its key or parent."""
         return not any(self._total(table, state) for table in self.counts for state in STATES[1:-1])
 
     @property
@@ -76,7 +78,10 @@ class UndoReport:
         return pd.DataFrame(rows, columns=["table", *STATES])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each row that is not simply put back: table, key, state, and by which table."""
+        """Return one row for each row that is not simply put back: table, key, state, and by which table.
+
+        That is the table which refers to it; of one that is ``orphaned``, the table in which its parent is missing.
+        """
         import pandas as pd
 
         return pd.DataFrame(list(self.rows), columns=["table", "key", "state", "by"])
@@ -127,6 +132,7 @@ def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         touched.lay()
         _refuse_gaps(touched, record)
         touched.sort()
+        Orphaned(touched, record).mark()
         files = UndoFiles(writer, record.import_id).warnings()
         report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), files)
     except BaseException as error:
