@@ -165,11 +165,11 @@ def check_merge(package: dt.DataPackage, source: Rows, url: str, dice: random.Ra
         plan = importer.plan(**random_policies(dice))
         decide_at_random(dice, plan)
         if dice.random() < 0.3:  # the same decisions, saved, lead to the same plan
-            said, policies = plan.to_frame(), plan.policies.to_json()
+            said, policies, warned = plan.to_frame(), plan.policies.to_json(), list(plan.warnings)
             saved = plan.save(folder / "decisions.json")
             plan.discard()
             plan = importer.plan(**{k: policies[k] for k in ("on_match", "on_clash", "match_on")}, decisions=saved)
-            assert plan.warnings == []
+            assert plan.warnings == warned  # as a rule none; rows that happen to be alike may look like a copy
             assert plan.to_frame().astype(str).equals(said.astype(str))
         frame, fields, counts = plan.to_frame(), plan.diff(), plan.counts
         assert {name: sum(of.values()) for name, of in counts.items()} == {n: len(r) for n, r in source.items() if r}
