@@ -249,7 +249,8 @@ class Planner:
             self._check_newest(name, table)
             self._count(table)
             self.listener(Progress("plan", name))
-        plan.warnings[:] = [*self._changes, *self._restless(plan.plans), *self._taken(plan)]
+        resting = restless(self.writer, plan.plans.values(), self.policies.triggers)
+        plan.warnings[:] = [*self._changes, *resting, *self._taken(plan)]
 
     def _taken(self, plan: ImportPlan) -> list[str]:
         """Look for files that are in the way; return the warning of them."""
