@@ -126,7 +126,7 @@ class Reversal:
                 self._refuse_orphans(touched, action, alone=False)
 
     def _wanted(self, touched: Touched, action: str) -> int:
-        rows = "n" if touched.key else "CASE WHEN m < n THEN m ELSE n END"
+        rows = "n" if touched.key else "d"
         state = f"AND st = '{REVERSIBLE}'" if touched.key else ""
         sql = f"SELECT coalesce(sum({rows}), 0) FROM {self.touched.z(touched)} WHERE a = '{action}' {state}"
         return int(self.writer.scalar(sql))
@@ -181,7 +181,7 @@ class Reversal:
 
         z = self.touched.z(touched)
         join = f"JOIN {z} z ON {self.touched.is_row(touched, 't')} AND z.a = '{INSERT}'"
-        extra = (("z.h", "datatransfer:h", _NUMBER), ("z.n", "datatransfer:n", _NUMBER))
+        extra = (("z.h", "datatransfer:h", _NUMBER), ("z.d", "datatransfer:n", _NUMBER))
         image = before_image(self.writer, touched.table, RowSource(join=join, whole=False, extra=extra), DELETE, ())
         if image is None:
             return None
@@ -198,7 +198,7 @@ class Reversal:
     def _delete(self, touched: Touched) -> int:
         z = self.touched.z(touched)
         if not touched.key:
-            source = f"SELECT h, n FROM {z} WHERE a = '{INSERT}'"
+            source = f"SELECT h, d AS n FROM {z} WHERE a = '{INSERT}' AND d > 0"
             return self.writer.delete_copies(touched.table, touched.hashed, source, touched.number)
         keys = [(column, f"k{i}") for i, column in enumerate(touched.key)]
         return self.writer.delete(touched.table, keys, z, f"x.a = '{INSERT}' AND x.st = '{REVERSIBLE}'")

@@ -3,7 +3,8 @@
 For each table the images of the ledger are laid beside the target: ``s`` keys and hashes of rows that were inserted
 (even numbers) and updated (odd), ``b`` earlier rows that were updated (even) and deleted (odd). From these comes ``z``,
 one row for each row that was touched: ``r`` its number, ``k0`` … its key, ``a`` what was done with it, ``st`` its
-state, ``w`` which tables refer to it, ``h`` its hash and, without a key, ``n`` how many there were and ``m`` are.
+state, ``w`` which table refers to it or which import has written it since, ``h`` its hash and, without a key, ``n`` how
+many there were, ``m`` are, and ``d`` how many of these may go.
 
 This module reads the target and changes nothing in it.
 """
@@ -11,17 +12,17 @@ This module reads the target and changes nothing in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
 from datatransfer.errors import SchemaMismatchError
-from datatransfer.importing.convert import converter
 from datatransfer.importing.images import DELETE, INSERT, UPDATE, Facts
+from datatransfer.importing.laterimports import LaterImports
+from datatransfer.importing.layingimages import StagedImage, fits_of
 from datatransfer.importing.validation import ColumnFit
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import Column, ForeignKey, Table
-from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,8 +33,6 @@ REVERSIBLE, EDITED, GONE, REFERENCED, TAKEN = "reversible", "edited", "gone", "r
 ORPHANED = "orphaned"
 STATES = (REVERSIBLE, EDITED, REFERENCED, TAKEN, ORPHANED, GONE)
 _OFFSET = {INSERT: 0, UPDATE: 1 << 40, DELETE: 1 << 41}
-_INTEGER = LogicalType("integer", bits=64)
-_BATCH_ROWS = 65_536
 
 
 @dataclass
@@ -62,6 +61,11 @@ class Touched:
     before: dict[str, list[ColumnFit]] = field(default_factory=dict)
     staged: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def hashed_names(self) -> tuple[str, ...]:
+        """The names of the columns that are hashed."""
+        return tuple(column.name for column in self.hashed)
+
     def number_of(self, action: str) -> int:
         """Return the number that names the staging table of an action's images."""
         return 2 * self.number + (action == UPDATE)
@@ -87,6 +91,7 @@ class TouchedRows:
         self.import_id = import_id
         self.schema = writer.db.schema
         self.tables: dict[str, Touched] = {}
+        self.later = LaterImports(self)
 
     # --- laying -------------------------------------------------------------------------------------------------
 
@@ -103,6 +108,7 @@ class TouchedRows:
                 self._lay_before(self._touched(name), facts, rows)
         for touched in self.tables.values():
             self._make(touched)
+        self.later.lay()
 
     def _touched(self, name: str) -> Touched:
         if name not in self.tables:
@@ -124,64 +130,39 @@ class TouchedRows:
     def _lay_after(self, touched: Touched, facts: Facts, rows: pa.Table) -> None:
         touched.key = facts.key
         touched.hashed = tuple(self._columns(touched, facts.hashed))
-        if facts.action not in touched.keys:
-            touched.keys[facts.action] = self._fits(self._columns(touched, facts.key), facts.types)
-            columns = self._staged_columns("k", touched.keys[facts.action])
-            columns += [("h", "BIGINT")] if facts.key else [("h", "BIGINT"), ("n", "BIGINT")]
-            self.writer.create("s", touched.number_of(facts.action), [("r", "BIGINT"), *columns])
-        self._load("s", touched, facts.action, rows, touched.keys[facts.action])
+        new = facts.action not in touched.keys
+        if new:
+            touched.keys[facts.action] = fits_of(self.writer, self._columns(touched, facts.key), facts.types)
+        stage = StagedImage("s", touched.number_of(facts.action), touched.table, touched.keys[facts.action])
+        if new:
+            stage.create(self.writer, ("h",) if facts.key else ("h", "n"))
+        self._load(stage, touched, facts.action, rows)
 
     def _lay_before(self, touched: Touched, facts: Facts, rows: pa.Table) -> None:
         touched.key = facts.key
-        if facts.action not in touched.before:
-            touched.before[facts.action] = self._fits(self._columns(touched, rows.column_names), facts.types)
-            columns = self._staged_columns("c", touched.before[facts.action])
-            self.writer.create("b", self._before_number(touched, facts.action), [("r", "BIGINT"), *columns])
-        self._load("b", touched, facts.action, rows, touched.before[facts.action])
+        new = facts.action not in touched.before
+        if new:
+            touched.before[facts.action] = fits_of(self.writer, self._columns(touched, rows.column_names), facts.types)
+        number = self._before_number(touched, facts.action)
+        stage = StagedImage("b", number, touched.table, touched.before[facts.action])
+        if new:
+            stage.create(self.writer)
+        self._load(stage, touched, facts.action, rows)
 
     @staticmethod
     def _before_number(touched: Touched, action: str) -> int:
         return 2 * touched.number + (action == DELETE)
 
-    def _fits(self, columns: Sequence[Column], types: Sequence[LogicalType]) -> list[ColumnFit]:
-        return [
-            ColumnFit(replace(column, type=kind), column, self.writer.target_kind(kind, column) or kind)
-            for column, kind in zip(columns, types, strict=False)
-        ]
-
-    def _staged_columns(self, letter: str, fits: Sequence[ColumnFit]) -> list[tuple[str, str]]:
-        return [(f"{letter}{i}", self.writer.stage_type(fit.kind)) for i, fit in enumerate(fits)]
-
-    def _load(self, kind: str, touched: Touched, action: str, rows: pa.Table, fits: Sequence[ColumnFit]) -> None:
-        """Stage a piece: numbered, its values as the target takes them, hashes and counts as they are."""
-        import numpy as np
-        import pyarrow as pa
-
-        w = self.writer
-        mark = f"{kind}{action}"
-        start = touched.staged.get(mark, 0) + _OFFSET[action]
-        arrays: list[pa.Array] = [pa.array(np.arange(start, start + rows.num_rows, dtype=np.int64))]
-        for fit, column in zip(fits, rows.columns, strict=False):
-            where = f"{touched.table.name}.{fit.target.name}"
-            change = converter(fit.source.type, fit.kind, fraction_digits=w.fraction_digits(fit.target), where=where)
-            arrays.append(w.stage_values(change(column.combine_chunks()), fit.kind, fit.target))
-        letter = "k" if kind == "s" else "c"
-        names = ["r", *(f"{letter}{i}" for i in range(len(fits)))]
-        for name in rows.column_names[len(fits) :]:
-            names.append(name)
-            arrays.append(rows[name].combine_chunks())
-        tagged = [f"{letter}{i}" for i, fit in enumerate(fits) if fit.kind.kind == "any"]
-        whole = pa.RecordBatch.from_arrays(arrays, names=names)
-        schema = whole.schema.with_metadata({"tagged": ",".join(tagged)} if tagged else None)
-        number = touched.number_of(action) if kind == "s" else self._before_number(touched, action)
-        pieces = (whole.slice(at, _BATCH_ROWS) for at in range(0, whole.num_rows, _BATCH_ROWS))
-        touched.staged[mark] = touched.staged.get(mark, 0) + w.load(kind, number, schema, pieces)
+    def _load(self, stage: StagedImage, touched: Touched, action: str, rows: pa.Table) -> None:
+        mark = f"{stage.kind}{action}"
+        held = touched.staged.get(mark, 0)
+        touched.staged[mark] = held + stage.load(self.writer, rows, held + _OFFSET[action])
 
     def _make(self, touched: Touched) -> None:
         w = self.writer
         keys = [(f"k{i}", w.key_type(touched.table.by_name[c])) for i, c in enumerate(touched.key)]
         more = [("a", "VARCHAR(8)"), ("st", "VARCHAR(12)"), ("w", "VARCHAR(500)")]
-        numbers = [(name, "BIGINT") for name in ("h", "n", "m")]
+        numbers = [(name, "BIGINT") for name in ("h", "n", "m", "d")]
         w.create("z", touched.number, [("r", "BIGINT"), *keys, *more, *numbers])
         if w.name != "postgresql":  # which joins by hashes
             w.index("z", touched.number, [name for name, _ in keys] or ["h"])
@@ -242,6 +223,7 @@ class TouchedRows:
             for action in touched.actions:
                 self._sort(touched, action)
             self.writer.analyze("z", touched.number)
+        self.later.mark((REVERSIBLE, EDITED), EDITED)
         self._mark_referenced()
         while self._mark_taken():  # these stay, too
             self._mark_referenced()
@@ -249,7 +231,7 @@ class TouchedRows:
     def _sort(self, touched: Touched, action: str) -> None:
         w = self.writer
         keys = "".join(f"k{i}, " for i in range(len(touched.key)))
-        into = f"INSERT INTO {self.z(touched)} (r, {keys}a, st, w, h, n, m)"
+        into = f"INSERT INTO {self.z(touched)} (r, {keys}a, st, w, h, n, m, d)"
         if not touched.key:
             w.run(f"{into} {self._counted(touched, action)}")
             return
@@ -269,7 +251,7 @@ class TouchedRows:
             number = "0"
         on = self.is_key(touched, "t", values)
         w.run(
-            f"{into} SELECT s.r, {', '.join(values)}, '{action}', {state}, '', {number}, 1, 1 "
+            f"{into} SELECT s.r, {', '.join(values)}, '{action}', {state}, '', {number}, 1, 1, 1 "
             f"FROM {source} s LEFT JOIN {self.rows_of(touched.table)} t ON {on}"
         )
 
@@ -291,12 +273,15 @@ class TouchedRows:
     def _counted(self, touched: Touched, action: str) -> str:
         w = self.writer
         if action == DELETE:
-            return f"SELECT s.r, '{action}', '{REVERSIBLE}', '', 0, 1, 1 FROM {self.b(touched, action)} s"
-        there = w.hash_counts_sql(touched.table, touched.hashed)
-        state = f"CASE WHEN coalesce(c.n, 0) >= s.n THEN '{REVERSIBLE}' ELSE '{EDITED}' END"
+            return f"SELECT s.r, '{action}', '{REVERSIBLE}', '', 0, 1, 1, 1 FROM {self.b(touched, action)} s"
+        there, later = w.hash_counts_sql(touched.table, touched.hashed), self.later.copies(touched)
+        mine = "coalesce(c.n, 0) - coalesce(l.n, 0)" if later else "coalesce(c.n, 0)"
+        state = f"CASE WHEN {mine} >= s.n THEN '{REVERSIBLE}' ELSE '{EDITED}' END"
+        goes = f"CASE WHEN {mine} >= s.n THEN s.n WHEN {mine} > 0 THEN {mine} ELSE 0 END"
         return (
-            f"SELECT s.r, '{action}', {state}, '', s.h, s.n, coalesce(c.n, 0) "
-            f"FROM {w.stage_name('s', touched.number_of(action))} s LEFT JOIN ({there}) c ON c.h = s.h"
+            f"SELECT s.r, '{action}', {state}, '', s.h, s.n, coalesce(c.n, 0), {goes} "
+            f"FROM {w.stage_name('s', touched.number_of(action))} s LEFT JOIN ({there}) c ON c.h = s.h "
+            f"{f'LEFT JOIN ({later}) l ON l.h = s.h' if later else ''}"
         )
 
     def _mark_taken(self) -> int:
@@ -347,7 +332,7 @@ class TouchedRows:
         staying = ""
         there = self.tables.get(fk.table)
         if there is not None and there.keys:
-            goes = f"y.st = '{REVERSIBLE}' AND y.a <> '{DELETE}'" + ("" if there.key else " AND y.m <= y.n")
+            goes = f"y.st = '{REVERSIBLE}' AND y.a <> '{DELETE}'" + ("" if there.key else " AND y.m <= y.d")
             staying = f"LEFT JOIN {self.z(there)} y ON {self.is_row(there, 'c', 'y')} AND {goes}"
         found = (
             f"SELECT z.r FROM {self.z(parent)} z JOIN {self.rows_of(parent.table)} p ON {self.is_row(parent, 'p')} "
@@ -373,7 +358,7 @@ class TouchedRows:
         return found
 
     def problems(self) -> Iterator[tuple[str, object, str, str]]:
-        """Yield table, key, state and the referring table of every row that is not simply put back."""
+        """Yield table, key, state and the referring table or later import of every row that is not simply put back."""
         for name, touched in self.tables.items():
             keys = "".join(f"k{i}, " for i in range(len(touched.key)))
             sql = f"SELECT {keys}st, w FROM {self.z(touched)} WHERE st <> '{REVERSIBLE}' ORDER BY r"

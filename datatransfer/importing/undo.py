@@ -1,8 +1,8 @@
 """Undo: what an import wrote is taken back, in one transaction, or nothing is.
 
 1. The images of the import are laid beside the target, and every row that it touched is **sorted**: reversible, edited
-   since, referenced by a row that stays, gone, or its key or a unique value taken by another. The check
-   also names those whose parents will be gone.
+   since or written again by a later import, referenced by a row that stays, gone, or its key or a unique value taken.
+   The check also names those whose parents will be gone.
 2. Unless all of it is well, the undo **refuses**, or leaves these rows and what they need where they are.
 3. What was inserted is **deleted**, children first; what was deleted is inserted again under its keys; what was updated
    gets its earlier values. Rows are counted against 1.
@@ -54,7 +54,8 @@ class UndoReport:
     counts : mapping of table to mapping of (action, state) to int
         Of the rows that the import inserted, updated or deleted.
     rows : sequence of (table, key, state, by)
-        Every row that is not simply put back.
+        Every row that is not simply put back. ``by`` is the table that refers to it, or ``import …`` with the id of
+        the later import that wrote it again.
     warnings : sequence of str
         Of files that would stay.
     """
@@ -78,9 +79,10 @@ class UndoReport:
         return pd.DataFrame(rows, columns=["table", *STATES])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each row that is not simply put back: table, key, state, and by which table.
+        """Return one row for each row that is not simply put back: table, key, state, and by which table or import.
 
-        That is the table which refers to it; of one that is ``orphaned``, the table in which its parent is missing.
+        That is what refers to it or wrote it since; of one that is ``orphaned``, the table in which its parent is
+        missing.
         """
         import pandas as pd
 
@@ -214,6 +216,7 @@ def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, *, keep
     writer = touched.writer
     with writer.merge():
         _still_merged(writer, reversal.record.import_id)  # another process may have been quicker
+        touched.later.refuse_others()
         reversal.prepare()
         touched.sort()
         _refuse(touched, keep_edited=keep_edited)
@@ -235,9 +238,11 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
                 bad[f"{name} ({state})"] = bad.get(f"{name} ({state})", 0) + n
     if bad and not keep_edited:
         parts = ", ".join(f"{n} of {where}" for where, n in sorted(bad.items()))
+        later = ", then ".join(touched.later.named())
+        first = f"some were written again by later imports: undo {later} first; " if later else ""
         raise UndoConflictError(
             f"rows of the import were edited since, or others refer to them or hold their values: {parts}",
-            hint="nothing was changed; check_undo() names them, keep_edited=True leaves them where they are",
+            hint=f"nothing was changed; {first}check_undo() names them, keep_edited=True leaves them where they are",
             evidence={"rows": bad},
         )
 

@@ -100,7 +100,7 @@ def add_after_image(
 
 
 def after_images(
-    conn: sa.Connection, import_id: str | uuid.UUID, *, schema: str | None = None
+    conn: sa.Connection, import_id: str | uuid.UUID, *, table: str | None = None, schema: str | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
     """Yield ``(table, keys and hashes)`` of one import, chunk by chunk, in the order they were recorded."""
     if not sa.inspect(conn).has_table(models.after_images.name, schema=schema):
@@ -108,5 +108,7 @@ def after_images(
     own = models.table_in(models.after_images, schema)
     imports = models.table_in(models.imports, schema)
     wanted = (own.c.import_id == imports.c.import_id) & (imports.c.import_id == str(import_id))
+    if table is not None:
+        wanted &= own.c.table_name == table
     for _, name, rows in chunks.read_chunks(conn, own, imports, wanted):
         yield name, rows
