@@ -174,10 +174,10 @@ def test_files_whose_store_is_not_named_are_told_of_and_go_with_the_next_call(
         assert receipt.check_undo().warnings == []
     with dt.Database(url) as target:
         report = dt.receipt(target, receipt.import_id).check_undo()
-        assert "1 file of docs.path stay" in str(report)
-        assert "1 file of docs.path stay" in report._repr_html_()
+        assert "1 file of docs.path stays" in str(report)
+        assert "1 file of docs.path stays" in report._repr_html_()
         undone = dt.receipt(target, receipt.import_id).undo()
-        assert [w.split(":")[0] for w in undone.warnings] == ["1 file of docs.path stay"]
+        assert [w.split(":")[0] for w in undone.warnings] == ["1 file of docs.path stays"]
     assert (right / "a.txt").exists()
     with dt.Database(url, files=stores) as target, pytest.raises(AlreadyUndoneError):
         dt.receipt(target, receipt.import_id).undo()

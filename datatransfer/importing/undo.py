@@ -135,8 +135,9 @@ def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         _refuse_gaps(touched, record)
         touched.sort()
         Orphaned(touched, record).mark()
-        files = UndoFiles(writer, record.import_id).warnings()
-        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), files)
+        files = UndoFiles(writer, record.import_id)
+        stay = [*files.warnings(), *files.edited()]
+        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), stay)
     except BaseException as error:
         _end(writer, error)
         raise

@@ -1,14 +1,16 @@
 """The files that only one import brought: chosen inside the transaction of its undo, removed after it.
 
-A file is removed if the import wrote it, no other import that is in force records it, no row refers to it any more,
-and its content is still what was written. Between the commit and the removal the ledger calls it ``removing``, so that
-a process that is killed there leaves nothing that the next call of undo would not finish.
+A file is removed if the import wrote it, or found it where one wrote it that was undone before; no other import that
+is in force records it, no row refers to it any more, and its content is still what was written. Between the commit and
+the removal the ledger calls it ``removing``, so that a process that is killed there leaves nothing that the next call
+of undo would not finish.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
@@ -17,12 +19,15 @@ from datatransfer.failpoints import failpoint
 from datatransfer.importing.pathsbeside import PathsBeside
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from datatransfer.database.connection import Database
     from datatransfer.database.filestores import FileStore
     from datatransfer.database.ledger import ImportedFile
     from datatransfer.database.writers import Writer
 
 _CHUNK_BYTES = 2**20
+_LISTED = 5
 
 
 class UndoFiles:
@@ -38,8 +43,9 @@ class UndoFiles:
     def __init__(self, writer: Writer, import_id: str) -> None:
         self.writer = writer
         self.import_id = import_id
-        written = ledger.imported_files(writer.conn, import_id)
-        self.files = [file for file in written if file.action == "written"]
+        left = ledger.left_paths(writer.conn, import_id)
+        recorded = ledger.imported_files(writer.conn, import_id)
+        self.files = [file for file in recorded if file.action == "written" or _place(file) in left]
 
     def lay(self) -> None:
         """Bring the paths of files that the import wrote beside the target."""
@@ -66,10 +72,17 @@ class UndoFiles:
             f"{f.store_table}.{f.store_column}" for f in self.files if (f.store_table, f.store_column) not in stores
         )
         return [
-            f"{blocks.plural(count, 'file')} of {column} stay: the database was opened without their store; open it "
-            f"with files={{'{column}': …}} and call undo again, which removes them"
+            f"{blocks.plural(count, 'file')} of {column} {'stays' if count == 1 else 'stay'}: the database was opened "
+            f"without {'its' if count == 1 else 'their'} store; open it with files={{'{column}': …}} and call undo "
+            f"again, which removes {'it' if count == 1 else 'them'}"
             for column, count in sorted(unreached.items())
         ]
+
+    def edited(self) -> list[str]:
+        """Say which files stay, because they hold another content by now; reads each of them."""
+        stores = self.writer.db.files
+        known = [(stores.get((file.store_table, file.store_column)), file) for file in self.files]
+        return _edited_warnings([file for store, file in known if store is not None and _is_other(store, file)])
 
     def _columns(self) -> list[tuple[str, str]]:
         """Return the columns that may hold paths of these files."""
@@ -96,7 +109,7 @@ def _same(one: FileStore | None, other: FileStore | None) -> bool:
 
 
 def finish_files(db: Database, import_id: str) -> None:
-    """Remove the files that an undo has chosen, and record each as removed."""
+    """Remove the files that an undo has chosen, record each as removed, and tell of those that stay as edited."""
     with db.connect() as conn:
         files = [file for file in ledger.imported_files(conn, import_id) if file.action == "removing"]
     done: dict[str, list[ImportedFile]] = {"removed": [], "kept": []}
@@ -105,14 +118,42 @@ def finish_files(db: Database, import_id: str) -> None:
         if store is None:
             continue  # a later call that knows the store removes it
         failpoint("undo.file")
-        if not store.exists(file.path) or _is(store, file):
+        if _is_other(store, file):
+            done["kept"].append(file)  # somebody has put another content there
+        else:
             store.delete(file.path)
             done["removed"].append(file)
-        else:
-            done["kept"].append(file)  # somebody has put another content there
     with db.connect() as conn, conn.begin():
         for action, moved in done.items():
             ledger.move_files(conn, import_id, moved, action)
+        ledger.forget_left(conn, done["removed"])
+        if warnings := _edited_warnings(done["kept"]):
+            ledger.add_warnings(conn, _undo_of(conn, import_id), warnings)
+
+
+def _undo_of(conn: Connection, import_id: str) -> str:
+    """Return the latest undo of an import that was undone."""
+    undos = [r.import_id for r in ledger.list_imports(conn) if r.options.get("undo_of") == import_id]
+    return undos[-1]
+
+
+def _edited_warnings(files: Sequence[ImportedFile]) -> list[str]:
+    counts = Counter(f"{file.store_table}.{file.store_column}" for file in files)
+    return [
+        f"{blocks.plural(count, 'file')} of {column} {'stays' if count == 1 else 'stay'}: edited since the import, as "
+        f"{_listed([f.path for f in files if f'{f.store_table}.{f.store_column}' == column])}"
+        for column, count in sorted(counts.items())
+    ]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = len(paths) - _LISTED
+    return ", ".join([*paths[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _is_other(store: FileStore, file: ImportedFile) -> bool:
+    """Whether the path of a file holds another content than was written there."""
+    return store.exists(file.path) and not _is(store, file)
 
 
 def _is(store: FileStore, file: ImportedFile) -> bool:

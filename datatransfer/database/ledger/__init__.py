@@ -6,7 +6,15 @@ or vanishes with the change. It knows no package and decides nothing: states, ac
 
 from __future__ import annotations
 
-from datatransfer.database.ledger.files import ImportedFile, add_file, imported_files, move_files, other_paths
+from datatransfer.database.ledger.files import (
+    ImportedFile,
+    add_file,
+    forget_left,
+    imported_files,
+    left_paths,
+    move_files,
+    other_paths,
+)
 from datatransfer.database.ledger.images import (
     add_after_image,
     add_before_image,
@@ -19,6 +27,7 @@ from datatransfer.database.ledger.imports import (
     ImportRecord,
     State,
     add_checkpoint,
+    add_warnings,
     checkpoints,
     last_seq,
     list_imports,
@@ -46,15 +55,18 @@ __all__ = [
     "add_checkpoint",
     "add_file",
     "add_key_map",
+    "add_warnings",
     "after_images",
     "before_images",
     "checkpoints",
     "create_ledger",
     "ensure_origin",
+    "forget_left",
     "has_ledger",
     "imported_files",
     "key_maps",
     "last_seq",
+    "left_paths",
     "list_imports",
     "move_files",
     "now",

@@ -66,6 +66,37 @@ def other_paths(
         return {(row.store_table, row.store_column, row.path) for row in conn.execute(query)}
 
 
+def left_paths(conn: sa.Connection, import_id: str | uuid.UUID, schema: str | None = None) -> set[tuple[str, str, str]]:
+    """Return the files that an import found and an undone one wrote, with the same content: table, column, path."""
+    own = models.table_in(models.import_files, schema)
+    imports = models.table_in(models.imports, schema)
+    other = own.alias("other")
+    place = (own.c.store_table, own.c.store_column, own.c.path)
+    same = sa.and_(*(column == other.c[column.name] for column in (*place, own.c.sha256)))
+    query = (
+        sa.select(*place)
+        .join(other, same & (other.c.import_id != own.c.import_id) & (other.c.action == "written"))
+        .join(imports, imports.c.import_id == other.c.import_id)
+        .where((own.c.import_id == str(import_id)) & (own.c.action == "found") & (imports.c.state == "undone"))
+    )
+    with database_errors(conn.engine, "reading the files of imports"):
+        return {(row.store_table, row.store_column, row.path) for row in conn.execute(query)}
+
+
+def forget_left(conn: sa.Connection, files: Sequence[ImportedFile], schema: str | None = None) -> None:
+    """Record files that were removed as removed with the undone imports that wrote them, too."""
+    if not files:
+        return
+    own = models.table_in(models.import_files, schema)
+    imports = models.table_in(models.imports, schema)
+    undone = sa.select(imports.c.import_id).where(imports.c.state == "undone")
+    wanted = own.c.import_id.in_(undone) & (own.c.action == "written") & (own.c.path == sa.bindparam("p"))
+    wanted &= (own.c.store_table == sa.bindparam("t")) & (own.c.store_column == sa.bindparam("c"))
+    rows = [{"p": file.path, "t": file.store_table, "c": file.store_column} for file in files]
+    with database_errors(conn.engine, "recording files"):
+        conn.execute(own.update().where(wanted).values(action="removed"), rows)
+
+
 def move_files(
     conn: sa.Connection,
     import_id: str | uuid.UUID,

@@ -161,6 +161,17 @@ def set_state(
         )
 
 
+def add_warnings(
+    conn: sa.Connection, import_id: str | uuid.UUID, warnings: Sequence[Any], schema: str | None = None
+) -> None:
+    """Add warnings to those of an import that ended; what is there already is not said twice."""
+    table = models.table_in(models.imports, schema)
+    before = list(read_import(conn, import_id, schema).warnings)
+    new = [*before, *(warning for warning in warnings if warning not in before)]
+    with database_errors(conn.engine, "recording warnings"):
+        conn.execute(table.update().where(table.c.import_id == str(import_id)).values(warnings=new))
+
+
 def read_import(conn: sa.Connection, import_id: str | uuid.UUID, schema: str | None = None) -> ImportRecord:
     """Return one import.
 
