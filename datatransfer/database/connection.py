@@ -174,9 +174,7 @@ class Database:
     @property
     def schema(self) -> Schema:
         """All tables with their keys and relations, read once; see `refresh`."""
-        if self._schema is None:
-            self._schema = self._with_relations(self._reflect())
-        return self._schema
+        return self.refresh() if self._schema is None else self._schema
 
     def refresh(self, *, lock_timeout: float | None = None) -> Schema:
         """Read the schema again, after tables were created or changed.
@@ -195,6 +193,10 @@ class Database:
         self._schema = self._with_relations(self._reflect(lock_timeout))
         return self._schema
 
+    def read_schema(self, lock_timeout: float) -> Schema:
+        """Return the schema; a first look waits no longer than this for who changes a table just now."""
+        return self.refresh(lock_timeout=lock_timeout) if self._schema is None else self._schema
+
     def _reflect(self, lock_timeout: float | None = None) -> Schema:
         with database_errors(self.engine, "reading the schema"), self.connect() as conn:
             if lock_timeout is not None:
@@ -203,8 +205,7 @@ class Database:
             return self.dialect.reflect(conn)
 
     def _refuse_unknown_schema(self, conn: sa.Connection) -> None:
-        wanted = self.dialect.schema
-        if wanted is None:
+        if (wanted := self.dialect.schema) is None:
             return
         known = sa.inspect(conn).get_schema_names()
         # Only PostgreSQL tells names by case wherever it runs.
@@ -216,8 +217,7 @@ class Database:
     def _with_relations(self, schema: Schema) -> Schema:
         tables = dict(schema.tables)
         for fk in self._relations:
-            child = tables.get(fk.table)
-            if child is not None and fk.parent in tables:
+            if (child := tables.get(fk.table)) is not None and fk.parent in tables:
                 tables[fk.table] = replace(child, foreign_keys=(*child.foreign_keys, fk))
         return Schema(tables, schema.left_out)
 

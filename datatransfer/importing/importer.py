@@ -187,6 +187,7 @@ class PackageImporter:
         return plan
 
     def _writer(self, import_id: uuid.UUID) -> Writer:
+        self.target.read_schema(self.lock_timeout)
         writer = stages.writer_for(self.target, import_id)
         writer.lock_seconds = self.lock_timeout
         return writer

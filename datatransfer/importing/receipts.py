@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer.database import ledger
 from datatransfer.database.connection import checked
+from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.display import shown
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
@@ -230,13 +231,17 @@ class Receipt(shown.Listed):
 
     # --- the way back -------------------------------------------------------------------------------------------
 
-    def check_undo(self) -> UndoReport:
+    def check_undo(self, *, lock_timeout: float = LOCK_SECONDS) -> UndoReport:
         """Say what `undo` would find; nothing in the target changes.
+
+        Parameters
+        ----------
+        lock_timeout : float
+            As for `undo`.
 
         Returns
         -------
         UndoReport
-            ``summary``, ``to_frame()``, ``ok``.
 
         Raises
         ------
@@ -246,9 +251,11 @@ class Receipt(shown.Listed):
         from datatransfer.importing import undo
 
         self._refuse_unrecorded()
-        return undo.check_undo(self.target, self.import_id)
+        return undo.check_undo(self.target, self.import_id, lock_timeout=lock_timeout)
 
-    def undo(self, *, keep_edited: bool = False, backup: str | Path | None = None) -> Receipt:
+    def undo(
+        self, *, keep_edited: bool = False, backup: str | Path | None = None, lock_timeout: float = LOCK_SECONDS
+    ) -> Receipt:
         """Take back what the import wrote, in one transaction; its files, too, if only this import brought them.
 
         Parameters
@@ -257,6 +264,8 @@ class Receipt(shown.Listed):
             Whether rows that were edited since, rows that others refer to, and what these need, stay.
         backup : str or Path, optional
             A package that gets the rows which are removed or restored, as they are, before any of them is.
+        lock_timeout : float
+            Seconds that a statement waits for a lock of another session, as for `PackageImporter`.
 
         Returns
         -------
@@ -272,15 +281,15 @@ class Receipt(shown.Listed):
 
         Examples
         --------
-        >>> receipt = importer.run()        # doctest: +SKIP
-        >>> receipt.undo().summary          # doctest: +SKIP
+        >>> importer.run().undo().summary   # doctest: +SKIP
         """
         from datatransfer.importing import undo
 
         self._refuse_unrecorded()
-        done = undo.undo(self.target, self.import_id, keep_edited=keep_edited, backup=backup)
+        target, wanted = self.target, self.import_id
+        done = undo.undo(target, wanted, keep_edited=keep_edited, backup=backup, lock_timeout=lock_timeout)
         self._record()
-        return receipt(self.target, done)
+        return receipt(target, done)
 
     def _refuse_unrecorded(self) -> None:
         if not self.recorded:

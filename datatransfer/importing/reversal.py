@@ -105,22 +105,27 @@ class Reversal:
         for touched in self.tables:
             self._remember(touched)
         for touched in self.tables:
+            self.writer.at = touched.table.name
             if UPDATE in touched.before:
                 self._park(touched)
         for touched in reversed(self.tables):
+            self.writer.at = touched.table.name
             if INSERT in touched.keys:
                 self._count(touched, DELETE, self._delete(touched), self._wanted(touched, INSERT))
                 failpoint("undo.table")
         for touched in self.tables:
+            self.writer.at = touched.table.name
             if DELETE in touched.before:
                 self._refuse_orphans(touched, DELETE, alone=True)
                 self._count(touched, INSERT, self._bring_back(touched), self._wanted(touched, DELETE))
                 failpoint("undo.table")
         for touched in self.tables:
+            self.writer.at = touched.table.name
             if UPDATE in touched.before:
                 self._refuse_orphans(touched, UPDATE, alone=True)
                 self._count(touched, UPDATE, self._restore(touched), self._wanted(touched, UPDATE))
                 failpoint("undo.table")
+        self.writer.at = ""
         for touched in self.tables:
             for action in touched.before:
                 self._refuse_orphans(touched, action, alone=False)

@@ -30,7 +30,17 @@ def check_numbers(lock_timeout: object, checkpoint_rows: object) -> None:
     ------
     UsageError
     """
-    if not isinstance(lock_timeout, int | float) or not 0 < lock_timeout <= 1e6:
-        raise UsageError("lock_timeout is a positive number of seconds", hint=f"{LOCK_SECONDS:g} is the default")
+    check_seconds(lock_timeout)
     if not isinstance(checkpoint_rows, int) or checkpoint_rows < 1:
         raise UsageError("checkpoint_rows is a number of rows, 1 or more", hint=f"{PART_ROWS} is the default")
+
+
+def check_seconds(lock_timeout: object) -> None:
+    """Refuse what is no number of seconds.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not isinstance(lock_timeout, int | float) or not 0 < lock_timeout <= 1e6:
+        raise UsageError("lock_timeout is a positive number of seconds", hint=f"{LOCK_SECONDS:g} is the default")

@@ -219,6 +219,7 @@ class TouchedRows:
     def sort(self) -> None:
         """Find the state of every touched row, as the target is now."""
         for touched in self.tables.values():
+            self.writer.at = touched.table.name
             self.writer.run(f"DELETE FROM {self.z(touched)}")
             for action in touched.actions:
                 self._sort(touched, action)
@@ -227,6 +228,7 @@ class TouchedRows:
         self._mark_referenced()
         while self._mark_taken():  # these stay, too
             self._mark_referenced()
+        self.writer.at = ""
 
     def _sort(self, touched: Touched, action: str) -> None:
         w = self.writer
@@ -292,6 +294,7 @@ class TouchedRows:
     def _taken(self, touched: Touched, action: str) -> int:
         w, columns = self.writer, touched.table.by_name
         there = {fit.target.name for fit in touched.before[action]}
+        w.at = touched.table.name
         start, mine = self.earlier(touched, action).rsplit(" WHERE ", 1)
         marked = 0
         for names in touched.table.uniques:
@@ -326,6 +329,7 @@ class TouchedRows:
     def _mark(self, parent: Touched, fk: ForeignKey) -> int:
         w = self.writer
         child = self.schema.table(fk.table)
+        w.at = ", ".join(dict.fromkeys([fk.parent, fk.table]))  # MariaDB locks rows of both, and tells of neither
         on = " AND ".join(
             f"c.{w.quote(a)} = p.{w.quote(b)}" for a, b in zip(fk.columns, fk.parent_columns, strict=True)
         )

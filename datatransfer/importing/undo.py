@@ -33,6 +33,7 @@ from datatransfer.importing.images import INSERT, UPDATE
 from datatransfer.importing.orphaned import Orphaned
 from datatransfer.importing.reversal import Reversal
 from datatransfer.importing.rights import refuse_staging, refuse_undo
+from datatransfer.importing.sides import check_seconds
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
 from datatransfer.importing.undofiles import UndoFiles, finish_files
 
@@ -109,8 +110,15 @@ class UndoReport:
 
 
 @interrupts.held()
-def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
+def check_undo(db: Database, import_id: str | uuid.UUID, *, lock_timeout: float = LOCK_SECONDS) -> UndoReport:
     """Say what an undo of an import would find; nothing in the target changes.
+
+    Parameters
+    ----------
+    db : Database
+    import_id : str or UUID
+    lock_timeout : float
+        As for `undo`.
 
     Raises
     ------
@@ -122,13 +130,14 @@ def check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
         The database does not answer, or refuses.
     """
     with database_errors(db.engine, "looking at the import", where=str(import_id)):
-        return _check_undo(db, import_id)
+        check_seconds(lock_timeout)
+        return _check_undo(db, import_id, lock_timeout)
 
 
-def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
+def _check_undo(db: Database, import_id: str | uuid.UUID, lock_timeout: float) -> UndoReport:
     record = _undoable(db, str(import_id))
-    db.refresh(lock_timeout=LOCK_SECONDS)  # tables and columns that came since may hold what an undo would take away
-    writer = _begin(db, record.import_id)
+    db.refresh(lock_timeout=lock_timeout)  # tables and columns that came since may hold what an undo would take away
+    writer = _begin(db, record.import_id, lock_timeout)
     try:
         touched = TouchedRows(writer, record.import_id)
         touched.lay()
@@ -147,7 +156,12 @@ def _check_undo(db: Database, import_id: str | uuid.UUID) -> UndoReport:
 
 @interrupts.held()
 def undo(
-    db: Database, import_id: str | uuid.UUID, *, keep_edited: bool = False, backup: str | Path | None = None
+    db: Database,
+    import_id: str | uuid.UUID,
+    *,
+    keep_edited: bool = False,
+    backup: str | Path | None = None,
+    lock_timeout: float = LOCK_SECONDS,
 ) -> str:
     """Take back what an import wrote; return the id of the undo, which is a change of its own.
 
@@ -159,6 +173,9 @@ def undo(
         Whether rows that were edited since, and those that others refer to, stay as they are.
     backup : str or Path, optional
         A package that gets the rows which are deleted or restored, as they are, before any of them is.
+    lock_timeout : float
+        Seconds that a statement waits for a lock of another session before the undo ends with a `DatabaseError` that
+        names the table; MariaDB counts whole ones.
 
     Raises
     ------
@@ -172,18 +189,21 @@ def undo(
         The database does not answer, or refuses.
     """
     with database_errors(db.engine, "undoing the import", where=str(import_id)):
-        return _undo(db, import_id, keep_edited=keep_edited, backup=backup)
+        check_seconds(lock_timeout)
+        return _undo(db, import_id, lock_timeout, keep_edited=keep_edited, backup=backup)
 
 
-def _undo(db: Database, import_id: str | uuid.UUID, *, keep_edited: bool, backup: str | Path | None) -> str:
+def _undo(
+    db: Database, import_id: str | uuid.UUID, lock_timeout: float, *, keep_edited: bool, backup: str | Path | None
+) -> str:
     try:
         record = _undoable(db, str(import_id))
     except AlreadyUndoneError:
         stages.sweep(db)
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
-    db.refresh(lock_timeout=LOCK_SECONDS)
-    writer = _begin(db, record.import_id)
+    db.refresh(lock_timeout=lock_timeout)
+    writer = _begin(db, record.import_id, lock_timeout)
     try:
         failpoint("undo.begin")
         if not writer.transactional_ddl:  # making our tables would commit the undo half way
@@ -309,10 +329,11 @@ def _still_merged(writer: Writer, import_id: str) -> None:
 # --- the stage ------------------------------------------------------------------------------------------------------
 
 
-def _begin(db: Database, import_id: str) -> Writer:
+def _begin(db: Database, import_id: str, lock_timeout: float) -> Writer:
     """Open a stage that says what it is for; what an earlier attempt left is dropped."""
     stages.sweep(db)
     writer = stages.writer_for(db, uuid.uuid4())
+    writer.lock_seconds = lock_timeout
     try:
         if not writer.hold(fresh=True):
             raise UsageError("another process holds this undo", where=import_id, hint=stages.WAIT)

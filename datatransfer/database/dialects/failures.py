@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from datatransfer.database.dialects import locks
 from datatransfer.errors import DatabaseError, DataTransferError, PrivilegeError
 
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\(.*\)""", re.DOTALL)
@@ -139,6 +140,8 @@ def database_errors(engine: sa.Engine, doing: str, *, where: str = "", hint: str
             message = message.replace(secret, "***")
         if denied := privilege_error(message, where=where):
             raise denied from None
+        if not where and locks.timed_out(getattr(error, "orig", None) or error):
+            where = ", ".join(locks.held_tables(engine))
         found = hint or (_hint(error, engine.url) if isinstance(error, exc.SQLAlchemyError) else "")
         # The original is left out of the chain: SQLAlchemy's text may hold the parameters of a user's engine.
         raise DatabaseError(f"{doing} failed: {message}", where=where, hint=found) from None

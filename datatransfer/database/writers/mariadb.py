@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from datatransfer import interrupts
 from datatransfer.database.dialects.failures import driver_message, privilege_error
+from datatransfer.database.dialects.locks import held_tables
 from datatransfer.database.dialects.mariadb import AS_CHAR
 from datatransfer.database.writers.base import Writer
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
@@ -90,8 +91,10 @@ class MariaDBWriter(Writer):
     def explain(self, error: DBAPIError) -> Any:
         number = error.orig.args[0] if error.orig is not None and error.orig.args else 0
         if number in _LOCKED:
+            # The server does not say what was waited for, a row or a whole table.
+            where = self.at or ", ".join(held_tables(self.db.engine, error.statement or ""))
             return DatabaseError(
-                "another session holds a lock for too long", where=self.at, hint="try again when it is done"
+                "another session holds a lock for too long", where=where, hint="try again when it is done"
             )
         if number in _DENIED:
             said = driver_message(error)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from datatransfer import interrupts
 from datatransfer.database.dialects.failures import driver_message, privilege_error
+from datatransfer.database.dialects.locks import held_tables
 from datatransfer.database.dialects.prefetching import prefetched
 from datatransfer.database.writers import copying, ingesting
 from datatransfer.database.writers.base import Writer
@@ -76,10 +77,12 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         return super().explain(error)
 
     def _locked(self, error: DBAPIError) -> str:
-        """Return the relation that a lock was waited for in: as the server names it, else that of the statement."""
+        """Return the relation that a lock was waited for in: as the server names it, or who looks, or the statement."""
         context = getattr(getattr(error.orig, "diag", None), "context", None) or ""
         found = re.search(r'relation "((?:[^"]|"")+)"', context)
-        return found.group(1) if found else self.at
+        if found:
+            return found.group(1)
+        return ", ".join(held_tables(self.db.engine, error.statement or "", self.at))
 
     def constraint_of(self, error: DBAPIError) -> str:
         diagnosis = getattr(error.orig, "diag", None)
@@ -303,7 +306,9 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
 
     def lock_tables(self, tables: Sequence[Table]) -> None:
         for table in tables:
+            self.at = table.name
             self.run(f"LOCK TABLE {self.table(table)} IN SHARE ROW EXCLUSIVE MODE")
+        self.at = ""
 
     def prepare_tables(
         self, tables: Sequence[Table], *, suspend: bool, bulk: Sequence[Table], cyclic: Sequence[Table], closed: bool
