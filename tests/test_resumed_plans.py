@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import datatransfer as dt
+from datatransfer.cli.wording import as_typed
 from tests.support.children import KILLED, Call
 from tests.support.digest import exact_digest
 from tests.support.scenes import ended
@@ -92,8 +93,9 @@ def test_a_target_that_does_not_fit_is_mended_and_the_import_resumed_by_the_same
         with connected(target) as connection:
             connection.exec_driver_sql(f"ALTER TABLE posts RENAME COLUMN {name} TO {other}")
         if other == "caption":
-            with pytest.raises(dt.SchemaMismatchError):
+            with pytest.raises(dt.SchemaMismatchError, match="resume takes no mapping: repair the target") as caught:
                 opened.resume()
+            assert "drop its stage, see datatransfer stages, and import anew" in as_typed(caught.value.hint)
             assert list(dt.stages(opened.target)["state"]) == ["left"]
     assert opened.resume().total("insert") > 0
     assert dt.stages(opened.target).empty

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from datatransfer import interrupts
 from datatransfer.database import ledger
-from datatransfer.errors import ConflictError, DatabaseError, DataTransferError, TargetChangedError, UsageError
+from datatransfer.errors import (
+    ConflictError,
+    DatabaseError,
+    DataTransferError,
+    SchemaMismatchError,
+    TargetChangedError,
+    UsageError,
+    ValueLossError,
+)
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Identity, OnClash, OnMatch
@@ -92,6 +100,27 @@ def refuse_changed(plan: ImportPlan, bound: str) -> None:
                 "rows or columns that the interrupted plan touches have changed since it was made",
                 where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
             )  # fmt: skip
+
+
+@contextmanager
+def run_again() -> Iterator[None]:
+    """Advise, where no plan was handed over, to run the import again, not to plan again."""
+    try:
+        yield
+    except TargetChangedError as error:
+        error.hint = error.hint.replace("plan again", "run the import again")
+        raise
+
+
+@contextmanager
+def without_mapping() -> Iterator[None]:
+    """Say, where an import is resumed and does not fit, that resuming takes no mapping, and what helps."""
+    try:
+        yield
+    except (SchemaMismatchError, ValueLossError) as error:
+        anew = "drop its stage, see dt.stages(db), and import anew with such a mapping"
+        error.hint = f"{error.hint}; resume takes no mapping: repair the target and resume again, or {anew}"
+        raise
 
 
 def last_seq(target: Database) -> int:

@@ -30,7 +30,9 @@ from datatransfer.importing.carrying import (
     or_discarded,
     refuse_changed,
     refuse_redefined,
+    run_again,
     told_of_rivals,
+    without_mapping,
 )
 from datatransfer.importing.checking import SchemaReport, check
 from datatransfer.importing.decisions import document_of, read_document
@@ -287,24 +289,23 @@ class PackageImporter:
         )  # fmt: skip
         if plan is None:
             plan = self._planned(given, may_copy=self.checkpoint_rows == PART_ROWS)
-            if plan.straight is not None:
+            with run_again():
                 try:
                     return self._carry_out(plan, saved)
-                except AlreadyImportedError:
-                    raise
-                except (Unsuitable, MergeError, TargetChangedError):  # rolled back; the stage tells what it is
-                    plan = self._planned(given)
-        else:
-            self._take_over(plan)
-        return self._carry_out(plan, saved)
+                except (Unsuitable, MergeError, TargetChangedError) as error:
+                    if plan.straight is None or isinstance(error, AlreadyImportedError):
+                        raise
+                return self._carry_out(self._planned(given), saved)  # by way of the stage, which tells what it is
+        return self._carry_out(self._take_over(plan), saved)
 
-    def _take_over(self, plan: ImportPlan) -> None:
+    def _take_over(self, plan: ImportPlan) -> ImportPlan:
         """Look once more at a plan that was made before, who knows how long ago, and that somebody has looked at."""
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
         refuse_redefined(plan)
         plan.bind()
+        return plan
 
     def start(
         self,
@@ -377,9 +378,7 @@ class PackageImporter:
         writer = self._writer(session.import_id)
         try:
             if not writer.hold():
-                raise UsageError(
-                    "another process is at work on this import", where=str(session.import_id), hint=stages.WAIT
-                )
+                raise UsageError("another process is at work on it", where=str(session.import_id), hint=stages.WAIT)
             if stages.is_merged(self.target, session.import_id):
                 stages.leave(writer, None)
                 return receipt(self.target, session.import_id)
@@ -388,7 +387,8 @@ class PackageImporter:
                 replace(session, version=__version__).write(writer)
             noted = writer.noted()
             self.target.refresh(lock_timeout=self.lock_timeout)
-            plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
+            with without_mapping():
+                plan = self._plan(policies, writer, checkpoint_rows=session.checkpoint_rows, resumed=True)
         except BaseException:
             writer.close()  # others may go on with it, or drop it
             raise

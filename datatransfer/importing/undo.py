@@ -260,10 +260,10 @@ def _refuse(touched: TouchedRows, *, keep_edited: bool) -> None:
     if bad and not keep_edited:
         parts = ", ".join(f"{n} of {where}" for where, n in sorted(bad.items()))
         later = ", then ".join(touched.later.named())
-        first = f"some were written again by later imports: undo {later} first; " if later else ""
+        first = f"; some were written again by later imports: undo {later} first" if later else ""
         raise UndoConflictError(
             f"rows of the import were edited since, or others refer to them or hold their values: {parts}",
-            hint=f"nothing was changed; {first}check_undo() names them, keep_edited=True leaves them where they are",
+            hint=f"nothing was changed; check_undo() names them, keep_edited=True leaves them where they are{first}",
             evidence={"rows": bad},
         )
 

@@ -18,6 +18,7 @@ from datatransfer.database.dialects.failures import driver_message, privilege_er
 from datatransfer.database.dialects.locks import held_tables
 from datatransfer.database.dialects.mariadb import AS_CHAR
 from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.session import refused_by_trigger
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
@@ -100,6 +101,8 @@ class MariaDBWriter(Writer):
             said = driver_message(error)
             hint = "nothing was changed; grant it, or use another account"
             return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
+        if refused_by_trigger(error.orig):
+            return self.trigger_error()
         return MergeError(
             f"the database refused a statement (error {number}{self.constraint_of(error)})",
             where=self.at,

@@ -28,6 +28,13 @@ LOCK_SECONDS = 30.0
 """How long a statement of an import waits for another session's lock before it gives up, if nobody says otherwise."""
 
 
+def refused_by_trigger(original: BaseException | None) -> bool:
+    """Whether a trigger raised a driver's error itself: RAISE in PostgreSQL and SQLite, SIGNAL in MariaDB."""
+    code = original.args[0] if original is not None and original.args else None
+    name = getattr(original, "sqlite_errorname", "")
+    return getattr(original, "sqlstate", "") == "P0001" or code == 1644 or name == "SQLITE_CONSTRAINT_TRIGGER"
+
+
 class Session:
     """The part of a writer that holds the connection.
 
@@ -118,6 +125,8 @@ class Session:
 
     def explain(self, error: DBAPIError) -> DataTransferError:
         """Turn a database error into ours; driver messages may hold row values, so only the class is shown."""
+        if refused_by_trigger(error.orig):
+            return self.trigger_error()
         kind = type(error.orig).__name__ if error.orig is not None else type(error).__name__
         return MergeError(
             f"the database refused a statement ({kind}{self.constraint_of(error)})",
@@ -125,6 +134,14 @@ class Session:
             hint="nothing was changed; compare the package with the target's constraints",
             evidence={"driver_error": kind},
         )
+
+    def trigger_error(self) -> MergeError:
+        """Return the error for a statement that the target's own code refused; what it said may hold row values."""
+        rest = ', or let triggers rest: triggers="suspend"' if self.transactional_ddl else ""
+        return MergeError(
+            "a trigger of the target, or a function that it calls, refused a row", where=self.at,
+            hint=f"nothing was changed; see what the trigger asks for{rest}",
+        )  # fmt: skip
 
     def constraint_of(self, error: DBAPIError) -> str:
         """Return the name of the violated constraint if the driver tells it, without values."""
