@@ -130,6 +130,21 @@ def test_a_diff_whose_reader_leaves_does_not_say_that_there_are_differences(shop
         assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("option", ["", "--json"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_full_disk_on_standard_output_is_one_line_and_no_bug(shop: Shop, option: str, buffered: str) -> None:
+    command = f"{sys.executable} -m datatransfer.cli tables '{shop.url}' {option} > /dev/full"
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, env=environment)
+    said = "standard output cannot be written: No space left on device; the command was done"
+    assert done.returncode == 141
+    if option:
+        assert json.loads(done.stderr)["message"] == said
+    else:
+        assert done.stderr == f"error: {said}\n"
+
+
 @pytest.mark.parametrize("command", ["diff", "verify"])
 def test_a_bug_has_an_exit_code_of_its_own(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

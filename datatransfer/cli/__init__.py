@@ -17,7 +17,7 @@ code   meaning
 8      the database refused the merge; all of it was rolled back
 70     an error of no other kind, or a bug
 130    interrupted (Ctrl-C); what was done by then, or that nothing was, stands on standard error
-141    the reader of standard output left (``| head``) before all was written
+141    standard output was not written whole: its reader left (``| head``), or its disk is full
 143    the same as 130, by SIGTERM
 =====  ===============================================================================
 
@@ -35,7 +35,7 @@ from contextlib import contextmanager
 
 from datatransfer import interrupts
 from datatransfer.cli.arguments import make_parser
-from datatransfer.cli.output import Output
+from datatransfer.cli.output import Output, OutputLostError
 from datatransfer.cli.parser import WrongOptions
 from datatransfer.errors import DataTransferError, UsageError
 
@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 143 if isinstance(error, interrupts.Terminated) else 130
     except BrokenPipeError:  # the reader (head, less) left; nothing to say, and nobody to say it to
         out.abandon()
+        return 141
+    except OutputLostError as error:
+        out.lost(error)
         return 141
     except Exception as error:
         out.bug(error)

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -60,6 +61,10 @@ def secrets_of(values: Iterable[object]) -> set[str]:
         for match in re.finditer(rf"[?&;]{_MASKED}=([^&;\s]+)", text, re.IGNORECASE):
             found |= {match[1], unquote(match[1])}
     return found
+
+
+class OutputLostError(Exception):
+    """Standard output cannot be written, for another reason than that its reader left."""
 
 
 class Output:
@@ -116,14 +121,16 @@ class Output:
             said = [{**vars(warning), "message": as_typed(warning.message)} for warning in self.warnings]
             extra = {"warnings": said} if said else {}
             text = json.dumps({**document, **extra}, indent=2, default=str)
-        _write(sys.stdout, text)
         self._done = True
+        with _to_stdout():
+            _write(sys.stdout, text)
 
     def say(self, text: str) -> None:
         """Show a line of a story as it happens; with ``--json`` the result holds it."""
         if not self.as_json:
-            _write(sys.stdout, text)
-            sys.stdout.flush()
+            with _to_stdout():
+                _write(sys.stdout, text)
+                sys.stdout.flush()
 
     def error(self, error: DataTransferError) -> None:
         """Show an error: what happened, where, and what to do."""
@@ -152,7 +159,15 @@ class Output:
 
     def flush(self) -> None:
         """Hand over what was written, so that a reader that left is known before the interpreter ends."""
-        sys.stdout.flush()
+        with _to_stdout():
+            sys.stdout.flush()
+
+    def lost(self, error: OutputLostError) -> None:
+        """Say that the result could not be written, and whether the command was done."""
+        self.abandon()
+        message = f"standard output cannot be written: {error}{'; the command was done' if self._done else ''}"
+        document = {"error": "output", "message": message, "retryable": False}
+        self._to_stderr(json.dumps(document, indent=2) if self.as_json else f"error: {visible(message)}")
 
     def abandon(self) -> None:
         """Write nothing more, also not when the interpreter ends."""
@@ -160,6 +175,16 @@ class Output:
 
     def _to_stderr(self, text: str) -> None:
         _write(sys.stderr, without_passwords(text, self._secrets))
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLostError(error.strerror or str(error)) from error
 
 
 def _write(stream: TextIO, text: str) -> None:
