@@ -17,6 +17,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from datatransfer.errors import UsageError
+
 NAMES = {
     "export.batch": "a batch of rows is about to be written into the package",
     "export.file": "a file is about to be written into the package",
@@ -55,17 +57,33 @@ def failpoint(name: str) -> None:
     ----------
     name : str
         One of `NAMES`.
+
+    Raises
+    ------
+    UsageError
+        The environment names a place that is none of them.
     """
     log, chosen = os.environ.get("DATATRANSFER_FAILPOINT_LOG"), os.environ.get("DATATRANSFER_FAILPOINT")
     if not log and not chosen:
         return
     assert name in NAMES, name
+    if chosen:
+        _refuse_unknown(chosen)
     _passed[name] += 1
     if log:
         with Path(log).open("a", encoding="utf-8") as file:
             file.write(f"{name}\n")
     if chosen == f"{name}:{_passed[name]}":
         _stop()
+
+
+def _refuse_unknown(chosen: str) -> None:
+    """Refuse a place that is never passed, so that nobody takes a run that was not stopped for a proof."""
+    name, _, number = chosen.rpartition(":")
+    if name not in NAMES or not number.isdecimal() or int(number) < 1:
+        raise UsageError(
+            f"DATATRANSFER_FAILPOINT={chosen!r} names no place", hint=f"write NAME:1, of {', '.join(NAMES)}"
+        )
 
 
 def _stop() -> None:

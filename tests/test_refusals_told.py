@@ -64,3 +64,15 @@ def test_a_target_that_changed_is_planned_again_only_by_who_planned(
         with pytest.raises(dt.TargetChangedError) as caught:
             importer.run(plan)
     assert caught.value.hint == f"nothing was changed; {'plan again' if planned else 'run the import again'}"
+
+
+@pytest.mark.parametrize("chosen", ["unknown:1", "merge.begin", "merge.begin:0", "merge.begin:x"])
+def test_a_failpoint_that_is_none_is_refused_with_the_known_ones(
+    databases: Databases, package: dt.DataPackage, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    url = databases.create("sqlite")
+    run(url, USERS)
+    monkeypatch.setenv("DATATRANSFER_FAILPOINT", chosen)
+    with dt.Database(url) as db, pytest.raises(dt.UsageError, match="names no place") as caught:
+        dt.PackageImporter(package, db).run()
+    assert "merge.before_commit" in caught.value.hint
