@@ -76,3 +76,11 @@ def test_a_failpoint_that_is_none_is_refused_with_the_known_ones(
     with dt.Database(url) as db, pytest.raises(dt.UsageError, match="names no place") as caught:
         dt.PackageImporter(package, db).run()
     assert "merge.before_commit" in caught.value.hint
+
+
+def test_one_entity_is_in_conflict(databases: Databases, package: dt.DataPackage) -> None:
+    url = databases.create("sqlite")
+    run(url, USERS, "INSERT INTO users VALUES (1, 'Bea')")
+    with dt.Database(url, origin=package.metadata.origin) as db:
+        with pytest.raises(dt.ConflictError, match="1 entity is in conflict"):
+            dt.PackageImporter(package, db).run(on_match="error")

@@ -54,6 +54,7 @@ def test_files_that_were_edited_are_told_of_before_and_after(
         assert list(undone.warnings) == told
         assert list(dt.receipt(db, undone.import_id).warnings) == told
         assert names(folder) == ["a.txt"]
+        assert undone.undo().warnings[0].startswith("1 file that the undo removed is not brought back")
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer import interrupts
 from datatransfer.database import ledger
+from datatransfer.display.plain import counted
 from datatransfer.errors import (
     ConflictError,
     DatabaseError,
@@ -186,7 +187,7 @@ def _refuse_conflicts(plan: ImportPlan) -> None:
     tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
     reasons = sorted(set(plan.conflicts["reason"].head(1000)))
     raise ConflictError(
-        f"{plan.conflict_count} entities are in conflict: {'; '.join(reasons[:5])}",
+        f"{counted(plan.conflict_count, 'entity is', 'entities are')} in conflict: {'; '.join(reasons[:5])}",
         where=", ".join(tables),
         hint=f"see plan.conflicts, or say {_ways_out(plan, tables)}",
         evidence={"tables": tables},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.display.plain import counted
 from datatransfer.errors import MergeError, UndoConflictError
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.images import (
@@ -308,7 +309,9 @@ class Reversal:
         files = ledger.imported_files(self.writer.conn, above) if above else []
         gone = sum(file.action in ("removing", "removed") for file in files)
         if gone:
-            self.warnings.append(f"{gone} files that the undo removed are not brought back: import the package again")
+            were = "is" if gone == 1 else "are"
+            removed = f"{counted(gone, 'file')} that the undo removed"
+            self.warnings.append(f"{removed} {were} not brought back: import the package again")
 
     def _states(self) -> Iterator[tuple[ledger.State, str]]:
         """Yield the states that changes get: this one undone; what it had undone itself merged again; and so on."""
