@@ -130,7 +130,7 @@ def test_a_second_session_that_fails_ends_the_import_with_nothing_changed(
     assert left == (1,)
 
 
-@pytest.mark.parametrize(("pages", "side_by_side"), [(1, 3), (7, 2), (4096, 16)])
+@pytest.mark.parametrize(("pages", "side_by_side"), [(1, 3), (7, 2), (8192, 16)])
 def test_ranges_of_pages_give_every_row_once(
     pair: tuple[dt.DataPackage, str], monkeypatch: pytest.MonkeyPatch, pages: int, side_by_side: int
 ) -> None:

@@ -323,6 +323,19 @@ def test_a_connection_that_is_cut_in_the_midst_is_an_error_that_resuming_gets_pa
     assert leftovers(call.url) == []
 
 
+def test_rows_that_others_bring_meanwhile_stay_theirs(databases: Databases, tmp_path: Path) -> None:
+    source = _shop(databases)
+    package, target = export_all(source, tmp_path / "package.zip"), empty_copy(source, databases)
+    straight_on = {"DATATRANSFER_TEST_STRAIGHT": "1"}
+    call = Call("import", str(package.path), target, environment=straight_on, said=str(tmp_path / "said"))
+    with waiting(call, "merge.table:2", tmp_path / "wait"):
+        _run(target, "INSERT INTO shelves VALUES (100, 'theirs', NULL)")
+    assert exact_digest(target).rows == {**exact_digest(source).rows, "shelves": 4}
+    with dt.Database(target) as db:
+        dt.receipt(db, dt.receipts(db).iloc[-1]["import_id"]).undo()
+    assert exact_digest(target).rows == {"shelves": 1, "goods": 0, "marks": 0, "notes": 0}
+
+
 def test_who_cancels_leaves_nothing_behind(databases: Databases, tmp_path: Path, passed: Passed) -> None:
     source = _shop(databases)
     package = export_all(source, tmp_path / "package.zip")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
+from datatransfer.errors import MergeError
 from datatransfer.importing.actions import Action
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.tables import Column, Table
@@ -220,9 +221,12 @@ class AfterImages:
 
     def _record(self, table: TablePlan, action: Action) -> None:
         target, change = table.fit.target, self.plan.writer.import_id
-        whole = action is Action.INSERT and table.was_empty and self._holds(table, table.counts[action])
+        straight = self.plan.straight is not None
+        whole = action is Action.INSERT and table.was_empty and (straight or self._holds(table, table.counts[action]))
         join = "" if whole else self._join(table, action)
-        record_after(self.writer, change, target, table.key, (str(action), join))
+        recorded = record_after(self.writer, change, target, table.key, (str(action), join))
+        if straight and recorded != table.counts[action]:  # the stage could tell ours from those
+            raise MergeError("rows of others came into the table meanwhile", where=target.name)
 
     def _holds(self, table: TablePlan, rows: int) -> bool:
         return int(self.writer.scalar(f"SELECT count(*) FROM {self.writer.table(table.fit.target)}")) == rows

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Kinds of which PostgreSQL hashes two values alike only if they are the same.
 _HASHED_AS_THEY_ARE = ("integer", "boolean", "text", "bytes", "date", "time", "timestamp", "timestamptz", "uuid")
-_PAGES = 4096
+_PAGES = 8192
 """How many pages, of 8 KiB each, one block of hashes is made of."""
 _SIDE_BY_SIDE = 16
 #: Rows are compared and hashed by their texts, which must not depend on the role's settings.
