@@ -144,10 +144,17 @@ class _Fresh:
             self.url = ""
 
 
-def _into_fresh(
-    fresh: _Fresh, runs: int, once: Callable[[str], Measured]
-) -> Measured:  # the URL is known only after the database was made
-    found = [once(fresh()) for _ in range(runs)]
+def _by_turns(runs: int, *each: tuple[_Fresh, Callable[[str], Measured]]) -> list[Measured]:
+    """Measure several ways into a fresh database in turn, so that a machine that slows down slows all of them down."""
+    found: list[list[Measured]] = [[] for _ in each]
+    for _ in range(runs):
+        for place, (fresh, once) in enumerate(each):
+            found[place].append(once(fresh()))
+            fresh.drop()
+    return [_median(measured) for measured in found]
+
+
+def _median(found: list[Measured]) -> Measured:
     middle = sorted(found, key=lambda measured: measured.seconds)[len(found) // 2]
     return Measured(middle.seconds, max(measured.peak for measured in found), middle.told)
 
@@ -170,13 +177,12 @@ def postgresql(rows: int = ROWS, runs: int = 3) -> list[Line]:
         out = measure("export", source, str(package), runs=runs)
         dumped = run_tool([dump_tool, "-Fc", "-f", dump, driver_dsn(source)], runs=runs)
         existing, bare = (_Fresh(server, "postgresql", with_schema=s) for s in (True, False))
-        into = _into_fresh(existing, runs, lambda url: measure("load", str(package), url, runs=1))
-        restored = _into_fresh(
-            bare, runs, lambda url: run_tool([restore_tool, "-1", "-d", driver_dsn(url), dump], runs=1)
-        )
         only = ["--data-only", "--disable-triggers"]
-        data = _into_fresh(
-            existing, 1, lambda url: run_tool([restore_tool, "-1", *only, "-d", driver_dsn(url), dump], runs=1)
+        into, restored, data = _by_turns(
+            runs,
+            (existing, lambda url: measure("load", str(package), url, runs=1)),
+            (bare, lambda url: run_tool([restore_tool, "-1", "-d", driver_dsn(url), dump], runs=1)),
+            (existing, lambda url: run_tool([restore_tool, "-1", *only, "-d", driver_dsn(url), dump], runs=1)),
         )
     dump.unlink(missing_ok=True)
     assert into.told["rows"] == rows
@@ -200,9 +206,10 @@ def mariadb(rows: int = ROWS, runs: int = 1) -> list[Line]:
         out = measure("export", source, str(package), runs=runs)
         dumped = run_tool([dump_tool, *login, make_url(source).database or ""], runs=runs, stdout=dump)
         existing, bare = (_Fresh(server, "mariadb", with_schema=s) for s in (True, False))
-        into = _into_fresh(existing, runs, lambda url: measure("load", str(package), url, runs=1))
-        reload = _into_fresh(
-            bare, runs, lambda url: run_tool([client, *login, make_url(url).database or ""], runs=1, stdin=dump)
+        into, reload = _by_turns(
+            runs,
+            (existing, lambda url: measure("load", str(package), url, runs=1)),
+            (bare, lambda url: run_tool([client, *login, make_url(url).database or ""], runs=1, stdin=dump)),
         )
     dump.unlink(missing_ok=True)
     return [

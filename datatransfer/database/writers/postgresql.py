@@ -60,6 +60,10 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         if not self._is_shared:
             load_every_time(self._raw)
 
+    @property
+    def _is_psycopg(self) -> bool:
+        return type(self._raw).__module__.split(".")[0] == "psycopg"
+
     def cancel(self) -> None:
         if self._raw is not None:
             self._raw.cancel()
@@ -251,8 +255,7 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         return int(self.run(sql).rowcount)
 
     def copies(self, table: Table, columns: Sequence[tuple[LogicalType, Column]]) -> bool:
-        info = getattr(self._raw, "info", None)  # of psycopg, the driver whose COPY is known here
-        if getattr(info, "encoding", "") != "utf-8" or not self.may_alter(table):
+        if not self._is_psycopg or self._raw.info.encoding != "utf-8" or not self.may_alter(table):
             return False
         # A foreign key that is not valid would be put back without looking at the rows.
         sql = (
@@ -268,28 +271,41 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
         self, table: Table, columns: Sequence[tuple[LogicalType, Column]], batches: Iterable[pa.RecordBatch],
         told: Callable[[int], None],
     ) -> int:  # fmt: skip
-        import psycopg
-
         names = ", ".join(self.quote(column.name) for _, column in columns)
         options, data = copying.encoded(columns, batches)
-        raw: Any = self.conn.connection.dbapi_connection
         try:
-            with closing(prefetched(data, abandon=lambda: None)) as ahead, interrupts.cancelling(self.cancel):
+            with self._driver() as raw, closing(prefetched(data, abandon=lambda: None)) as ahead:
                 cursor = raw.cursor()
                 with cursor.copy(f"COPY {self.table(table)} ({names}) FROM STDIN{options}") as copy:
                     for piece, rows in ahead:
                         copy.write(piece)
                         told(rows)
                 return int(cursor.rowcount)
-        except psycopg.Error as error:
-            if raw.closed:
-                raise self._lost() from None
-            interrupts.checkpoint()  # it is why the statement failed
-            raise self.explain(DBAPIError("COPY", None, error)) from None
         except copying.Unwritable as error:
             raise MergeError(
                 f"values cannot be copied: {error}", where=table.name, hint="nothing was changed"
             ) from None
+
+    @contextmanager
+    def _driver(self) -> Iterator[Any]:
+        """Yield the connection of psycopg itself, for what SQLAlchemy does not pass on; its errors become ours."""
+        import psycopg
+
+        raw: Any = self.conn.connection.dbapi_connection
+        try:
+            with interrupts.cancelling(self.cancel):
+                yield raw
+        except psycopg.Error as error:
+            if raw.closed:
+                raise self._lost() from None
+            interrupts.checkpoint()  # it is why the statement failed
+            raise self.explain(DBAPIError("", None, error)) from None
+
+    def binary_rows(self, sql: str) -> list[Any]:
+        if not self._is_psycopg:
+            return list(self.run(sql).all())
+        with self._driver() as raw:
+            return list(raw.cursor(binary=True).execute(sql).fetchall())
 
     def update(
         self, table: Table, keys: Sequence[tuple[str, str]], sets: Sequence[tuple[str, str]], select: str

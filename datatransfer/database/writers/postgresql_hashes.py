@@ -78,6 +78,10 @@ class PostgreSQLHashes(RowHashes):
         def _close_adbc(self) -> None:
             """Close it."""
 
+        def binary_rows(self, sql: str) -> list[Any]:
+            """Return the rows of a SELECT; bytes come as they are, not as digits."""
+            ...
+
     _hashes_records = True
 
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
@@ -113,7 +117,7 @@ class PostgreSQLHashes(RowHashes):
         """Ask for keys and hashes put together in blocks: to this driver a row each would cost more than the hash."""
         blocks = "string_agg(int8send(i.k0), ''::bytea), string_agg(int8send(i.h), ''::bytea)"
         asked = " UNION ALL ".join(f"(SELECT {blocks} FROM ({part}) i{tail})" for part in parts)
-        return _unpacked(row for row in self.run(asked).all() if row[0] is not None)
+        return _unpacked(row for row in self.binary_rows(asked) if row[0] is not None)
 
     def _pages(self, table: Table) -> int:
         """Return how many pages a table has whose pages can be asked for by range, 0 for others."""
@@ -156,5 +160,7 @@ def _unpacked(blocks: Iterable[Any]) -> Iterator[pa.Table]:
 
     for keys, hashes in blocks:
         pair = [np.frombuffer(bytes(block), dtype=">i8").astype(np.int64) for block in (keys, hashes)]
-        order = np.argsort(pair[0])
-        yield pa.table({"k0": pair[0][order], "h": pair[1][order]})
+        if np.any(pair[0][1:] < pair[0][:-1]):
+            order = np.argsort(pair[0])
+            pair = [values[order] for values in pair]
+        yield pa.table({"k0": pair[0], "h": pair[1]})
