@@ -52,8 +52,9 @@ def test_rows_that_were_edited_since_they_were_decided_on_are_not_overwritten(
     with connected(target) as connection:
         connection.exec_driver_sql(EDIT)
     before = exact_digest(target)
-    with pytest.raises(dt.TargetChangedError, match="interrupted plan"):
+    with pytest.raises(dt.TargetChangedError, match="interrupted plan") as caught:
         opened.resume()
+    assert caught.value.where == "users"
     assert exact_digest(target) == before
     assert dt.stages(opened.target).empty
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from datatransfer.database.connection import Database
     from datatransfer.importing.backup import Backup
+    from datatransfer.importing.fingerprint import Fingerprint
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.package.package import DataPackage
 
@@ -82,24 +83,25 @@ def refuse_redefined(plan: ImportPlan) -> None:
                 )  # fmt: skip
 
 
-def refuse_changed(plan: ImportPlan, bound: str) -> None:
+def refuse_changed(plan: ImportPlan, bound: Fingerprint | None) -> None:
     """Discard a plan that was made anew, unless it is the one that somebody has looked at.
 
     Parameters
     ----------
     plan : ImportPlan
-    bound : str
-        The fingerprint of that one, empty if there was none.
+    bound : Fingerprint, optional
+        Of that one, if there was one.
 
     Raises
     ------
     TargetChangedError
     """
     with or_discarded(plan):
-        if bound and plan.fingerprint != bound:
+        if bound is not None and plan.fingerprint != bound.whole:
             raise TargetChangedError(
                 "rows or columns that the interrupted plan touches have changed since it was made",
-                where=plan.target.url_shown, hint="nothing was changed, and the stage is gone; plan again",
+                where=", ".join(plan.bound_to.differing(bound)) or plan.target.url_shown,
+                hint="nothing was changed, and the stage is gone; plan again",
             )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ merge by comparing row by row, not by this.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Action
@@ -22,15 +24,38 @@ if TYPE_CHECKING:
     from datatransfer.importing.remap import TablePlan
 
 
-def fingerprint(plan: ImportPlan) -> str:
-    """Return the fingerprint of a plan, 64 hexadecimal digits."""
-    whole = hashlib.sha256(plan.package.metadata.manifest_sha256.encode())
+@dataclass(frozen=True)
+class Fingerprint:
+    """What binds a plan.
+
+    Parameters
+    ----------
+    whole : str
+        64 hexadecimal digits, as defined above.
+    tables : mapping of str to str
+        The same of each of the target's tables alone, so that those which differ can be named.
+    """
+
+    whole: str
+    tables: Mapping[str, str]
+
+    def differing(self, other: Fingerprint) -> list[str]:
+        """Return the tables that are others in another one."""
+        names = sorted({*self.tables, *other.tables})
+        return [name for name in names if self.tables.get(name) != other.tables.get(name)]
+
+
+def fingerprint(plan: ImportPlan) -> Fingerprint:
+    """Return the fingerprint of a plan."""
+    whole, tables = hashlib.sha256(plan.package.metadata.manifest_sha256.encode()), {}
     for table in sorted(plan.plans.values(), key=lambda table: table.fit.target.name):
         counts = ",".join(f"{action}={table.counts[action]}" for action in Action if table.counts.get(action))
-        whole.update(f"\n{table.fit.target.name}\n{counts}\n".encode())
+        part = f"\n{table.fit.target.name}\n{counts}\n".encode()
         if table.counts.get(Action.UPDATE):
-            whole.update(_touched(plan, table))
-    return whole.hexdigest()
+            part += _touched(plan, table)
+        whole.update(part)
+        tables[table.fit.target.name] = hashlib.sha256(part).hexdigest()
+    return Fingerprint(whole.hexdigest(), tables)
 
 
 def _touched(plan: ImportPlan, table: TablePlan) -> bytes:

@@ -20,7 +20,7 @@ from datatransfer.given import instance, saved, suggestion
 from datatransfer.importing import stages
 from datatransfer.importing.actions import Action, Decision, Policies
 from datatransfer.importing.decisions import Chooser, document_of, read_document
-from datatransfer.importing.fingerprint import fingerprint
+from datatransfer.importing.fingerprint import Fingerprint, fingerprint
 from datatransfer.importing.frames import Frames
 from datatransfer.importing.looks import PlanLooks
 from datatransfer.importing.remap import Remap, TablePlan
@@ -79,11 +79,11 @@ class ImportPlan(PlanLooks):
         # A plan that is dropped without being run must not leave its stage behind, not even at exit.
         self._let_go = weakref.finalize(self, stages.leave, self.writer, None)
         self._notes: list[str] = []
-        self._fingerprint = ""
+        self._fingerprint: Fingerprint | None = None
 
     def renew(self, plans: dict[str, TablePlan], remap: Remap) -> None:
         """Begin anew with other tables; the planner fills them."""
-        self.plans, self.remap, self._fingerprint = plans, remap, ""
+        self.plans, self.remap, self._fingerprint = plans, remap, None
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,12 @@ class ImportPlan(PlanLooks):
     @property
     def fingerprint(self) -> str:
         """What binds the plan to the target rows that it touches, see `datatransfer.importing.fingerprint`."""
-        if not self._fingerprint:
+        return self.bound_to.whole
+
+    @property
+    def bound_to(self) -> Fingerprint:
+        """The fingerprint, and that of each table."""
+        if self._fingerprint is None:
             self._refuse_done()
             self._fingerprint = fingerprint(self)
         return self._fingerprint
@@ -262,7 +267,7 @@ class ImportPlan(PlanLooks):
 
     def bind(self) -> None:
         """Log what the target was like when somebody decided on this plan: resuming the import asks for the same."""
-        stages.note_bound(self.writer, self.fingerprint)
+        stages.note_bound(self.writer, self.bound_to)
 
     def _make(self, decided: set[str]) -> None:
         assert self.replan is not None
@@ -354,8 +359,7 @@ class ImportPlan(PlanLooks):
 
     def _leave_unmet(self) -> None:
         """Take back the decisions that this target does not allow, and warn of each kind."""
-        unmet = self._unmet()
-        if not unmet:
+        if not (unmet := self._unmet()):
             return
         for one in unmet:
             self._notes.append(

@@ -23,6 +23,7 @@ from datatransfer.errors import DatabaseError, DataTransferError, UsageError, cl
 from datatransfer.failpoints import failpoint
 from datatransfer.given import uuid_of
 from datatransfer.importing.actions import Policies
+from datatransfer.importing.fingerprint import Fingerprint
 from datatransfer.importing.staging import PART_ROWS, checkpoints_of
 
 if TYPE_CHECKING:
@@ -183,14 +184,14 @@ def noted_decisions(noted: Mapping[str, str]) -> Any:
     return json.loads(noted[_DECISIONS]) if _DECISIONS in noted else None
 
 
-def note_bound(writer: Writer, fingerprint: str) -> None:
+def note_bound(writer: Writer, fingerprint: Fingerprint) -> None:
     """Remember to what state of the target a plan is bound that somebody has looked at."""
-    writer.note(_BOUND, fingerprint)
+    writer.note(_BOUND, json.dumps(asdict(fingerprint), sort_keys=True))
 
 
-def noted_bound(noted: Mapping[str, str]) -> str:
-    """Return to what state of the target the plan was bound, empty where nobody looked at it."""
-    return noted.get(_BOUND, "")
+def noted_bound(noted: Mapping[str, str]) -> Fingerprint | None:
+    """Return to what state of the target the plan was bound, None where nobody looked at it."""
+    return Fingerprint(**json.loads(noted[_BOUND])) if _BOUND in noted else None
 
 
 def note_files(writer: Writer, files: Sequence[tuple[str, str, str]]) -> None:
