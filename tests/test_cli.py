@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,20 @@ def test_rows_that_are_there_under_other_ids_are_matched_by_natural_keys(
     said(capsys, "import", package, shop.copy, "--match-on", "customers=email", "--on-match", "update")
     assert shop.rows("copy.db", "SELECT id, name FROM customers") == [(7, "Bob")]
     assert shop.rows("copy.db", "SELECT DISTINCT customer_id FROM orders") == [(7,)]
+
+
+def test_a_plan_with_conflicts_says_what_settles_one_of_them(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = "CREATE TABLE pairs (a INTEGER, b TEXT, v TEXT, PRIMARY KEY (a, b))"
+    make(shop.folder / "here.db", f"{pairs}; INSERT INTO pairs VALUES (1, 'it''s', 'x'), (2, 'b', 'y')")
+    make(shop.folder / "there.db", f"{pairs}; INSERT INTO pairs VALUES (1, 'it''s', 'X')")
+    package, target = shop.path("pairs.zip"), f"sqlite:///{shop.path('there.db')}"
+    said(capsys, "export", f"sqlite:///{shop.path('here.db')}", package, "--all")
+    shown = said(capsys, "plan", package, target, "--on-match", "error", code=7)
+    advised = shlex.split(shown[shown.index("--decide") :].splitlines()[0])
+    assert advised == ["--decide", 'pairs=[1, "it\'s"]=skip']
+    settled = told(capsys, "plan", package, target, "--on-match", "error", *advised)
+    assert (settled["conflicts"], by_table(settled)["pairs"]["skip"]) == ([], 1)
+    assert "JSON list" in complaint(capsys, "plan", package, target, "--decide", "pairs=1=skip", code=2)
 
 
 def test_single_rows_are_decided_saved_and_replayed(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,7 +184,7 @@ def key_of(table: Table, text: str) -> Any:
         columns = ", ".join(table.key)
         raise UsageError(
             f"its key has {len(table.key)} columns: {columns}", where=table.name,
-            hint=f"write --key '{table.name}=[...]' with a JSON list of {len(table.key)} values",
+            hint=f"write a JSON list of {len(table.key)} values in its place, as in '{table.name}=[...]'",
         )  # fmt: skip
     return tuple(values)
 

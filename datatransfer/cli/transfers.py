@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from datatransfer import interrupts
@@ -14,6 +16,7 @@ from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import counted, size, visible
 from datatransfer.errors import ConflictError, SchemaMismatchError, UsageError
 from datatransfer.events import Warned
+from datatransfer.importing.actions import Decision
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
@@ -126,9 +129,19 @@ def plan(options: argparse.Namespace, out: Output) -> int:
             out.warn(_warned(warning))
     text = text_of(document["tables"], nothing="the package holds no rows")
     if conflicts:
-        text += f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}"
+        text += f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}\n{_ways_to_decide(conflicts[0])}"
     out.result(document, f"{text}\n\nnothing was written")
     return ConflictError.exit_code if conflicts else 0
+
+
+def _ways_to_decide(conflict: Mapping[str, Any]) -> str:
+    """Say how a conflict is settled, as it is typed."""
+    key = conflict["source_key"]
+    if key is None:  # rows without one are decided for by policies
+        return "settle them by a policy: --on-match, --on-clash or --match-on"
+    written = json.dumps(key, ensure_ascii=False) if isinstance(key, list | tuple) else str(key)
+    one = quote(f"{conflict['table']}={written}={Decision.SKIP}")
+    return f"settle them by a policy (--on-match, --on-clash, --match-on), or one by one: --decide {visible(one)}"
 
 
 def import_(options: argparse.Namespace, out: Output) -> int:
