@@ -275,6 +275,8 @@ def _loss(
         within = (source.precision or 10**6) - (source.scale or 0) <= target.precision - scale
         if source.kind != "decimal" or not within or (source.scale or 0) > scale:
             pattern = rf"^-?0*\d{{0,{target.precision - scale}}}(\.\d{{0,{scale}}}0*)?$"
+            if scale < 0:  # so many digits before the point are zeros
+                pattern = rf"^-?0*(\d{{0,{target.precision}}}0{{{-scale}}}|0*)(\.0*)?$"
             fits = pc.or_(pc.match_substring_regex(array, pattern), pc.equal(array, "NaN"))
             if not _all(fits):
                 return f"a decimal does not fit {target.precision} digits, {scale} of them after the point", fits

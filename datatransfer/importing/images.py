@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
-from datatransfer.errors import MergeError
+from datatransfer.errors import MergeError, TargetChangedError
 from datatransfer.importing.actions import Action
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.tables import Column, Table
@@ -137,10 +137,33 @@ def _gathered(pieces: Iterator[tuple[Facts, pa.Table]]) -> Iterator[tuple[Facts,
         yield facts, pa.concat_tables(held)
 
 
-def record_more(writer: Writer, change: uuid.UUID, table: Table, before: pa.Table) -> None:
-    """Record how many rows of each content a table without a key has more than before."""
+def record_more(writer: Writer, change: uuid.UUID, table: Table, before: pa.Table, rows: int | None = None) -> None:
+    """Record how many rows of each content an import brought into a table without a key.
+
+    Parameters
+    ----------
+    writer : Writer
+    change : uuid.UUID
+    table : Table
+    before : pyarrow.Table
+        How many rows of each content there were.
+    rows : int, optional
+        How many came, if nothing but this import, such as a trigger, wrote into the table.
+
+    Raises
+    ------
+    TargetChangedError
+        Others wrote into it meanwhile, and nothing tells their rows from ours.
+    """
+    import pyarrow.compute as pc
+
     columns = hashed_columns(table)
-    more = _difference(before, writer.hash_counts(table, columns))
+    more = writer.hash_own(table, columns)
+    if more is None:
+        more = _difference(before, writer.hash_counts(table, columns))
+        if rows is not None and (pc.sum(more["n"]).as_py() or 0) != rows:
+            what = "rows of others came into the table, which has no key to tell them by"
+            raise TargetChangedError(what, where=table.name, hint="nothing was changed; plan again")
     facts = Facts(INSERT, (), tuple(column.name for column in columns))
     if more.num_rows:
         ledger.add_after_image(writer.conn, change, table.name, facts.on(more))
@@ -214,7 +237,9 @@ class AfterImages:
                 continue
             if wrote and not table.key:
                 target = table.fit.target
-                record_more(self.writer, self.plan.writer.import_id, target, self._before.pop(target.name))
+                fired = any(self.writer.fires_triggers(p.fit.target) for p in self.plan.plans.values() if p.counts)
+                rows = None if fired else sum(table.counts[action] for action in wrote)
+                record_more(self.writer, self.plan.writer.import_id, target, self._before.pop(target.name), rows)
                 continue
             for action in wrote:
                 self._record(table, action)

@@ -178,6 +178,7 @@ class PackageImporter:
     ) -> ImportPlan:
         given = document_of(self.package, read_document(decisions, self.package)) if decisions else None
         may_copy &= given is None
+        self.target.refresh(lock_timeout=self.lock_timeout)  # it may have been altered since it was first read
         plan = self._plan(policies, self._writer(uuid.uuid4()), decisions=given, may_copy=may_copy)
         return self._decided(plan, given)
 

@@ -136,6 +136,7 @@ class Merge:
         with self.writer.merge():
             locked = time.monotonic()
             self._refuse_rivals(plans)
+            self._refuse_redefined(plans)
             for plan in plans:
                 self._recheck(plan)
             self._save(plans)
@@ -195,6 +196,17 @@ class Merge:
         tables = [plan.fit.target.name for plan in plans]
         again = policies.identity is Identity.COPY
         refuse_rivals(self.writer.conn, self.plan.seen, digest, tables, again=again)
+
+    def _refuse_redefined(self, plans: list[TablePlan]) -> None:
+        """Refuse tables that were altered since: a new key or foreign key is one that nobody has looked rows up for."""
+        written = [p.fit.target for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
+        self.writer.hold_definitions(written)
+        for table in written:
+            if self.writer.definition_of(table) != self.plan.definitions[table.name]:
+                raise TargetChangedError(
+                    "the table is defined in another way than when the import was planned",
+                    where=table.name, hint="nothing was changed; plan again",
+                )  # fmt: skip
 
     def _recheck(self, plan: TablePlan) -> None:
         w = self.writer

@@ -69,6 +69,7 @@ class ImportPlan(PlanLooks):
     done: bool = False
     #: The ``seq`` of the latest import into the target when planning began.
     seen: int = 0
+    definitions: dict[str, str] = field(default_factory=dict, repr=False)  # of each of the target's tables
     #: Seconds that each phase took.
     timings: dict[str, float] = field(default_factory=dict)
     replan: Replan | None = field(default=None, repr=False)

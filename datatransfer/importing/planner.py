@@ -86,6 +86,7 @@ class Planner:
         self.cancellation = cancellation
         self._losses = Losses()
         self._generation = 0
+        self._definitions: dict[str, str] = {}
 
     def plan(self) -> ImportPlan:
         """Return the plan; the stage is dropped if that fails."""
@@ -108,6 +109,7 @@ class Planner:
                 if self.decisions:  # taken when all is staged; whoever resumes before that is to know them
                     stages.note_decisions(self.writer, self.decisions)
             seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
+            self._definitions = {f.target.name: self.writer.definition_of(f.target) for f in found.fits.values()}
             stager = Stager(
                 self.package, self.writer, self.policies, self.listener, self.cancellation,
                 part_rows=self.checkpoint_rows,
@@ -138,7 +140,7 @@ class Planner:
         plans = {name: TablePlan(table) for name, table in staged.items()}
         remap = Remap(self.writer, plans, self.policies.on_orphan)
         plan = ImportPlan(self.package, self.target, self.policies, self.writer, remap, plans, replan=self.replan)
-        plan.straight = straight
+        plan.straight, plan.definitions = straight, self._definitions
         try:
             if straight is None:
                 self._decide(plan)

@@ -99,7 +99,7 @@ class Renames:
         waiting = self._rows("q", number, f"SELECT a.r AS r FROM ({wanted}) a JOIN ({clashing}) b ON b.r = a.r")
         left = int(w.scalar(f"SELECT count(*) FROM {waiting}"))
         for suffix in range(2, 2 + _PASSES):
-            if not left:
+            if not left or 0 < _length(fit) <= len(_ending(suffix)):  # nothing of the text itself would be left
                 break
             left -= self._take(plan, rule, fit, waiting, suffix)
         w.run(f"DROP TABLE {waiting}")
@@ -143,9 +143,9 @@ class Renames:
 
     def _suffixed(self, value: str, fit: ColumnFit, suffix: int) -> str:
         """Return SQL for a text with a suffix, cut to the length of its column."""
-        ending, length = f" ({suffix})", fit.target.type.length or _declared_length(fit.target.declared)
+        ending, length = _ending(suffix), _length(fit)
         if length:
-            value = f"rtrim(substr({value}, 1, {max(length - len(ending), 0)}))"
+            value = f"rtrim(substr({value}, 1, {length - len(ending)}))"
         return self.writer.concat([value, f"'{ending}'"])
 
     def _free(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, waiting: str, text: str) -> str:
@@ -162,6 +162,15 @@ class Renames:
             conditions += [held, u.held_before(other, new, u.ours(plan, other))]
         taken = " UNION ".join(conditions)
         return f"SELECT q.r AS r FROM {waiting} q LEFT JOIN ({taken}) z ON z.r = q.r WHERE z.r IS NULL"
+
+
+def _ending(suffix: int) -> str:
+    return f" ({suffix})"
+
+
+def _length(fit: ColumnFit) -> int:
+    """Return how long a text of a column may be, 0 for any length."""
+    return fit.target.type.length or _declared_length(fit.target.declared)
 
 
 def _declared_length(declared: str) -> int:

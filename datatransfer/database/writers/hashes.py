@@ -89,11 +89,18 @@ class RowHashes(Session, ValueExpressions):
         name = f"t.{self.quote(key.name)}"
         yield from self.fetched(f"SELECT {name}, {self.row_hash('t', columns)} {rows} ORDER BY {name}", ("k0", "h"))
 
+    def hash_own(self, table: Table, columns: Sequence[Column]) -> pa.Table | None:
+        """Inside the merge: return what `hash_counts` does, of the rows that it wrote; None if they are not known."""
+        return None
+
     def hash_counts(self, table: Table, columns: Sequence[Column]) -> pa.Table:
         """Return how many rows ``n`` of a table have each hash ``h``."""
+        return self._counted(self.hash_counts_sql(table, columns))
+
+    def _counted(self, sql: str) -> pa.Table:
         import pyarrow as pa
 
-        found = list(self.fetched(f"SELECT h, n FROM ({self.hash_counts_sql(table, columns)}) c", ("h", "n")))
+        found = list(self.fetched(f"SELECT h, n FROM ({sql}) c", ("h", "n")))
         empty = pa.table({"h": pa.array([], pa.int64()), "n": pa.array([], pa.int64())})
         return pa.concat_tables([empty, *found])
 

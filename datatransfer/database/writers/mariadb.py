@@ -398,6 +398,15 @@ class MariaDBWriter(Writer):
         )
         return gone - int(back.rowcount)
 
+    def definition_of(self, table: Table) -> str:
+        named = self._is("table_schema", "table_name", table)
+        columns = "SELECT concat_ws(' ', column_name, column_type, is_nullable) FROM information_schema.columns"
+        keys = (
+            "SELECT concat_ws(' ', constraint_name, column_name, referenced_table_name, referenced_column_name) "
+            "FROM information_schema.key_column_usage"
+        )
+        return "; ".join(sorted(self.run(f"{columns} WHERE {named} UNION ALL {keys} WHERE {named}").scalars()))
+
     def fires_triggers(self, table: Table) -> bool:
         named = self._is("event_object_schema", "event_object_table", table)
         return bool(self.scalar(f"SELECT count(*) FROM information_schema.triggers WHERE {named}"))

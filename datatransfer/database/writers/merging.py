@@ -135,6 +135,13 @@ class MergeStatements(Session, ValueExpressions):
         columns = table.by_name
         return " AND ".join(f"{alias}.{self.quote(c)} = {self.held(f'x.{n}', columns[c])}" for c, n in keys)
 
+    def definition_of(self, table: Table) -> str:
+        """Return what changes whenever a table's columns, keys or foreign keys do; empty where nobody can tell."""
+        return ""
+
+    def hold_definitions(self, tables: Sequence[Table]) -> None:
+        """Inside the merge: keep other sessions from altering these tables, and from nothing else, until it ends."""
+
     def lock_tables(self, tables: Sequence[Table]) -> None:
         """Inside the merge: keep other sessions from writing into these tables until it ends."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -21,6 +20,7 @@ from datatransfer.database.writers.postgresql_expressions import PostgreSQLExpre
 from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQLHashes
 from datatransfer.database.writers.postgresql_loading import load_every_time
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
+from datatransfer.database.writers.postgresql_sequences import PostgreSQLSequences
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MERGE_LOCK = int.from_bytes(b"dtxmerge")
 
 
-class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
+class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequences, Writer):
     """Write access to a PostgreSQL database."""
 
     name = "postgresql"
@@ -297,6 +297,7 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
                 yield raw
         except psycopg.Error as error:
             if raw.closed:
+                self.conn.invalidate()  # as SQLAlchemy does with what goes through it
                 raise self._lost() from None
             interrupts.checkpoint()  # it is why the statement failed
             raise self.explain(DBAPIError("", None, error)) from None
@@ -319,6 +320,23 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
     def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
         on = self._on(table, keys, "t")
         return int(self.run(f"DELETE FROM {self.table(table)} t USING {source} x WHERE {on} AND {where}").rowcount)
+
+    def definition_of(self, table: Table) -> str:
+        name = f"{literal(self.table(table))}::regclass"
+        columns = (
+            "SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attisdropped), "
+            f"', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = {name} AND attnum > 0"
+        )
+        keys = (
+            "SELECT string_agg(concat_ws(' ', oid, conname, convalidated), ', ' ORDER BY oid) FROM pg_constraint "
+            f"WHERE conrelid = {name}"
+        )
+        return str(self.scalar(f"SELECT concat(({columns}), '; ', ({keys}))"))
+
+    def hold_definitions(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            self.at = table.name
+            self.run(f"LOCK TABLE {self.table(table)} IN ROW EXCLUSIVE MODE")  # what its rows are inserted under
 
     def lock_tables(self, tables: Sequence[Table]) -> None:
         for table in tables:
@@ -347,53 +365,6 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, Writer):
 
     def may_alter(self, table: Table) -> bool:
         return self._rebuild.may_alter(table)
-
-    def advance_sequences(self, table: Table) -> None:
-        for column in table.columns:
-            if column.identity:
-                top = self.scalar(f"SELECT max({self.quote(column.name)}) FROM {self.table(table)}")
-                if top is not None:
-                    self.reserve(table, column, int(top))
-
-    def reserve(self, table: Table, column: Column, top: int) -> int | None:
-        sequence = self.sequence_of(table, column) if column.identity else None
-        if sequence is None:
-            return None
-        # setval holds for everybody at once, whatever becomes of the transaction.
-        name = f"{literal(sequence)}::regclass"
-        before = self.run(
-            f"SELECT q.last_value, q.is_called, CASE WHEN {top} >= 1 AND ({top} > q.last_value "
-            f"OR ({top} = q.last_value AND NOT q.is_called)) THEN setval({name}, least({top}, p.seqmax)) END "
-            f"FROM {sequence} q, pg_sequence p WHERE p.seqrelid = {name}"
-        ).one()
-        return int(before[0]) - (not before[1])
-
-    def let_others_end(self) -> bool:
-        now = int(self.scalar("SELECT txid_snapshot_xmax(txid_current_snapshot())"))
-        until = time.monotonic() + 1
-        while (oldest := int(self.scalar("SELECT txid_snapshot_xmin(txid_current_snapshot())"))) < now:
-            if oldest == self._lasting:  # it was waited for in vain before
-                break
-            if time.monotonic() > until:
-                self._lasting = oldest
-                break
-            time.sleep(0.005)
-        return True
-
-    def sequence_of(self, table: Table, column: Column) -> str | None:
-        name = literal(self.table(table))
-        owned = self.scalar(f"SELECT pg_get_serial_sequence({name}, {literal(column.name)})")
-        return owned or self._default_sequence(table, column)
-
-    def _default_sequence(self, table: Table, column: Column) -> str | None:
-        """Return the sequence of a default ``nextval('…')`` that the column does not own."""
-        default = self.scalar(
-            "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a "
-            "ON a.attrelid = d.adrelid AND a.attnum = d.adnum "
-            f"WHERE d.adrelid = {literal(self.table(table))}::regclass AND a.attname = {literal(column.name)}"
-        )
-        found = re.match(r"^nextval\('((?:[^']|'')+)'::regclass\)$", default or "")
-        return found.group(1).replace("''", "'") if found else None
 
 
 def _escaped(value: str) -> str:

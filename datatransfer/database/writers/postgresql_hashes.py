@@ -29,6 +29,7 @@ SETTINGS = (
     "SET extra_float_digits = 3",
     "SET bytea_output = 'hex'",
     "SET lc_monetary = 'C'",
+    "SET array_nulls = on",
 )
 
 
@@ -97,6 +98,11 @@ class PostgreSQLHashes(RowHashes):
             parts.append(name)
         row = f"ROW({', '.join(parts)})"
         return f"hash_record_extended({row}, 0)" if self._hashes_records else f"hashtextextended({row}::text, 0)"
+
+    def hash_own(self, table: Table, columns: Sequence[Column]) -> pa.Table | None:
+        own = "t.xmin::text::int8 = (txid_current() & 4294967295)"
+        rows = f"FROM {self.db.dialect.from_sql(table)} t WHERE {own} GROUP BY 1"
+        return self._counted(f"SELECT {self.row_hash('t', columns)} AS h, count(*) AS n {rows}")
 
     def _asked_hashes(self, table: Table, key: Column, columns: Sequence[Column], join: str) -> Iterator[pa.Table]:
         source = f"{self.db.dialect.from_sql(table)} t"

@@ -75,6 +75,8 @@ class Rebuild:
 
     def put_back(self) -> None:
         """Put back everything that `take_away` took."""
+        if self._first or self._then:
+            self._run("SET CONSTRAINTS ALL IMMEDIATE")  # no table is altered while checks of its rows are pending
         for sql in (*self._first, *self._then):
             self._run(sql)
         self.forget()
@@ -104,15 +106,19 @@ class Rebuild:
         return True
 
     def _disable_triggers(self, table: Table) -> None:
-        for name in self._with_partitions(table):
-            triggers = self._run(
-                "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
-                f"AND tgrelid = {literal(name)}::regclass"
-            ).all()
-            for trigger, state in triggers:
-                word = {"O": "", "A": "ALWAYS ", "R": "REPLICA "}[_text(state)]
+        for name, trigger, state in [row for part in self._with_partitions(table) for row in self._triggers(part)]:
+            word = {"O": "", "A": "ALWAYS ", "R": "REPLICA "}.get(state)
+            if word is not None:
                 self._run(f"ALTER TABLE {name} DISABLE TRIGGER {self._quote(trigger)}")
-                self._then.append(f"ALTER TABLE {name} ENABLE {word}TRIGGER {self._quote(trigger)}")
+            # What is said of a partitioned table is said of its partitions, too: theirs come after it.
+            action = "DISABLE" if word is None else f"ENABLE {word}"
+            self._then.append(f"ALTER TABLE {name} {action.strip()} TRIGGER {self._quote(trigger)}")
+
+    def _triggers(self, name: str) -> list[tuple[str, str, str]]:
+        found = self._run(
+            f"SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = {literal(name)}::regclass"
+        ).all()
+        return [(name, trigger, _text(state)) for trigger, state in found]
 
     def _with_partitions(self, table: Table) -> list[str]:
         found = self._run(
@@ -124,7 +130,10 @@ class Rebuild:
         for table in tables:
             found = self._run(
                 "SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') FROM pg_constraint "
-                f"WHERE contype = 'f' AND conparentid = 0 AND conrelid = {literal(self._table(table))}::regclass"
+                f"WHERE contype = 'f' AND conparentid = 0 AND conrelid = {literal(self._table(table))}::regclass "
+                # One that could not be put back as it is stays: without the right, or with triggers that are disabled.
+                "AND has_table_privilege(confrelid, 'REFERENCES') AND NOT EXISTS (SELECT 1 FROM pg_trigger g "
+                "WHERE g.tgconstraint = pg_constraint.oid AND g.tgenabled <> 'O')"
             ).all()
             for name, definition, comment in found:
                 quoted, owner = self._quote(name), self._table(table)

@@ -148,6 +148,14 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, SQLiteHashes, Writer):
             self.run(sql)
         self._put_back.clear()
 
+    def definition_of(self, table: Table) -> str:
+        found = self.run(
+            "SELECT sql FROM main.sqlite_master WHERE type IN ('table', 'index') AND lower(tbl_name) = lower(?) "
+            "ORDER BY sql",
+            (table.bare_name or table.name,),
+        ).scalars()
+        return "; ".join(sql or "" for sql in found)
+
     def fires_triggers(self, table: Table) -> bool:
         found = self.run(
             "SELECT count(*) FROM main.sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)",
