@@ -7,7 +7,9 @@ A listener is any callable that takes an event. The library is silent without on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,6 +17,8 @@ from datatransfer import interrupts
 from datatransfer.errors import Cancelled
 
 Phase = Literal["select", "read", "files", "write", "verify", "stage", "plan", "merge", "receipt"]
+_EVERY = 0.5
+"""Seconds after which what still runs is stopped once more: it may have begun after the first time."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def silent(_event: Event) -> None:
 
 
 class Cancellation:
-    """A flag that one thread sets and the transfer looks at between batches.
+    """A flag that one thread sets and the transfer looks at between batches; what runs for long is stopped at once.
 
     Examples
     --------
@@ -71,6 +75,8 @@ class Cancellation:
 
     def __init__(self) -> None:
         self._flag = threading.Event()
+        self._lock = threading.Lock()
+        self._stops: list[Callable[[], None]] = []
 
     @property
     def requested(self) -> bool:
@@ -78,11 +84,52 @@ class Cancellation:
         return self._flag.is_set()
 
     def cancel(self) -> None:
-        """Ask the transfer to stop at the next batch."""
-        self._flag.set()
+        """Ask the transfer to stop, at the next batch or in the midst of a statement; returns at once."""
+        if self._flag.is_set():
+            return
+        self._flag.set()  # first: what registers from here on sees it
+        if self._stops:
+            threading.Thread(target=self._stop, name="datatransfer-cancel", daemon=True).start()
+
+    def _stop(self) -> None:
+        while True:
+            with self._lock:
+                if not self._stops:
+                    return
+                for stop in self._stops:
+                    stop()
+            time.sleep(_EVERY)
+
+    @contextmanager
+    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Have `cancel` call something, from another thread and perhaps several times, until the end.
+
+        Parameters
+        ----------
+        stop : callable
+            Makes what runs inside fail. A failure of its own only costs time, and must not leave it.
+
+        Raises
+        ------
+        Cancelled
+            Somebody asked to stop before.
+        """
+        with self._lock:
+            self._stops.append(stop)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._stops.remove(stop)
 
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked to stop, KeyboardInterrupt if it was a signal that is held back."""
         interrupts.checkpoint()
         if self._flag.is_set():
-            raise Cancelled("the transfer was cancelled", hint="run the same call again to start over")
+            raise self.error()
+
+    @staticmethod
+    def error() -> Cancelled:
+        """Return what `check` raises."""
+        return Cancelled("the transfer was cancelled", hint="run the same call again to start over")

@@ -103,7 +103,7 @@ class Job(shown.Listed, Generic[T]):
     # --- steering -----------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
-        """Ask it to stop at the next batch; `result` then raises `Cancelled`, and nothing is left behind."""
+        """Ask it to stop; `result` then raises `Cancelled`, and nothing is left behind; a COMMIT is not stopped."""
         self._cancellation.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -59,7 +59,7 @@ class Merge:
     ----------
     plan : ImportPlan
     listener, cancellation
-        Told after each table, asked before it.
+        Told after each table; asked before it, and in the midst of a statement, until COMMIT begins.
     backup : Backup, optional
         Gets the rows that are updated before any of them is.
     """
@@ -133,7 +133,7 @@ class Merge:
     ) -> None:
         total = sum(plan.staged.rows for plan in plans)
         begun = time.monotonic()
-        with self.writer.merge():
+        with self.writer.merge(self.cancellation):
             locked = time.monotonic()
             self._refuse_rivals(plans)
             self._refuse_redefined(plans)

@@ -143,7 +143,8 @@ class Planner:
         plan.straight, plan.definitions = straight, self._definitions
         try:
             if straight is None:
-                self._decide(plan)
+                with self.writer.stoppable(self.cancellation):
+                    self._decide(plan)
             else:
                 self._insert_all(plan)
         except BaseException:

@@ -177,7 +177,7 @@ class ProgressBox(w.VBox):
     def __init__(self) -> None:
         self.bar = w.FloatProgress(min=0, max=1, layout=full(), description="Progress", style=_WIDE)
         self.line = html()
-        self.cancel = button("Cancel", self._cancel, tip="stop at the next batch; nothing is left behind")
+        self.cancel = button("Cancel", self._cancel, tip="stop; nothing is left behind")
         self.job: Job[Any] | None = None
         super().__init__((self.bar, self.line, row(self.cancel)), layout=full())
         show(self, False)
@@ -196,7 +196,7 @@ class ProgressBox(w.VBox):
         if self.job is not None:
             self.job.cancel()
             self.cancel.disabled = True
-            self.line.value = words("stopping at the next batch …")
+            self.line.value = words("stopping …")
 
     def _update(self, job: Job[Any]) -> None:
         if job is not self.job:

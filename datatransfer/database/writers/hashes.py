@@ -42,6 +42,11 @@ class RowHashes(Session, ValueExpressions):
             The SELECT, over committed rows of the stage, gives the hashed columns as ``n0``, ``n1``, …
         """
 
+    def _stop(self) -> None:
+        super()._stop()
+        if self._ahead is not None:
+            self._ahead.cancel()
+
     def end_ahead(self) -> None:
         """Stop what `hash_ahead` began, and forget it."""
         if self._ahead is not None:

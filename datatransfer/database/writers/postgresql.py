@@ -224,11 +224,8 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
 
     # --- merge --------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def merge(self) -> Iterator[None]:
-        with super().merge():
-            self._one_merge_at_a_time()
-            yield
+    def _begun(self) -> None:
+        self._one_merge_at_a_time()
 
     def _one_merge_at_a_time(self) -> None:
         """Wait until other imports into this database have committed: they would wait for each other in a circle."""

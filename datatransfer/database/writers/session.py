@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from datatransfer import interrupts
-from datatransfer.errors import DatabaseError, DataTransferError, MergeError
+from datatransfer.errors import Cancelled, DatabaseError, DataTransferError, MergeError
+from datatransfer.events import Cancellation
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Table
 
@@ -114,6 +115,29 @@ class Session:
     def cancel(self) -> None:
         """Make the statement that runs fail; called from another thread, perhaps when there is none any more."""
 
+    @contextmanager
+    def stoppable(self, cancellation: Cancellation) -> Iterator[None]:
+        """Cancel the statement that runs inside when somebody asks to stop.
+
+        Raises
+        ------
+        Cancelled
+            In place of the error of the statement.
+        """
+        with cancellation.stops(self._stop):
+            try:
+                yield
+            except Cancelled:
+                raise
+            except Exception:
+                if cancellation.requested and not self.lost:
+                    raise cancellation.error() from None  # it is why the statement failed
+                raise
+
+    def _stop(self) -> None:
+        """Make everything fail that runs for this import; called from another thread."""
+        self.cancel()
+
     def _lost(self) -> DatabaseError:
         self.lost = True
         return DatabaseError("the connection to the database was lost", hint="nothing is half done: resume the import")
@@ -160,21 +184,31 @@ class Session:
     # --- transactions -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def merge(self) -> Iterator[None]:
+    def merge(self, cancellation: Cancellation | None = None) -> Iterator[None]:
         """Run the one transaction that changes the target; any error rolls all of it back.
+
+        Parameters
+        ----------
+        cancellation : Cancellation, optional
+            Ends it in the midst of a statement, but not once COMMIT has begun.
 
         Raises
         ------
+        Cancelled
         DatabaseError
             The connection was lost; `unanswered` tells whether while the answer to COMMIT was awaited.
         """
-        self._before_merge()
-        self.run(self._begin_sql())
+        asked = cancellation or Cancellation()
+        with self.stoppable(asked):
+            self._before_merge()
+            self.run(self._begin_sql())
         self.in_merge = True
         try:
-            yield
+            with self.stoppable(asked):
+                self._begun()
+                yield
             failpoint("merge.before_commit")
-            interrupts.checkpoint()
+            asked.check()
             with interrupts.shielded():
                 self.committing = True
                 self.run("COMMIT")
@@ -220,6 +254,9 @@ class Session:
 
     def _before_merge(self) -> None:
         """Set what cannot be set inside a transaction."""
+
+    def _begun(self) -> None:
+        """Do what comes first inside the transaction."""
 
     def _after_merge(self) -> None:
         """Put back what `_before_merge` set."""
