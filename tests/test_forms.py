@@ -16,7 +16,7 @@ from datatransfer.notebook.picker import PathPicker
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
-from tests.support.forms import SHOP, package_of, shop, walk
+from tests.support.forms import SHOP, named, package_of, shop, walk
 from tests.support.servers import Databases
 from tests.support.sql import run
 from tests.support.transfer import DIALECTS
@@ -295,6 +295,32 @@ def test_what_was_interrupted_is_offered_and_goes_on(databases: Databases, packa
         assert form.wizard.step == "receipt", form.error.said.value
         assert dt.stages(target).empty
         form.wizard.close()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_import_that_is_still_at_work_is_told_and_offered_when_it_has_ended(
+    databases: Databases, package: Path, dialect: str
+) -> None:
+    with dt.Database(empty_copy(shop(databases, dialect), databases)) as target:
+        with dt.DataPackage.open(package) as opened:
+            plan = dt.PackageImporter(opened, target, listener=lambda _event: None).plan()
+        form = dt.ImportForm(target)
+        said = [each.value for each in walk(form.left) if isinstance(each, w.HTML)]
+        assert len(said) == 1
+        assert "an import of all.zip into this database is under way" in said[0]
+        assert _buttons(form.left) == ["Look again"]
+        named(form.left, "Look again").click()
+        assert _buttons(form.left) == ["Look again"]
+        plan.let_go()
+        plan.writer.close()  # as if the server had ended it
+        named(form.left, "Look again").click()
+        assert _buttons(form.left) == ["Resume", "Roll back"]
+        named(form.left, "Roll back").click()
+        assert form.left.children == ()
+
+
+def _buttons(widget: w.Widget) -> list[str]:
+    return [each.description for each in walk(widget) if isinstance(each, w.Button)]
 
 
 def test_an_interrupted_import_can_be_removed(databases: Databases, package: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,22 +153,31 @@ class ImportForm(Form):
     # --- what was interrupted -----------------------------------------------------------------------------------
 
     def _offer_left(self) -> None:
-        """Offer to go on with what was interrupted, or to remove it."""
+        """Offer to go on with what was interrupted, or to remove it; say what is still at work."""
         lines: list[w.Widget] = []
-        for stage in self.wizard.left():
-            import_id, package = str(stage["import_id"]), str(stage["package"])
-            begun = str(stage["created"])[:19].replace("T", " ")
-            told = f"{package or 'a package'}, begun {begun} UTC, {blocks.plural(stage['rows'], 'row')} staged"
-            drop = partial(self._drop, import_id)
-            buttons = [parts.button("Roll back", drop, tip=f"remove what was staged: {told}")]
-            if package and Path(package).exists():
-                go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
-                buttons.insert(0, go_on)
-            lines += [
-                parts.html(parts.mark("warn", f"an import was interrupted, the target is unchanged: {told}")),
-                parts.row(*buttons),
-            ]
+        for stage in self.wizard.begun():
+            lines += self._at_work(stage) if stage["state"] == "running" else self._interrupted(stage)
         self.left.children = tuple(lines)
+
+    def _at_work(self, stage: Mapping[str, Any]) -> list[w.Widget]:
+        """Say what cannot be gone on with yet: a server ends the statement of a client that is gone only later."""
+        package = Path(str(stage["package"]))
+        what = f"an import of {package.name}" if package.is_absolute() else f"an import ({package})"
+        told = f"{what} into this database is under way elsewhere, or its server is still ending it"
+        look = parts.button("Look again", partial(self._try, self._offer_left), tip="whether it has ended")
+        return [parts.html(parts.mark("warn", told)), parts.row(look)]
+
+    def _interrupted(self, stage: Mapping[str, Any]) -> list[w.Widget]:
+        import_id, package = str(stage["import_id"]), str(stage["package"])
+        begun = str(stage["created"])[:19].replace("T", " ")
+        told = f"{package or 'a package'}, begun {begun} UTC, {blocks.plural(stage['rows'], 'row')} staged"
+        drop = partial(self._drop, import_id)
+        buttons = [parts.button("Roll back", drop, tip=f"remove what was staged: {told}")]
+        if package and Path(package).exists():
+            go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
+            buttons.insert(0, go_on)
+        said = parts.mark("warn", f"an import was interrupted, the target is unchanged: {told}")
+        return [parts.html(said), parts.row(*buttons)]
 
     def _drop(self, import_id: str) -> None:
         self._try(lambda: self.wizard.roll_back(import_id))

@@ -369,8 +369,11 @@ class ImportWizard:
 
     def left(self) -> list[dict[str, Any]]:
         """Return the imports into this target that were interrupted, the latest first."""
-        found = stages(self.target)
-        rows = found[found["state"] != "running"].to_dict("records")
+        return [row for row in self.begun() if row["state"] != "running"]
+
+    def begun(self) -> list[dict[str, Any]]:
+        """Return the imports into this target that are not finished, interrupted or at work, the latest first."""
+        rows = stages(self.target).to_dict("records")
         return [{str(name): value for name, value in row.items()} for row in reversed(rows)]
 
     def roll_back(self, import_id: str) -> None:

@@ -118,7 +118,7 @@ class Troubles:
             form.see(" rows")
             yield "export-4-running", form
             form.click("Cancel")
-            form.see("stopping at the next batch")
+            form.see("stopping")
         form.see("or begin again when you like")
         yield "export-4-cancelled", form
 
