@@ -294,6 +294,14 @@ def test_what_was_interrupted_is_offered_and_goes_on(databases: Databases, packa
         form.wait()
         assert form.wizard.step == "receipt", form.error.said.value
         assert dt.stages(target).empty
+        code = form.wizard.code()
+        assert "plan" not in code
+        names = {}
+        exec(code, names)
+        assert names["receipt"].import_id == form.receipt.import_id
+        names["package"].close()
+        form.wizard.start_over()
+        assert "resume" not in form.wizard.code()
         form.wizard.close()
 
 
@@ -321,6 +329,41 @@ def test_an_import_that_is_still_at_work_is_told_and_offered_when_it_has_ended(
 
 def _buttons(widget: w.Widget) -> list[str]:
     return [each.description for each in walk(widget) if isinstance(each, w.Button)]
+
+
+def test_code_of_what_is_not_chosen_is_not_invented(databases: Databases) -> None:
+    with dt.Database(shop(databases)) as db:
+        code = ImportWizard(db).code()
+        names: dict[str, object] = {}
+        exec(code, names)
+        assert (names["target"].url_shown, ".zip" in code) == (db.url_shown, False)  # type: ignore[attr-defined]
+        names["target"].close()  # type: ignore[attr-defined]
+        assert "build" not in ExportWizard(db, path=" ").code()
+
+
+def test_code_names_a_file_as_the_form_takes_it_and_says_that_it_exists(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hint = "# the file exists already: overwrite=True replaces it"
+    with dt.Database(shop(databases)) as db:
+        wizard = ExportWizard(db, path="~/part.zip")
+        wizard.choose("users")
+        assert f"{str(tmp_path / 'part.zip')!r}" in wizard.code()
+        assert hint not in wizard.code()
+        wizard.start().result(30).close()
+        assert hint in wizard.code()
+        wizard.overwrite = True
+        assert hint not in wizard.code()
+
+
+@pytest.mark.parametrize("query", ["", "?sslpassword=geheim"])
+@pytest.mark.parametrize("password", ["", ":geheim"])
+def test_code_says_where_a_password_is_to_be_filled_in(query: str, password: str) -> None:
+    with dt.Database(f"postgresql+psycopg://ann{password}@127.0.0.1/shop{query}") as db:
+        lines = ImportWizard(db).code().splitlines()
+    assert not any("geheim" in line for line in lines)
+    assert ("# fill in the password" in lines) == bool(query or password)
 
 
 def test_an_interrupted_import_can_be_removed(databases: Databases, package: Path) -> None:

@@ -222,7 +222,7 @@ class ExportWizard:
 
     def code(self) -> str:
         """Return the calls that repeat what was chosen."""
-        lines = ["import datatransfer as dt", "", writing.assigned("db", self.db.code), ""]
+        lines = ["import datatransfer as dt", "", *writing.opened("db", self.db.code)]
         lines.append("builder = dt.PackageBuilder(db)")
         if self._everything:
             lines.append("builder.add_all()")
@@ -236,8 +236,11 @@ class ExportWizard:
         if self.left_out:
             lines.append(writing.call("builder.leave_out", *self.left_out))
         lines += ["selection = builder.preview()"]
-        if self.path:
-            lines.append(writing.call("package = builder.build", self.path, **self._options()))
+        if self.path.strip():
+            path = Path(self.path).expanduser()
+            if path.exists() and not self.overwrite:
+                lines.append("# the file exists already: overwrite=True replaces it")
+            lines.append(writing.call("package = builder.build", str(path), **self._options()))
         return "\n".join(lines)
 
     def told(self) -> str:

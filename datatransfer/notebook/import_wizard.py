@@ -19,7 +19,7 @@ from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.stages import drop_stage, stages
-from datatransfer.notebook import writing
+from datatransfer.notebook.import_code import import_code
 from datatransfer.notebook.steps import following, refuse_back
 from datatransfer.package.package import DataPackage
 
@@ -67,6 +67,7 @@ class ImportWizard:
     plan: ImportPlan | None = None
     job: Job[Receipt] | None = None
     receipt: Receipt | None = None
+    resumed: str = ""
 
     def __post_init__(self) -> None:
         self._turn, self._swap = RLock(), Lock()
@@ -124,7 +125,7 @@ class ImportWizard:
                 self.package.close()
             self.package = self.report = self.schemas = self.receipt = None
             self.accepted, self.decisions, self.match_on = set(), [], {}
-            self.policies = dict(_USUAL)
+            self.policies, self.resumed = dict(_USUAL), ""
             self._waiting.clear()
             self._refused.clear()
 
@@ -198,7 +199,7 @@ class ImportWizard:
             with self._swap:
                 choices, self._planning = self._choices, Cancellation()
             self._importer = self.importer(listener, self._planning)
-            plan = self._importer.plan(**self._options())
+            plan = self._importer.plan(**self.options())
             try:
                 for table, which, action in self.decisions:
                     plan.decide(table, which, action)
@@ -331,7 +332,7 @@ class ImportWizard:
     def back(self) -> Step:
         """Take a step back; not while the import runs, nor from its receipt."""
         refuse_back(self.job, ended=self.step == STEPS[-1])
-        self.job = None
+        self.job, self.resumed = None, ""
         self.drop_plan()
         before = {"plan": "inside", "run": "plan"}
         self.step = before.get(self.step, "package")  # type: ignore[assignment]
@@ -356,7 +357,7 @@ class ImportWizard:
 
     def resume(self, import_id: str) -> Job[Receipt]:
         """Go on with an import of this package that was interrupted."""
-        self.step = "run"
+        self.step, self.resumed = "run", import_id
         self.job = self.importer().start(resume=import_id)
         return self.job
 
@@ -382,7 +383,8 @@ class ImportWizard:
 
     # --- as code ------------------------------------------------------------------------------------------------
 
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """Return what the plan is made with, beside what is usual."""
         given: dict[str, Any] = {n: v for n, v in self.policies.items() if v != _USUAL[n]}
         if self.match_on:
             given["match_on"] = {table: list(columns) for table, columns in self.match_on.items()}
@@ -390,14 +392,4 @@ class ImportWizard:
 
     def code(self) -> str:
         """Return the calls that repeat what was chosen."""
-        path = str(self.package.path) if self.package else "package.zip"
-        keys = [key for _, keys, _ in self.decisions for key in keys]
-        lines = [
-            *writing.imports(keys), "import datatransfer as dt", "", writing.assigned("target", self.target.code),
-            f"package = dt.DataPackage.open({path!r})", "assert package.verify().ok", "",
-            "importer = dt.PackageImporter(package, target)",
-        ]  # fmt: skip
-        lines.append(writing.call("plan = importer.plan", **self._options()))
-        lines += writing.decided(self.decisions)
-        lines.append("receipt = importer.run(plan)")
-        return "\n".join(lines)
+        return import_code(self)

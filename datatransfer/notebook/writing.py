@@ -45,6 +45,19 @@ def assigned(name: str, code: str) -> str:
     return f"{name} = {ast.unparse(made.func)}(\n" + "".join(f"    {part},\n" for part in parts) + ")"
 
 
+def opened(name: str, code: str) -> list[str]:
+    """Return the lines that open a database; whoever runs them is told where a password is to be filled in.
+
+    Examples
+    --------
+    >>> opened("db", "dt.Database('postgresql://ann:***@db.example.org/shop')")[0]
+    '# fill in the password'
+    """
+    masked = "***" in code or "%2A%2A%2A" in code  # the latter in the query of a URL
+    hint = ["# fill in the password"] if masked else []
+    return [*hint, assigned(name, code), ""]
+
+
 def decided(decisions: Iterable[tuple[str, Collection[Any], str]]) -> list[str]:
     """Return the calls that decide, each list of many keys as a variable before its call."""
     lines: list[str] = []
