@@ -338,7 +338,7 @@ def test_code_of_what_is_not_chosen_is_not_invented(databases: Databases) -> Non
         exec(code, names)
         assert (names["target"].url_shown, ".zip" in code) == (db.url_shown, False)  # type: ignore[attr-defined]
         names["target"].close()  # type: ignore[attr-defined]
-        assert "build" not in ExportWizard(db, path=" ").code()
+        assert "builder.build" not in ExportWizard(db, path=" ").code()
 
 
 def test_code_names_a_file_as_the_form_takes_it_and_says_that_it_exists(
