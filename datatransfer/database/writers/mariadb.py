@@ -52,6 +52,7 @@ _WIDE = ("ucs2", "utf16", "utf32")
 _ROWS_AT_ONCE = 10_000
 #: PARTITION BY takes texts for the same that are so up to here, by default 1024 bytes; keys have up to 3072.
 _SORTED_BYTES = 8192
+_SORT_BUFFER = 32 << 20  # a sort holds 15 keys at least, of all the columns of a wide table
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
 
@@ -72,7 +73,7 @@ class MariaDBWriter(Writer):
         self.run(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
             f"time_zone = '+00:00', innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}, "
-            f"max_sort_length = {_SORTED_BYTES}"
+            f"max_sort_length = {_SORTED_BYTES}, sort_buffer_size = {_SORT_BUFFER}"
         )
         # Otherwise INSERT … SELECT, with which plans are made, locks every row and gap of the target that it reads.
         if not self._statements_are_logged():
