@@ -33,8 +33,12 @@ def shop(tmp_path: Path) -> Shop:
         ("choose another name or pass overwrite=True", "choose another name or pass --overwrite"),
         ('say on_orphan="keep" or "null"', "say --on-orphan keep or null"),
         (
-            'see plan.conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
+            'see importer.plan(…).conflicts, or say on_match="update", on_clash="reuse" or match_on=…',
             "see datatransfer plan, or say --on-match update, --on-clash reuse or --match-on TABLE=COLUMN",
+        ),
+        (
+            "see plan.conflicts and plan.decide, or plan again with match_on=…",
+            "see datatransfer plan and --decide, or plan again with --match-on TABLE=COLUMN",
         ),
         ("write keys=[value]", "write --key TABLE=KEY"),
         ("leave where= out for all rows", "leave --where out for all rows"),

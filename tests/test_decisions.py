@@ -176,6 +176,35 @@ def test_a_row_of_its_own_is_made_where_one_matches(
 
 
 @every_dialect
+def test_a_plan_that_is_refused_for_its_conflicts_can_be_decided_and_run_again(
+    opened: dt.PackageImporter, target: str
+) -> None:
+    plan, before = opened.plan(match_on={"users": ["email"]}, on_match="error"), exact_digest(target)
+    with pytest.raises(dt.ConflictError, match="are in conflict") as caught:
+        opened.run(plan)
+    assert caught.value.hint == (
+        'see plan.conflicts and plan.decide, or plan again with on_match="update", on_clash="reuse" or match_on=…'
+    )
+    assert exact_digest(target) == before
+    assert not plan.done
+    assert len(dt.stages(opened.target)) == 1
+    assert set(plan.conflicts["table"]) == {"users", "posts", "tags"}
+    for table, rows in plan.conflicts.groupby("table"):
+        plan.decide(str(table), rows, "update")
+    assert opened.run(plan).total("update") > 0
+    assert asked(target, "SELECT name FROM users WHERE id = 5") == [("Ann",)]
+    assert len(dt.stages(opened.target)) == 0
+
+
+@on_sqlite
+def test_conflicts_of_a_plan_that_run_made_itself_leave_no_stage(opened: dt.PackageImporter) -> None:
+    with pytest.raises(dt.ConflictError) as caught:
+        opened.run(match_on={"users": ["email"]}, on_match="error")
+    assert caught.value.hint.startswith("see importer.plan(…).conflicts, or say ")
+    assert len(dt.stages(opened.target)) == 0
+
+
+@every_dialect
 def test_decisions_are_saved_and_replayed(
     databases: Databases, tmp_path: Path, opened: dt.PackageImporter, target: str, dialect: str
 ) -> None:

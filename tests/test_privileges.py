@@ -170,11 +170,15 @@ def test_an_update_that_a_role_may_not_make_is_refused_with_the_plan(
     error = _refused(shop, url, owner, on_match="update")
     assert (error.where, error.message) == ("orders", "the role lacks UPDATE")
     with dt.Database(url) as db:
-        plan = dt.PackageImporter(shop, db).plan()  # skips it
+        importer = dt.PackageImporter(shop, db)
+        plan = importer.plan()  # skips it
         plan.decide("orders", [2], "update")
         with pytest.raises(dt.PrivilegeError, match="lacks UPDATE"):
             dt.PackageImporter(shop, db).run(on_match="update")
-        plan.discard()
+        with pytest.raises(dt.PrivilegeError, match="lacks UPDATE"):
+            importer.run(plan)
+        _run(owner, f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{sa.make_url(url).username}"')
+        assert importer.run(plan).total("update") == 1
 
 
 @pytest.mark.parametrize(("dialect", "where"), [("postgresql", "orders"), ("mariadb", "database {name}")])

@@ -14,6 +14,7 @@ from datatransfer.errors import (
     ConflictError,
     DatabaseError,
     DataTransferError,
+    PrivilegeError,
     SchemaMismatchError,
     TargetChangedError,
     UsageError,
@@ -65,13 +66,29 @@ def or_discarded(plan: ImportPlan) -> Iterator[None]:
         raise
 
 
-def refuse_redefined(plan: ImportPlan) -> None:
-    """Discard a plan whose tables are not defined any more as they were when it was made.
+def refuse_unfit(plan: ImportPlan) -> None:
+    """Refuse a plan that was handed over and cannot be carried out; what can be settled leaves it as it was.
 
     Raises
     ------
     TargetChangedError
+        Its tables are not defined any more as they were; it is discarded, as after every other error.
+    ConflictError, PrivilegeError
+        It is kept: entities may be decided and privileges given, and it can be handed over again.
     """
+    _refuse_redefined(plan)
+    try:
+        _refuse_conflicts(plan, "see plan.conflicts and plan.decide, or plan again with")
+        refuse_lacking(plan)
+    except (ConflictError, PrivilegeError):
+        raise
+    except BaseException as error:
+        plan.discard(error)
+        raise
+
+
+def _refuse_redefined(plan: ImportPlan) -> None:
+    """Discard a plan whose tables are not defined any more as they were when it was made."""
     with or_discarded(plan):
         now = plan.target.refresh(lock_timeout=plan.writer.lock_seconds)
         for table in (table.fit.target for table in plan.plans.values()):
@@ -147,7 +164,7 @@ def told_of_rivals(package: DataPackage, target: Database, seen: int, identity: 
 
 
 def _merged(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
-    _refuse_conflicts(plan)
+    _refuse_conflicts(plan, "see importer.plan(…).conflicts, or say")
     merge = Merge(plan, listener, cancellation, backup)
     writes = any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values())
     if not writes and not merge.keep_to_lost_files():
@@ -183,7 +200,7 @@ def _nothing_to_write(plan: ImportPlan) -> Receipt:
     )
 
 
-def _refuse_conflicts(plan: ImportPlan) -> None:
+def _refuse_conflicts(plan: ImportPlan, advice: str) -> None:
     if not plan.conflict_count:
         return
     tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
@@ -191,7 +208,7 @@ def _refuse_conflicts(plan: ImportPlan) -> None:
     raise ConflictError(
         f"{counted(plan.conflict_count, 'entity is', 'entities are')} in conflict: {'; '.join(reasons[:5])}",
         where=", ".join(tables),
-        hint=f"see plan.conflicts, or say {_ways_out(plan, tables)}",
+        hint=f"{advice} {_ways_out(plan, tables)}",
         evidence={"tables": tables},
     )
 

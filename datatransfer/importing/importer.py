@@ -29,7 +29,7 @@ from datatransfer.importing.carrying import (
     last_seq,
     or_discarded,
     refuse_changed,
-    refuse_redefined,
+    refuse_unfit,
     run_again,
     told_of_rivals,
     without_mapping,
@@ -273,7 +273,7 @@ class PackageImporter:
         UsageError
             Policies are given beside a plan, or the plan is not one to carry out.
         ConflictError
-            The plan holds conflicts.
+            The plan holds conflicts. One that was handed over is kept, so that they can be decided.
         TargetChangedError
             The target changed since the plan was made.
         AlreadyImportedError
@@ -304,7 +304,7 @@ class PackageImporter:
         instance(plan, ImportPlan, "plan", hint="importer.plan() makes one")
         if plan.done or plan.target is not self.target or plan.package is not self.package:
             raise UsageError("the plan was carried out already, or is not one of this importer", hint="plan again")
-        refuse_redefined(plan)
+        refuse_unfit(plan)
         plan.bind()
         return plan
 
