@@ -18,6 +18,7 @@ from tests.support.digest import exact_digest
 from tests.support.scenes import ended
 from tests.support.servers import Databases
 from tests.support.sql import asked, connected
+from tests.support.sql import run as run_sql
 from tests.support.transfer import DIALECTS, export_all, import_into
 from tests.test_policies import make
 
@@ -173,6 +174,28 @@ def test_a_row_of_its_own_is_made_where_one_matches(
     assert asked(target, "SELECT u.email, p.title FROM posts p JOIN users u ON u.id = p.user_id WHERE p.id > 3") == [
         ("c@x (2)", "three (2)")
     ]
+
+
+@every_dialect
+def test_only_what_clashes_can_be_renamed(databases: Databases, tmp_path: Path, dialect: str) -> None:
+    tables = ("CREATE TABLE p (id INTEGER PRIMARY KEY, name VARCHAR(20), code VARCHAR(9) UNIQUE)",)
+    source, target = databases.create(dialect), databases.create(dialect)
+    run_sql(source, *tables, "INSERT INTO p VALUES (1, 'Music', 'c1'), (2, 'Films', 'c2')")
+    run_sql(target, *tables, "INSERT INTO p VALUES (5, 'Music', 'x'), (6, 'Music', 'y'), (7, 'Books', 'c2')")
+    package = export_all(source, tmp_path / "package.zip")
+    with dt.Database(target) as db:
+        importer = dt.PackageImporter(package, db)
+        plan = importer.plan(match_on={"p": ["name"]})
+        assert list(plan.conflicts["source_key"]) == [1, 2]
+        plan.decide("p", 2, "rename")
+        with pytest.raises(dt.UsageError, match="1 entity cannot be renamed: no unique text of it clashes") as caught:
+            plan.decide("p", 1, "rename")
+        assert caught.value.hint == "nothing was decided; a row of its own is made by the decision 'insert'"
+        assert list(plan.to_frame("p")["action"]) == ["conflict", "insert"]
+        importer.run(plan.decide("p", 1, "insert"))
+    assert asked(target, "SELECT name, code FROM p WHERE id NOT IN (5, 6, 7) ORDER BY name") == [
+        ("Films", "c2 (2)"), ("Music", "c1"),
+    ]  # fmt: skip
 
 
 @every_dialect

@@ -47,7 +47,7 @@ class Decision(StrEnum):
     ``update``    the row that it matches, or that holds its unique values, takes the package's content
     ``skip``      that row stays as it is; what refers to the entity will refer to that row
     ``reuse``     the same, counted as one and the same
-    ``rename``    as ``insert``, with texts that must be unique changed to free ones: ``"name (2)"``
+    ``rename``    as ``insert``, with texts that must be unique and clash changed to free ones: ``"name (2)"``
     ============  ==================================================================================================
     """
 

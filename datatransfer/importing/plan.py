@@ -243,11 +243,8 @@ class ImportPlan(PlanLooks):
         """Make the plan with what was decided; if that cannot be, return to what was decided before."""
         try:
             self._make({*before, *tables})
-            if unmet := self._unmet():
-                raise UsageError(
-                    unmet[0].cannot, where=unmet[0].table,
-                    hint="nothing was decided; look at plan.to_frame()",
-                )  # fmt: skip
+            if unmet := self._unmet({name: name in before for name in tables}):
+                raise UsageError(unmet[0].cannot, where=unmet[0].table, hint=unmet[0].hint)
         except UsageError:
             self._put_back(tables, before)
             self._make(before)
@@ -278,8 +275,8 @@ class ImportPlan(PlanLooks):
         self.replan(self, staged, some)
         self.warnings += self._notes
 
-    def _unmet(self) -> list[Unmet]:
-        return find_unmet(self.writer, {name: self.plans[name] for name in self.decided})
+    def _unmet(self, anew: Mapping[str, bool] | None = None) -> list[Unmet]:
+        return find_unmet(self.writer, {name: self.plans[name] for name in self.decided}, anew)
 
     def decisions(self) -> dict[str, Any]:
         """Return what was decided for single entities, as plain data that `load` takes."""

@@ -21,6 +21,7 @@ _UNMET = " OR ".join(
     f"e.a = '{decision}' AND m.a NOT IN ({', '.join(f'{chr(39)}{action}{chr(39)}' for action in actions)})"
     for decision, actions in OUTCOMES.items()
 )
+_NOTHING_TO_RENAME = "no unique text of it clashes"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class Unmet:
     why: str
 
     @property
+    def hint(self) -> str:
+        """What may be decided instead."""
+        if self.why == _NOTHING_TO_RENAME:
+            return "nothing was decided; a row of its own is made by the decision 'insert'"
+        return "nothing was decided; look at plan.to_frame()"
+
+    @property
     def cannot(self) -> str:
         """What cannot be, in words."""
         words = {Decision.SKIP: "skipped"}
@@ -49,7 +57,7 @@ class Unmet:
         return f"{self.entities} cannot be {past}: {self.why}"
 
 
-def find_unmet(writer: Writer, plans: Mapping[str, TablePlan]) -> list[Unmet]:
+def find_unmet(writer: Writer, plans: Mapping[str, TablePlan], anew: Mapping[str, bool] | None = None) -> list[Unmet]:
     """Return what was decided in vain, by the names of the tables.
 
     Parameters
@@ -57,24 +65,41 @@ def find_unmet(writer: Writer, plans: Mapping[str, TablePlan]) -> list[Unmet]:
     writer : Writer
     plans : mapping of str to TablePlan
         The tables for whose entities something was decided.
+    anew : mapping of str to bool, optional
+        Those for which it was just now, and whether something was before. Only what is decided for this target has to
+        rename something; what was saved for another is a row of its own where nothing clashes.
     """
-    return [unmet for name in sorted(plans) for unmet in _unmet_in(writer, name, plans[name])]
+    found = []
+    for name in sorted(plans):
+        idle = f" OR {_idle(writer, plans[name], had_any=anew[name])}" if anew and name in anew else ""
+        found += _unmet_in(writer, name, plans[name], idle)
+    return found
 
 
-def _unmet_in(w: Writer, name: str, plan: TablePlan) -> list[Unmet]:
+def _idle(w: Writer, plan: TablePlan, *, had_any: bool) -> str:
+    """Return SQL for rows that were just decided to be renamed, and would be inserted with the texts that they have."""
+    n, z = w.stage_name("n", plan.number), w.stage_name("z", plan.number)
+    renamed = f" AND e.r NOT IN (SELECT n.r FROM {n} n)" if plan.renamed else ""
+    earlier = f" AND e.r NOT IN (SELECT z.r FROM {z} z WHERE z.a = '{Decision.RENAME}')" if had_any else ""
+    return f"(e.a = '{Decision.RENAME}' AND m.a = '{Action.INSERT}'{renamed}{earlier})"
+
+
+def _unmet_in(w: Writer, name: str, plan: TablePlan, idle: str) -> list[Unmet]:
     found = w.run(
         f"SELECT e.a, m.a, m.x, count(*) FROM {w.stage_name('e', plan.number)} e "
-        f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {_UNMET} GROUP BY e.a, m.a, m.x "
+        f"JOIN {w.stage_name('m', plan.number)} m ON m.r = e.r WHERE {_UNMET}{idle} GROUP BY e.a, m.a, m.x "
         "ORDER BY e.a, m.a, m.x"
     ).all()
-    nothing = "no row of the target matches it"
     return [
-        Unmet(
-            name, Decision(word), counted(int(count), "entity", "entities"),
-            nothing if action == Action.INSERT else why or f"it is {action}",
-        )
+        Unmet(name, Decision(word), counted(int(count), "entity", "entities"), _why(word, action, why))
         for word, action, why, count in found
-    ]  # fmt: skip
+    ]
+
+
+def _why(decision: str, action: str, reason: str | None) -> str:
+    if action == Action.INSERT:
+        return _NOTHING_TO_RENAME if decision == Decision.RENAME else "no row of the target matches it"
+    return reason or f"it is {action}"
 
 
 def take_back(w: Writer, plan: TablePlan) -> None:
