@@ -6,6 +6,7 @@ import datetime as dtm
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import datatransfer as dt
 from datatransfer.database.ledger import ImportedFile, ImportRecord
 from datatransfer.display import blocks, theme
+from datatransfer.display.problems import _callers
 from datatransfer.errors import all_errors
 from datatransfer.events import Warned
 from datatransfer.exporting.files import Referenced
@@ -350,3 +352,17 @@ def test_errors_of_others_and_scripts_keep_their_tracebacks() -> None:
     (shown,) = run_cells("1 / 0")
     assert "ZeroDivisionError" in "".join(shown)
     assert any("DataTransferError: x" in line for line in dt.DataTransferError("x")._render_traceback_())
+
+
+def test_an_error_names_the_callers_lines_and_not_those_of_python_or_of_packages() -> None:
+    def work() -> None:
+        dt.DataPackage.open("nowhere.zip")
+
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(work)
+        with pytest.raises(dt.DataTransferError) as caught:
+            job.result()
+    called = _callers(caught.value.__traceback__)
+    assert len(called) == 2
+    assert all(line.startswith(f"{__file__}, line ") for line in called)
+    assert called[-1].endswith("work()")

@@ -56,6 +56,13 @@ def test_wrong_lines_say_what_is_right(line: str, said: str) -> None:
         run(line, {})
 
 
+def test_help_is_shown_and_a_misspelt_verb_gets_the_one_that_is_close() -> None:
+    assert run("--help", {}) == run("-h", {}) == (usage(), None)
+    with pytest.raises(dt.UsageError, match="no verb 'inspct'") as caught:
+        run("inspct x", {})
+    assert caught.value.hint == "did you mean 'inspect'?"
+
+
 def test_it_is_loaded_as_an_extension(shop: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     shell = start_ipython()
     assert run("", {}) == (usage(), None)
@@ -63,3 +70,5 @@ def test_it_is_loaded_as_an_extension(shop: tuple[str, Path], capsys: pytest.Cap
     result = shell.run_line_magic("datatransfer", f"verify {shop[1]}")
     assert result.ok
     assert ".verify()" in capsys.readouterr().out
+    assert shell.run_line_magic("datatransfer", f"diff {shop[1]} {shop[1]}").empty
+    assert capsys.readouterr().out.endswith("\nno differences\n")

@@ -122,7 +122,10 @@ def test_files_that_only_this_import_brought_are_removed(databases: Databases, t
         assert set(contents(tmp_path / "right")) == {*there, *brought}
         assert list(again.warnings) == ["1 file of the target with other content: left as found"]
         assert edited.read_text() == "edited since"
-        assert not dt.PackageImporter(package, db).run(on_clash="reuse").recorded
+        nothing = dt.PackageImporter(package, db).run(on_clash="reuse")
+        assert not nothing.recorded
+        report = nothing.check_undo()
+        assert (report.ok, report.counts, len(report.to_frame()), len(report.summary)) == (True, {}, 0, 0)
         again.undo()
         assert set(contents(tmp_path / "right")) == {*there, *brought}  # rows name them
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -84,15 +86,26 @@ def _indented(text: str) -> str:
 
 
 def _callers(trace: TracebackType | None) -> list[str]:
-    """Name the lines of the caller's own code that led here: the last two frames outside of this library."""
-    found = []
+    """Name the lines of the caller's own code that led here: the last two frames outside of this library.
+
+    Frames of Python itself and of installed packages count only where there are none of the caller's own.
+    """
+    found, own = [], []
     for frame, line in traceback.walk_tb(trace):
         module = str(frame.f_globals.get("__name__", ""))
         if module.partition(".")[0] not in (_OWN, "IPython"):
             place = "this cell" if module == "__main__" else frame.f_code.co_filename
             inside = "" if frame.f_code.co_name == "<module>" else f", {frame.f_code.co_name}()"
             found.append(f"{place}, line {line}{inside}")
-    return found[-2:]
+            if module == "__main__" or not _is_installed(frame.f_code.co_filename):
+                own.append(found[-1])
+    return (own or found)[-2:]
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    folders = (sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return file.startswith("<frozen ") or any(Path(file).is_relative_to(folder) for folder in folders)
 
 
 def _usual(error: Any) -> list[str] | None:

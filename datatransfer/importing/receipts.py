@@ -242,6 +242,7 @@ class Receipt(shown.Listed):
         Returns
         -------
         UndoReport
+            Empty where the import wrote nothing.
 
         Raises
         ------
@@ -250,7 +251,8 @@ class Receipt(shown.Listed):
         """
         from datatransfer.importing import undo
 
-        self._refuse_unrecorded()
+        if not self.recorded:
+            return undo.UndoReport(str(self.import_id), {})
         return undo.check_undo(self.target, self.import_id, lock_timeout=lock_timeout)
 
     def undo(

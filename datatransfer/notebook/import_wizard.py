@@ -335,8 +335,7 @@ class ImportWizard:
         refuse_back(self.job, ended=self.step == STEPS[-1])
         self.job, self.resumed = None, ""
         self.drop_plan()
-        before = {"plan": "inside", "run": "plan"}
-        self.step = before.get(self.step, "package")  # type: ignore[assignment]
+        self.step = {"plan": "inside", "run": "plan"}.get(self.step, "package")  # type: ignore[assignment]
         return self.step
 
     def start_over(self) -> Step:

@@ -18,6 +18,7 @@ from typing import Any
 
 import datatransfer as dt
 from datatransfer.errors import UsageError
+from datatransfer.given import suggestion
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ VERBS: Mapping[str, _Verb] = {
     "import": _Verb(("URL",), "the form that imports", "dt.ImportForm({0})", lambda db: dt.ImportForm(db)),
 }  # fmt: skip
 
+_HELP = ("--help", "-h", "help", "?")
+
 
 def usage() -> str:
     """Return one line a verb."""
@@ -84,7 +87,7 @@ def run(line: str, names: Mapping[str, Any]) -> tuple[str, Any]:
     Returns
     -------
     tuple of str and object
-        The calls that were made, and their result; the usage if the line is empty.
+        The calls that were made, and their result; the usage if the line is empty or asks for help.
 
     Raises
     ------
@@ -95,11 +98,11 @@ def run(line: str, names: Mapping[str, Any]) -> tuple[str, Any]:
         words = shlex.split(line)
     except ValueError:
         raise UsageError("a quotation mark is missing", where="%datatransfer") from None
-    if not words:
+    if not words or words[0] in _HELP:
         return usage(), None
     verb = VERBS.get(words[0])
     if verb is None:
-        raise UsageError(f"there is no verb {words[0]!r}", where="%datatransfer", hint=f"use {', '.join(VERBS)}")
+        raise UsageError(f"there is no verb {words[0]!r}", where="%datatransfer", hint=suggestion(words[0], VERBS))
     if len(words) - 1 != len(verb.places):
         wanted = " ".join(("%datatransfer", words[0], *verb.places))
         raise UsageError("these words do not fit the verb", where="%datatransfer", hint=f"write {wanted}")
@@ -123,6 +126,8 @@ def load(shell: Any) -> None:
     def datatransfer(line: str) -> Any:
         code, result = run(line, shell.user_ns)
         print(code)  # noqa: T201 - the magic's whole purpose is to show it
+        if line.split()[:1] == ["diff"] and result.empty:
+            print("no differences")  # noqa: T201 - an empty frame may look like a failure
         return result
 
     datatransfer.__doc__ = f"Look at packages and databases.\n\n{usage()}"
