@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
-from datatransfer.notebook import parts
+from datatransfer.notebook import keys, parts
 from datatransfer.notebook.parts import Later
 
 
@@ -39,7 +39,7 @@ class Form(w.VBox):
         super().__init__(
             (
                 self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
-                parts.row(self.back, self.next, self.over, self.show_code), self.code,
+                parts.row(self.back, self.next, self.over, self.show_code), self.code, keys.kept(),
             ),
             layout=parts.full(),
         )  # fmt: skip

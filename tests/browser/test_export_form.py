@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -88,6 +89,34 @@ def test_the_keyboard_alone_does_an_export(lab: Lab, tmp_path: Path) -> None:
     form.key("Next")
     form.see("written:")
     assert dt.DataPackage.open(tmp_path / "keys.zip").verify().ok
+
+
+def test_keys_typed_in_a_form_stay_in_it(lab: Lab, tmp_path: Path) -> None:
+    from playwright.sync_api import expect  # here: other tests are collected without it
+
+    form = opened(lab, sqlite_copy("chinook", tmp_path), "'the cell below'")
+    keys, cells = lab.page.keyboard, "() => window.panel().content.widgets.length"
+    tables = form.control("Tables")
+    tables.focus()
+    for key in ("Home", "ArrowDown", "Shift+ArrowDown"):
+        keys.press(key)
+    expect(tables).to_have_values([re.compile("Artist"), re.compile("Customer")])
+    expect(tables).to_be_focused()
+    form.see("rows asked for")
+    rows = form.control("Only some rows of")
+    rows.focus()
+    keys.press("ArrowDown")
+    expect(rows).to_be_focused()
+    expect(rows).not_to_have_value("")
+    for place in (tables, rows, form.button("Show code"), form.button("Next")):
+        place.focus()
+        for key in "bdda":
+            keys.press(key)
+        expect(place).to_be_focused()
+        assert lab.page.evaluate(cells) == 2
+    lab.page.evaluate("() => window.panel().context.model.dirty = true")
+    keys.press("Control+s")
+    lab.page.wait_for_function("() => !window.panel().context.model.dirty")
 
 
 @pytest.mark.parametrize("theme", THEMES)
