@@ -15,6 +15,7 @@ import pytest
 import datatransfer as dt
 from datatransfer.notebook import writing
 from datatransfer.notebook.import_wizard import ImportWizard
+from tests.support.copies import empty_copy
 from tests.support.forms import SHOP, is_shown, named, package_of, ready_to_import, shop, walk
 from tests.support.servers import Databases
 from tests.support.sql import run
@@ -175,3 +176,28 @@ class Written:
 
     def decide(self, *given: Any) -> None:
         self.told.append(given)
+
+
+def test_keys_that_cannot_be_read_are_told_until_they_can_whatever_is_pressed(
+    databases: Databases, package: Path
+) -> None:
+    with dt.Database(empty_copy(shop(databases), databases)) as target:
+        form = ready_to_import(target, package)
+        form.match_on.value = "users.emial"
+        form.wait()
+        for press in (
+            form.error.buttons["Plan again"].click,
+            named(form.pages["plan"], "Plan again").click,
+            lambda: setattr(form.policies["on_match"], "value", "update"),
+        ):
+            press()
+            form.wait()
+            assert isinstance(form.error.error, dt.UnknownColumnError)
+            assert form.next.disabled
+            assert form.wizard.plan is None
+        form.match_on.value = "users.email"
+        form.wait()
+        assert form.error.error is None
+        assert not form.next.disabled
+        assert form.wizard.match_on == {"users": ["email"]}
+        form.wizard.close()

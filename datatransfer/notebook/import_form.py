@@ -237,6 +237,8 @@ class ImportForm(Form):
     def _make_plan(self) -> None:
         self._clear_decisions()
         self.later.forget("plan")
+        if not self._read_keys():
+            return
         if self.wizard.unsettled:
             self.summary.value = parts.mark("warn", "the plan is made when the findings above are settled")
             self.refresh()
@@ -284,17 +286,23 @@ class ImportForm(Form):
         if self._telling:
             return
 
-        def set_all() -> None:
-            found = natural_keys(self.wizard, text)
-            for table in [*self.wizard.match_on, *found]:
-                self.wizard.set_match_on(table, found.get(table, []))
-            self._make_plan()
-
         self.error.clear()
         self.wizard.drop_plan()  # made with other keys than those that stand there now
-        self._clear_decisions()
         self._busy(self.summary, "planning with these keys")
-        self._try(set_all)
+        self._make_plan()
+
+    def _read_keys(self) -> bool:
+        """Let the keys that stand there hold; say whether they can, and show why not."""
+        try:
+            found = natural_keys(self.wizard, self.match_on.value)
+        except Exception as error:  # shown in the form: a line has nobody to raise it to
+            self.wizard.drop_plan()
+            self._failed(error)
+            return False
+        if found != self.wizard.match_on:
+            for table in [*self.wizard.match_on, *found]:
+                self.wizard.set_match_on(table, found.get(table, []))
+        return True
 
     def _decide(self, table: str, keys: list[Any], action: str | None) -> None:
         self.error.clear()
