@@ -171,11 +171,11 @@ def test_both_forms_carry_a_database_over(databases: Databases, tmp_path: Path, 
         assert taken.receipt is not None
         assert_equal(exact_digest(source), exact_digest(target_url))
         before = exact_digest(empty_copy(source, databases))
-        assert taken.undo.disabled
-        taken.sure.value = True
-        taken.undo.click()
+        assert taken.undoing.button.disabled
+        taken.undoing.sure.value = True
+        taken.undoing.button.click()
         taken.wait()
-        assert "taken back" in taken.undone.value
+        assert "taken back" in taken.undoing.said.value
         assert_equal(before, exact_digest(target_url))
         taken.wizard.close()
 

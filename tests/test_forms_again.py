@@ -8,11 +8,13 @@ import pytest
 
 import datatransfer as dt
 from datatransfer.background import start
+from datatransfer.errors import UndoConflictError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.notebook import parts
 from tests.support.copies import empty_copy
 from tests.support.forms import is_shown, package_of, ready_to_import, shop, to_plan
 from tests.support.servers import Databases
+from tests.support.sql import asked, run
 
 
 def test_there_is_no_way_back_from_a_receipt_only_to_another_import(databases: Databases, tmp_path: Path) -> None:
@@ -28,7 +30,7 @@ def test_there_is_no_way_back_from_a_receipt_only_to_another_import(databases: D
         assert form.wizard.step == "receipt"
         _no_way_back(form)
         first = form.receipt
-        form.sure.value = True
+        form.undoing.sure.value = True
         form.over.click()
         assert form.wizard.step == "package"
         assert form.picker.value == ""
@@ -39,8 +41,44 @@ def test_there_is_no_way_back_from_a_receipt_only_to_another_import(databases: D
         form.wait()
         assert form.receipt is not None
         assert form.receipt.total("reuse") == 6
-        assert form.undo.disabled
-        assert not form.sure.value
+        assert form.undoing.button.disabled
+        assert not form.undoing.sure.value
+        form.wizard.close()
+
+
+def test_an_undo_that_is_refused_can_leave_the_rows_that_were_edited(databases: Databases, tmp_path: Path) -> None:
+    package = package_of(shop(databases), tmp_path / "all.zip")
+    url = empty_copy(shop(databases), databases)
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package)
+        form.next.click()
+        form.wait()
+        form.show_code.click()
+        assert "the import is done" in form.told.value
+        assert "receipt.undo" not in form.code.value
+        run(url, "UPDATE orders SET note = 'edited' WHERE id = 2")
+        undoing = form.undoing
+        undoing.sure.value = True
+        assert not is_shown(undoing.keep)
+        undoing.button.click()
+        form.wait()
+        assert isinstance(form.error.error, UndoConflictError)
+        assert "receipt.undo" not in form.code.value
+        assert not undoing.button.disabled
+        assert is_shown(undoing.keep)
+        undoing.keep.value = True
+        undoing.button.click()
+        form.wait()
+        assert form.error.error is None
+        assert asked(url, "SELECT id, user_id FROM orders") == [(2, 2)]
+        assert asked(url, "SELECT id FROM users") == [(2,)]
+        assert "taken back, but for the rows that were to be left" in undoing.said.value
+        assert "the import is done" not in form.told.value
+        assert "merged" not in form.told.value
+        assert form.code.value.endswith("receipt = importer.run(plan)\nreceipt.undo(keep_edited=True)")
+        assert not any(is_shown(each) for each in (undoing.sure, undoing.keep, undoing.button))
+        form.over.click()
+        assert "receipt.undo" not in form.code.value
         form.wizard.close()
 
 

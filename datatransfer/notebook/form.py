@@ -57,6 +57,10 @@ class Form(w.VBox):
     def _error_actions(self) -> Sequence[tuple[str, Any]]:
         return ()
 
+    def _code(self) -> str:
+        """Return the calls that repeat what was done."""
+        return str(self.wizard.code())
+
     def _entered(self, step: str) -> None:
         """Do what a step begins with."""
 
@@ -83,7 +87,7 @@ class Form(w.VBox):
         blocked = self.wizard.blocked if step not in (run, last) else ""
         self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked else ""
         if self.code.layout.display is None:
-            self.code.value = self.wizard.code()
+            self.code.value = self._code()
 
     def _go_on(self) -> None:
         self.error.clear()

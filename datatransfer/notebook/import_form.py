@@ -16,6 +16,7 @@ from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.picker import PathPicker
 from datatransfer.notebook.settling import POLICIES, Conflicts, Decided, Findings, natural_keys
+from datatransfer.notebook.undoing import Undoing
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -94,6 +95,8 @@ class ImportForm(Form):
             offers = ["Resume", "Roll back"] if self._is_left() else ["Plan again"]
         elif self.wizard.step == "plan" and self.wizard.plan is None:
             offers = ["Plan again"]
+        elif self.wizard.step == "receipt":
+            self.undoing.refused(error)
         self._tell(error, offer=offers)
 
     def _go_back(self) -> None:
@@ -328,11 +331,8 @@ class ImportForm(Form):
 
     def _receipt_page(self) -> w.Widget:
         self.told = parts.html()
-        self.undone = parts.html()
-        self.sure = parts.tick("Undo takes back what this import wrote", on_change=self._sure)
-        self.undo = parts.button("Undo", self._undo, tip="take back what this import wrote")
-        self.undo.disabled = True
-        return parts.column(self.told, parts.row(self.sure), parts.row(self.undo), self.undone)
+        self.undoing = Undoing(self._undo)
+        return parts.column(self.told, self.undoing)
 
     def _follow(self, job: Job[Receipt]) -> None:
         self.refresh()
@@ -348,9 +348,7 @@ class ImportForm(Form):
             self._failed(error)
             return
         self.told.value = parts.mark("good", "the import is done") + receipt._repr_html_()
-        parts.show(self.undo, receipt.recorded)
-        parts.show(self.sure, receipt.recorded)
-        self.sure.value, self.undo.disabled, self.undone.value = False, True, ""
+        self.undoing.offer(receipt.recorded)
         self.wizard.next()
         self.refresh()
 
@@ -379,23 +377,24 @@ class ImportForm(Form):
 
         self._try(back)
 
-    def _sure(self, sure: bool) -> None:
-        self.undo.disabled = not sure
-
     def _undo(self) -> None:
         receipt = self.wizard.receipt
         if receipt is None:
             return
         self.error.clear()
-        self.undo.disabled = self.over.disabled = True
-        self._busy(self.undone, "taking back what was written")
-        self.later.run("undo", receipt.undo, self._tell_undone)
+        self.over.disabled = True
+        self._busy(self.undoing.said, "taking back what was written")
+        undo = self.undoing.begin(receipt)
+        self.later.run("undo", undo, partial(self._tell_undone, receipt))
 
-    def _tell_undone(self, undone: Receipt) -> None:
-        parts.show(self.sure, False)
-        parts.show(self.undo, False)
-        self.undone.value = parts.mark("good", "the import was taken back") + undone._repr_html_()
+    def _tell_undone(self, receipt: Receipt, undone: Receipt) -> None:
+        self.told.value = receipt._repr_html_()  # it says itself that it does not hold any more
+        self.undoing.done(undone)
         self.refresh()
+
+    def _code(self) -> str:
+        undo = self.undoing.code if self.wizard.step == "receipt" else ""
+        return "\n".join(filter(None, (super()._code(), undo)))
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs in the background any more; for scripts."""
