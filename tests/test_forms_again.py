@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ipywidgets as w
 import pytest
 
 import datatransfer as dt
@@ -102,6 +103,34 @@ def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: D
         assert is_shown(form.back)
         assert first is not None
         assert form.package is first
+
+
+def test_the_keys_follow_a_person_to_another_page_and_not_code(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    led: list[str] = []
+    monkeypatch.setattr(w.DOMWidget, "focus", lambda widget: led.append(widget.description))
+    with dt.Database(shop(databases)) as db:
+        form = dt.ExportForm(db)
+
+        def pressed(button: w.Button) -> None:
+            button._handle_custom_msg({"event": "click"}, [])
+            form.later.wait()
+
+        pressed(form.next)
+        assert form.wizard.step == "choose"
+        assert led == []
+        form._choose_all()
+        form.later.wait()
+        pressed(form.next)
+        pressed(form.next)
+        pressed(form.back)
+        pressed(form.back)
+        assert led == ["▸ Graph", "New file", "▸ Graph", "Tables"]
+        form.next.click()
+        form.later.wait()
+        assert form.wizard.step == "closure"
+        assert len(led) == 4
 
 
 @pytest.mark.parametrize(

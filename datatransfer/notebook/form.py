@@ -44,7 +44,10 @@ class Form(w.VBox):
             layout=parts.full(),
         )  # fmt: skip
         self.add_class(parts.CLASS)
+        for turn in (self.back, self.next, self.over):
+            turn.on_msg(self._turned)
         self.later = Later(self._failed)
+        self._turned_to = next(iter(self.pages.values()))
         self._waiting: dict[w.HTML, str] = {}
 
     # --- what a form says of itself -----------------------------------------------------------------------------
@@ -88,6 +91,16 @@ class Form(w.VBox):
         self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked else ""
         if self.code.layout.display is None:
             self.code.value = self._code()
+
+    def _turned(self, _turn: w.Button, content: Mapping[str, Any], _buffers: object) -> None:
+        """Lead the keys to the page that a person has turned to; code that does so leaves them where they are."""
+        page = self.pages[self.wizard.step]
+        if content.get("event") != "click" or page is self._turned_to:
+            return
+        self._turned_to = page
+        control = next((found for part in (page, self.next, self.over) if (found := keys.first(part))), None)
+        if control is not None:
+            control.focus()
 
     def _go_on(self) -> None:
         self.error.clear()

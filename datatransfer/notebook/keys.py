@@ -31,3 +31,12 @@ def kept() -> w.Output:
     """Return a widget, not to be seen, with which the keys that are typed in a form stay in it."""
     bundle = {"output_type": "display_data", "data": {"text/html": _SCRIPT}, "metadata": {}}
     return w.Output(outputs=(bundle,), layout=w.Layout(display="none"))
+
+
+def first(widget: w.Widget) -> w.Widget | None:
+    """Return the first control of a part of a form that can be used now."""
+    if widget.layout.display == "none":
+        return None
+    if isinstance(widget, w.Box):
+        return next((found for child in widget.children if (found := first(child)) is not None), None)
+    return None if getattr(widget, "disabled", True) else widget

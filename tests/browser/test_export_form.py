@@ -74,6 +74,8 @@ def test_an_export_is_cancelled_at_once_while_the_kernel_goes_on(lab: Lab, tmp_p
 
 
 def test_the_keyboard_alone_does_an_export(lab: Lab, tmp_path: Path) -> None:
+    from playwright.sync_api import expect  # here: other tests are collected without it
+
     form = opened(lab, sqlite_copy("chinook", tmp_path))
     keys = lab.page.keyboard
     form.button("Whole database").focus()
@@ -81,9 +83,10 @@ def test_the_keyboard_alone_does_an_export(lab: Lab, tmp_path: Path) -> None:
     form.see("rows asked for")
     form.key("Next")
     form.see("nothing has been written")
+    expect(form.button("▸ Graph")).to_be_focused()
     form.key("Next")
     form.at("Where to")
-    form.reach("New file")
+    expect(form.control("New file")).to_be_focused()
     keys.type(str(tmp_path / "keys.zip"))
     keys.press("Enter")
     form.key("Next")
