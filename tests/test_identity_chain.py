@@ -126,7 +126,7 @@ def test_a_whole_table_with_imported_rows_is_read_the_quick_way(
 def test_a_receipt_that_wrote_nothing_knows_the_keys_of_all_rows(
     databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datatransfer.importing import keptkeys
+    from datatransfer.importing import keptkeys, recording
 
     monkeypatch.setattr(keptkeys, "_MAP_ROWS", 2)
     monkeypatch.setattr(recording, "_ASKED_ROWS", 2)
