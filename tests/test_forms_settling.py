@@ -56,6 +56,15 @@ def test_a_finding_tells_its_cure_once_and_is_settled_by_it(databases: Databases
         form.wizard.close()
 
 
+def test_a_conflict_says_what_the_entity_holds_and_which_row_is_there(databases: Databases, package: Path) -> None:
+    with dt.Database(_own_users(databases, 2)) as target:
+        form = ready_to_import(target, package)
+        said = [each.value for each in walk(form.conflicts) if isinstance(each, w.HTML)]
+        [first] = [text for text in said if "users 1: another row holds the same email (there: 1001)" in text]
+        assert "email &#x27;1@example.org&#x27;, password &#x27;pwa&#x27;" in first
+        form.wizard.close()
+
+
 def test_what_was_decided_is_listed_and_can_be_changed_and_taken_back(databases: Databases, package: Path) -> None:
     url = databases.create("sqlite")
     run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 10}, '{k}@example.org', 'own')" for k in (1, 2, 3)))

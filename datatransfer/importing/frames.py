@@ -50,6 +50,26 @@ class Frames:
                     rows += [(name, source, target, field, before[field], after[field]) for field in after]
         return _frame(rows, FIELD)
 
+    def texts(self, table: str, action: str, limit: int) -> dict[Any, dict[str, Any]]:
+        """Return what the first entities with an action hold in columns of text, by their keys in the package."""
+        plan, w = self.plans[table], self.writer
+        if not plan.mapped or not plan.counts.get(Action(action)):
+            return {}
+        stage = plan.staged.stage_of_source
+        key = [c for c in plan.fit.source.key if stage(c) is not None]
+        texts = (fit.source.name for fit in plan.fit.columns if fit.source.type.kind == "text")
+        names = [name for name in texts if stage(name) is not None]
+        if not key:
+            return {}
+        values = ", ".join(f"s.{stage(c)}" for c in [*key, *names])
+        m, s = w.stage_name("m", plan.number), w.stage_name("s", plan.number)
+        found = w.run(
+            f"SELECT {values} FROM {s} s JOIN {m} m ON m.r = s.r WHERE m.a = '{Action(action)}' "
+            f"ORDER BY s.r LIMIT {int(limit)}"
+        ).all()
+        width = len(key)
+        return {_key(tuple(row[:width])): dict(zip(names, row[width:], strict=True)) for row in found}
+
     # --- SQL ----------------------------------------------------------------------------------------------------
 
     def _entities(

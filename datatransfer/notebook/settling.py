@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
+from datatransfer.importing.frames import Frames
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -120,8 +121,12 @@ class Conflicts(w.VBox):
             keys = list(group["source_key"])
             if len(keys) > 1:
                 lines.append(self._choice(f"all {len(keys):,} of {table}", str(table), keys))
-        for entity in frame.head(MOST).itertuples():
-            lines.append(parts.html(_told(entity)))
+        shown = frame.head(MOST)
+        frames = Frames(plan.remap, plan.plans)
+        named = [name for name in dict.fromkeys(shown["table"]) if plan.plans[name].key]
+        held = {name: frames.texts(name, "conflict", MOST) for name in named}
+        for entity in shown.itertuples():
+            lines.append(parts.html(_told(entity, held.get(entity.table, {}).get(entity.source_key, {}))))
             lines.append(
                 self._choice(f"{entity.table} {_key(entity.source_key)}", str(entity.table), [entity.source_key])
             )
@@ -199,9 +204,14 @@ def _key(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _told(entity: Any) -> str:
-    """Return why an entity is in conflict, and what differs, field by field."""
-    reason = parts.mark("warn", f"{entity.table} {_key(entity.source_key)}: {entity.reason}")
+def _told(entity: Any, texts: Mapping[str, Any]) -> str:
+    """Return why an entity is in conflict, what it is, of which row of the target, and what differs."""
+    said = f"{entity.table} {_key(entity.source_key)}: {entity.reason}"
+    if "several" not in entity.reason and entity.target_key is not None:
+        said += f" (there: {_key(entity.target_key)})"
+    reason = parts.mark("warn", said)
+    told = [f"{name} {blocks.shorten(str(value), 40)!r}" for name, value in texts.items() if value]
+    reason += parts.words(", ".join(told[:4])) if told else ""
     before, after = entity.before or {}, entity.after or {}
     if not isinstance(before, dict) or not isinstance(after, dict):
         return reason
