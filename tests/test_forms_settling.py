@@ -65,6 +65,27 @@ def test_a_conflict_says_what_the_entity_holds_and_which_row_is_there(databases:
         form.wizard.close()
 
 
+def test_only_a_row_of_its_own_is_offered_where_several_rows_match(databases: Databases, tmp_path: Path) -> None:
+    table = "CREATE TABLE p (id INTEGER PRIMARY KEY, name VARCHAR(20))"
+    source, url = databases.create("sqlite"), databases.create("sqlite")
+    run(source, table, "INSERT INTO p VALUES (1, 'Music')")
+    run(url, table, "INSERT INTO p VALUES (5, 'Music'), (6, 'Music')")
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package_of(source, tmp_path / "p.zip"))
+        form.match_on.value = "p.name"
+        form.wait()
+        box = named(form.conflicts, "p 1")
+        assert [word for _, word in box.options] == ["decide …", "rename", "insert"]
+        box.value = "rename"
+        form.wait()
+        assert "no unique text of it clashes" in str(form.error.error)
+        assert "to_frame" not in str(form.error.error)
+        named(form.conflicts, "p 1").value = "insert"
+        form.wait()
+        assert not form.next.disabled
+        form.wizard.close()
+
+
 def test_what_was_decided_is_listed_and_can_be_changed_and_taken_back(databases: Databases, package: Path) -> None:
     url = databases.create("sqlite")
     run(url, *SHOP, *(f"INSERT INTO users VALUES ({k + 10}, '{k}@example.org', 'own')" for k in (1, 2, 3)))

@@ -44,6 +44,7 @@ _MEANT = {
     "insert": "a row of its own",
 }
 _DECISIONS = parts.explained(list(_MEANT), _MEANT)
+_OWN_ROW = ("insert", "rename")
 _NOT_YET = "decide …"
 _TAKE_BACK = "take back"
 
@@ -120,26 +121,29 @@ class Conflicts(w.VBox):
         for table, group in frame.groupby("table", sort=False):
             keys = list(group["source_key"])
             if len(keys) > 1:
-                lines.append(self._choice(f"all {len(keys):,} of {table}", str(table), keys))
+                several = all(map(_is_open, group["reason"]))
+                lines.append(self._choice(f"all {len(keys):,} of {table}", str(table), keys, several=several))
         shown = frame.head(MOST)
         frames = Frames(plan.remap, plan.plans)
         named = [name for name in dict.fromkeys(shown["table"]) if plan.plans[name].key]
         held = {name: frames.texts(name, "conflict", MOST) for name in named}
         for entity in shown.itertuples():
             lines.append(parts.html(_told(entity, held.get(entity.table, {}).get(entity.source_key, {}))))
-            lines.append(
-                self._choice(f"{entity.table} {_key(entity.source_key)}", str(entity.table), [entity.source_key])
-            )
+            label, key = f"{entity.table} {_key(entity.source_key)}", entity.source_key
+            lines.append(self._choice(label, str(entity.table), [key], several=_is_open(str(entity.reason))))
         if len(frame) > MOST:
             lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or use plan.decide")))
         self.children = tuple(lines)
 
-    def _choice(self, label: str, table: str, keys: list[Any]) -> w.Widget:
+    def _choice(self, label: str, table: str, keys: list[Any], *, several: bool) -> w.Widget:
+        """Offer decisions; where no single row of the target is meant, those that need none."""
+        offered = [each for each in _DECISIONS if each[1] in _OWN_ROW] if several else _DECISIONS
+
         def chosen(decision: str) -> None:
             if decision != _NOT_YET:
                 self._decided(table, keys, decision)
 
-        return parts.line(parts.choice(label, [(_NOT_YET, _NOT_YET), *_DECISIONS], on_change=chosen))
+        return parts.line(parts.choice(label, [(_NOT_YET, _NOT_YET), *offered], on_change=chosen))
 
 
 class Decided(parts.Fold):
@@ -204,10 +208,15 @@ def _key(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _is_open(reason: str) -> bool:
+    """Whether several rows of the target match, so that none of them can be updated or taken for the entity."""
+    return reason.startswith("several rows")
+
+
 def _told(entity: Any, texts: Mapping[str, Any]) -> str:
     """Return why an entity is in conflict, what it is, of which row of the target, and what differs."""
     said = f"{entity.table} {_key(entity.source_key)}: {entity.reason}"
-    if "several" not in entity.reason and entity.target_key is not None:
+    if not _is_open(entity.reason) and entity.target_key is not None:
         said += f" (there: {_key(entity.target_key)})"
     reason = parts.mark("warn", said)
     told = [f"{name} {blocks.shorten(str(value), 40)!r}" for name, value in texts.items() if value]
