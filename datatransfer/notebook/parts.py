@@ -40,7 +40,7 @@ STYLE = (
     ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,12em)}.dt-form .dt-line>select{flex:0 1 24em}"
     ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
-    ".dt-form .dt-t,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
+    ".dt-form .dt-t,.dt-form .dt-b>div,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
 )
 
 
