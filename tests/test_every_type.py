@@ -5,23 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.everytype import TYPES, Types, changes, statements, without_icu
 from tests.support.servers import Databases, knows_xml
+from tests.support.sql import run
 from tests.support.transfer import DIALECTS, ENCODINGS, export_all, import_into, written
-
-
-def _run(url: str, *lines: str) -> None:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        for line in lines:
-            connection.exec_driver_sql(line, execution_options={"no_parameters": True})
-    engine.dispose()
 
 
 def _types(dialect: str, url: str, databases: Databases) -> Types:
@@ -42,14 +33,14 @@ def test_every_type_comes_back_is_known_again_updated_and_taken_back(
 ) -> None:
     source = databases.create(dialect)
     types = _types(dialect, source, databases)
-    _run(source, *statements(dialect, types))
+    run(source, *statements(dialect, types))
     package = export_all(source, tmp_path / "package.zip", encoding=encoding)
     assert list(package.verify()) == []
     target = empty_copy(source, databases)
     import_into(package, target)
     assert_equal(exact_digest(source), exact_digest(target))
     assert written(import_into(package, target, on_match="update")) == 0
-    _run(target, *changes(types))
+    run(target, *changes(types))
     changed = exact_digest(target)
     with dt.Database(target) as db:
         receipt = dt.PackageImporter(package, db).run(on_match="update")
@@ -65,8 +56,8 @@ def test_rows_without_a_key_are_known_by_values_of_every_type(
 ) -> None:
     source = databases.create(dialect)
     types = _types(dialect, source, databases)
-    _run(source, *(line.replace(" PRIMARY KEY", "") for line in statements(dialect, types)))
-    _run(source, "INSERT INTO every SELECT * FROM every WHERE id = 1")
+    run(source, *(line.replace(" PRIMARY KEY", "") for line in statements(dialect, types)))
+    run(source, "INSERT INTO every SELECT * FROM every WHERE id = 1")
     package = export_all(source, tmp_path / "package.zip")
     target = empty_copy(source, databases)
     import_into(package, target)
@@ -78,7 +69,7 @@ def test_rows_without_a_key_are_known_by_values_of_every_type(
 def test_keys_that_are_no_texts_are_known_by_receipts(declared: str, databases: Databases, tmp_path: Path) -> None:
     source = databases.create("postgresql")
     values = {"boolean": "(false), (true)", "numeric": "('NaN'), (1.10)"}.get(declared, "('-Infinity'), (1.1), (1e-40)")
-    _run(source, f"CREATE TABLE keys (k {declared} PRIMARY KEY)", f"INSERT INTO keys VALUES {values}")
+    run(source, f"CREATE TABLE keys (k {declared} PRIMARY KEY)", f"INSERT INTO keys VALUES {values}")
     package = export_all(source, tmp_path / "package.zip")
     target = empty_copy(source, databases)
     import_into(package, target)
@@ -89,9 +80,9 @@ def test_keys_that_are_no_texts_are_known_by_receipts(declared: str, databases: 
 
 def test_addresses_and_uuids_of_another_spelling_are_the_same_value(databases: Databases, tmp_path: Path) -> None:
     source, target = databases.create("postgresql"), databases.create("mariadb")
-    _run(source, "CREATE TABLE hosts (id integer PRIMARY KEY, address text, at text)",
+    run(source, "CREATE TABLE hosts (id integer PRIMARY KEY, address text, at text)",
          "INSERT INTO hosts VALUES (1, '2001:0DB8::0001', '1:02:03')")  # fmt: skip
-    _run(target, "CREATE TABLE hosts (id integer PRIMARY KEY, address INET6, at TIME(3))")
+    run(target, "CREATE TABLE hosts (id integer PRIMARY KEY, address INET6, at TIME(3))")
     package = export_all(source, tmp_path / "package.zip")
     import_into(package, target)
     assert written(import_into(package, target, on_match="update")) == 0

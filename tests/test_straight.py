@@ -23,6 +23,7 @@ from tests.support.everytype import TYPES, statements, without_icu
 from tests.support.loaders import Library
 from tests.support.scenes import contents, ended, leftovers
 from tests.support.servers import Databases, knows_xml
+from tests.support.sql import run
 from tests.support.transfer import ENCODINGS, SAMPLE_FILES, export_all, import_into, written
 
 Passed = Callable[[], Counter[str]]
@@ -61,17 +62,9 @@ def passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Passed:
     return since
 
 
-def _run(url: str, *lines: str) -> None:
-    engine = sa.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        for line in lines:
-            connection.exec_driver_sql(line, execution_options={"no_parameters": True})
-    engine.dispose()
-
-
 def _shop(databases: Databases) -> str:
     url = databases.create("postgresql")
-    _run(url, *_SHOP)
+    run(url, *_SHOP)
     return url
 
 
@@ -92,7 +85,7 @@ def test_every_type_is_copied_as_it_is(
     source = databases.create("postgresql")
     types = TYPES["postgresql"] if databases.has_icu() else without_icu(TYPES["postgresql"])
     known = {name: values for name, values in types.items() if name != "xml" or knows_xml(source)}
-    _run(source, *statements("postgresql", _BINARY if form else known))
+    run(source, *statements("postgresql", _BINARY if form else known))
     package = export_all(source, tmp_path / "package.zip", encoding=encoding)
     target = empty_copy(source, databases)
     passed()
@@ -169,8 +162,8 @@ def test_what_does_not_fit_is_told_as_by_the_stage_and_nothing_is_changed(
 ) -> None:
     source, target = _shop(databases), empty_copy(_shop(databases), databases)
     where, *lines = _FAULTS[fault]
-    _run(source, *lines)
-    _run(target, "ALTER TABLE goods ALTER label TYPE VARCHAR(12)")
+    run(source, *lines)
+    run(target, "ALTER TABLE goods ALTER label TYPE VARCHAR(12)")
     with dt.Database(source) as db:
         if "orphan" in fault:
             db.relate("goods.shelf" if where == "goods" else "shelves.above", "shelves.id")
@@ -193,7 +186,7 @@ def test_rows_that_are_there_already_send_the_import_by_way_of_the_stage(
     source = _shop(databases)
     package = export_all(source, tmp_path / "package.zip")
     target = empty_copy(source, databases)
-    _run(target, "INSERT INTO shelves VALUES (7, 'mine', NULL)")
+    run(target, "INSERT INTO shelves VALUES (7, 'mine', NULL)")
     passed()
     assert written(import_into(package, target)) == _all_rows(source)
     assert passed()["merge.batch"] == 0
@@ -218,7 +211,7 @@ def test_what_copy_cannot_do_is_staged(
     source = _shop(databases)
     package = export_all(source, tmp_path / "package.zip")
     target = empty_copy(source, databases)
-    _run(target, line)
+    run(target, line)
     passed()
     assert written(import_into(package, target, **policies)) == _all_rows(source)
     assert (passed()["merge.batch"], _all_rows(target)) == (0, _all_rows(source))
@@ -226,9 +219,9 @@ def test_what_copy_cannot_do_is_staged(
 
 def test_keys_indexes_and_foreign_keys_are_there_again(databases: Databases, tmp_path: Path, passed: Passed) -> None:
     source = databases.create("postgresql")
-    _run(source, *_SHOP[:2], "CREATE INDEX by_label ON goods (lower(label))")
-    _run(source, "INSERT INTO shelves SELECT i, i::text, 1 FROM generate_series(1, 12000) i")
-    _run(source, "INSERT INTO goods SELECT i, i, i::text FROM generate_series(1, 12000) i")
+    run(source, *_SHOP[:2], "CREATE INDEX by_label ON goods (lower(label))")
+    run(source, "INSERT INTO shelves SELECT i, i::text, 1 FROM generate_series(1, 12000) i")
+    run(source, "INSERT INTO goods SELECT i, i, i::text FROM generate_series(1, 12000) i")
     package = export_all(source, tmp_path / "package.zip")
     target = empty_copy(source, databases)
     listed = (
@@ -312,7 +305,7 @@ def test_a_connection_that_is_cut_in_the_midst_is_an_error_that_resuming_gets_pa
 ) -> None:
     call = _fresh(_call(databases, tmp_path), databases, tmp_path)
     with waiting(call, "merge.batch:3", tmp_path / "wait", fails=True):
-        _run(
+        run(
             call.url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -329,7 +322,7 @@ def test_rows_that_others_bring_meanwhile_stay_theirs(databases: Databases, tmp_
     straight_on = {"DATATRANSFER_TEST_STRAIGHT": "1"}
     call = Call("import", str(package.path), target, environment=straight_on, said=str(tmp_path / "said"))
     with waiting(call, "merge.table:2", tmp_path / "wait"):
-        _run(target, "INSERT INTO shelves VALUES (100, 'theirs', NULL)")
+        run(target, "INSERT INTO shelves VALUES (100, 'theirs', NULL)")
     assert exact_digest(target).rows == {**exact_digest(source).rows, "shelves": 4}
     with dt.Database(target) as db:
         dt.receipt(db, dt.receipts(db).iloc[-1]["import_id"]).undo()

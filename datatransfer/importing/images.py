@@ -137,7 +137,14 @@ def _gathered(pieces: Iterator[tuple[Facts, pa.Table]]) -> Iterator[tuple[Facts,
         yield facts, pa.concat_tables(held)
 
 
-def record_more(writer: Writer, change: uuid.UUID, table: Table, before: pa.Table, rows: int | None = None) -> None:
+def counted_before(writer: Writer, table: Table) -> pa.Table | None:
+    """Return how many rows of each content a table without a key holds, where `record_more` will need it."""
+    return None if writer.tells_own_rows else writer.hash_counts(table, hashed_columns(table))
+
+
+def record_more(
+    writer: Writer, change: uuid.UUID, table: Table, before: pa.Table | None, rows: int | None = None
+) -> None:
     """Record how many rows of each content an import brought into a table without a key.
 
     Parameters
@@ -145,8 +152,8 @@ def record_more(writer: Writer, change: uuid.UUID, table: Table, before: pa.Tabl
     writer : Writer
     change : uuid.UUID
     table : Table
-    before : pyarrow.Table
-        How many rows of each content there were.
+    before : pyarrow.Table, optional
+        What `counted_before` returned before the first row was written.
     rows : int, optional
         How many came, if nothing but this import, such as a trigger, wrote into the table.
 
@@ -160,6 +167,7 @@ def record_more(writer: Writer, change: uuid.UUID, table: Table, before: pa.Tabl
     columns = hashed_columns(table)
     more = writer.hash_own(table, columns)
     if more is None:
+        assert before is not None
         more = _difference(before, writer.hash_counts(table, columns))
         if rows is not None and (pc.sum(more["n"]).as_py() or 0) != rows:
             what = "rows of others came into the table, which has no key to tell them by"
@@ -224,7 +232,7 @@ class AfterImages:
         """Remember what a table without a key holds, before rows are inserted."""
         if not table.key and self._possible(table):
             target = table.fit.target
-            self._before[target.name] = self.writer.hash_counts(target, hashed_columns(target))
+            self._before[target.name] = counted_before(self.writer, target)
 
     def _possible(self, table: TablePlan) -> bool:
         return bool(self.writer.row_hash("t", table.fit.target.columns))

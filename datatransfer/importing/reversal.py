@@ -20,7 +20,7 @@ from datatransfer.importing.images import (
     UPDATE,
     Facts,
     before_image,
-    hashed_columns,
+    counted_before,
     record_after,
     record_more,
 )
@@ -152,7 +152,7 @@ class Reversal:
             if INSERT in touched.keys and (image := self._copies(touched)) is not None:
                 ledger.add_before_image(conn, change, name, image)
             if DELETE in touched.before:
-                self._before[name] = self.writer.hash_counts(touched.table, hashed_columns(touched.table))
+                self._before[name] = counted_before(self.writer, touched.table)
             return
         for action, done in ((INSERT, DELETE), (UPDATE, UPDATE)):
             if action in touched.keys:

@@ -23,7 +23,7 @@ def run(url: str, *statements: str) -> None:
     """Run statements in one transaction; empty ones are passed over."""
     with connected(url) as connection:
         for statement in filter(str.strip, statements):
-            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def asked(url: str, sql: str) -> list[tuple[Any, ...]]:

@@ -28,6 +28,8 @@ class RowHashes(Session, ValueExpressions):
     """The part of a writer that hashes rows."""
 
     _ahead: Ahead | None = None
+    #: `hash_own` knows the rows of this merge, so that nothing needs to be counted before it.
+    tells_own_rows = False
 
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
         """Return SQL for the hash of a row; empty where the database has no function for it."""

@@ -84,6 +84,7 @@ class PostgreSQLHashes(RowHashes):
             ...
 
     _hashes_records = True
+    tells_own_rows = True
 
     def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
         parts = []
