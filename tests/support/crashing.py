@@ -73,7 +73,8 @@ def _mariadb() -> Iterator[Crashing]:
         pytest.skip("optional: mariadbd and mariadb-install-db, for a MariaDB of our own that can be killed")
     install, daemon = map(str, programs)
     folder = Path(tempfile.mkdtemp(prefix="dt-my-"))
-    options = [f"--datadir={folder / 'data'}", *_account(folder)]
+    (folder / "tmp").mkdir()  # of its own: a server that starts clears its folder of temporary tables, another's among them
+    options = [f"--datadir={folder / 'data'}", f"--tmpdir={folder / 'tmp'}", *_account(folder)]
     said = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
     subprocess.run([install, "--no-defaults", *options, *said], check=True, capture_output=True)
     port = _free_port()
@@ -110,7 +111,8 @@ def _account(folder: Path) -> list[str]:
         return []
     names = {entry.pw_name for entry in pwd.getpwall()}
     name = next(name for name in ("mysql", "nobody") if name in names)
-    shutil.chown(folder, name)
+    for path in (folder, *folder.iterdir()):
+        shutil.chown(path, name)
     return [f"--user={name}"]
 
 
