@@ -39,7 +39,7 @@ ERRORS: dict[str, tuple[Callable[[], Spec], str, str, tuple[str, ...]]] = {
     ),
     "renamed and required": (
         lambda: drifted(users__email=None, users__e_mail=[sa.String(50), "not null"]),
-        "required-column", "users.e_mail", (),
+        "missing-column", "users.email", (),
     ),
     "newly required column": (
         lambda: drifted(orders__channel=[sa.String(10), "not null"]), "required-column", "orders.channel", ()

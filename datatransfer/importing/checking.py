@@ -5,13 +5,15 @@ Reads the package and the target's schema; writes nothing anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datatransfer.display import blocks, shown
 from datatransfer.display.plain import counted
+from datatransfer.errors import ValueLossError
 from datatransfer.importing import cures
+from datatransfer.importing.casting import Cast
 from datatransfer.importing.fitting import Comparison, compare
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.revisions import revisions
@@ -87,6 +89,15 @@ class SchemaReport:
         return iter(self.findings)
 
     @property
+    def proposals(self) -> Mapping:
+        """The cures that lose nothing and guess nothing: names in another spelling, casts that change no value."""
+        whole = Mapping()
+        for item in self.errors:
+            if item.sure:
+                whole = whole | item.cure
+        return whole
+
+    @property
     def _words(self) -> str:
         return "the package fits" if self.ok else counted(len(self.errors), "error")
 
@@ -113,12 +124,46 @@ def check(planner: Planner, stager: Stager) -> SchemaReport:
     package, target = planner.package, planner.target
     rows = {name: package.entry(name).rows for name in package.schema.tables}
     found = compare(package.schema, rows, target.schema, planner.writer, planner.policies.mapping)
+    found.misfits = _told_lossless(found.misfits, planner, rows)
     found.misfits += revisions(package.metadata.source_revision, target.revision(), planner.migrations)
     found.misfits += _of_rows(found, stager)
     lacks = lacking(planner.writer, found.fits, rows, planner.policies.identity)
     found.misfits += [Misfit("privilege", lack.where, lack.message, lack.cure) for lack in lacks]
     weights = {"error": 0, "warning": 1, "note": 2}
     return SchemaReport(tuple(sorted(found.misfits, key=lambda item: weights[item.severity])))
+
+
+def _told_lossless(misfits: list[Misfit], planner: Planner, rows: dict[str, int]) -> list[Misfit]:
+    """Look at the values of columns for which a cast is proposed, and say where it changes none."""
+    casts = Mapping()
+    for item in misfits:
+        casts |= Mapping(cast=item.cure.cast)
+    if not casts:
+        return misfits
+    package, target, writer = planner.package, planner.target, planner.writer
+    tried = compare(package.schema, rows, target.schema, writer, planner.policies.mapping | casts)
+    lossless: set[str] = set()
+    for name in casts.cast:
+        columns = [c for c in tried.fits[name].columns if c.lossy and c.source.name in casts.cast[name]]
+        made = {c.source.name: Cast(c.source.type, c.kind, writer.fraction_digits(c.target)) for c in columns}
+        changed = _changed(package.batches(name), made)
+        lossless |= {f"{name}.{column}" for column in made if column not in changed}
+    hint = "let its values become of that kind: none of them changes"
+    return [
+        replace(item, sure=True, hint=hint) if item.cure.cast and item.where in lossless else item for item in misfits
+    ]
+
+
+def _changed(batches: Iterable[pa.RecordBatch], casts: dict[str, Cast]) -> set[str]:
+    """Return the columns of which a cast changes a value, or cannot make one."""
+    changed: set[str] = set()
+    for batch in batches:
+        for name in casts.keys() - changed:
+            try:
+                casts[name](batch.column(name))
+            except ValueLossError:
+                changed.add(name)
+    return changed | {name for name, cast in casts.items() if cast.changed}
 
 
 def _of_rows(found: Comparison, stager: Stager) -> list[Misfit]:

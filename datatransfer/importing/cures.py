@@ -5,31 +5,17 @@ Knows tables and columns of both sides; decides nothing, and reads neither datab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from difflib import SequenceMatcher
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from datatransfer.importing.mapping import Mapping
+from datatransfer.importing.mapping import Mapping, same_name
+from datatransfer.importing.spellings import respelled, similar, singular
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
 from datatransfer.schema.tables import Column, ForeignKey, Table
 from datatransfer.schema.values import LogicalType
 
-_ALIKE = 0.6
-
-
-def similar(name: str, among: Iterable[str]) -> str | None:
-    """Return the most similar of some names, None if none is alike.
-
-    Examples
-    --------
-    >>> similar("placed", ["note", "placed_at", "total"])
-    'placed_at'
-    >>> similar("email", ["phone"]) is None
-    True
-    """
-    scored = sorted(((SequenceMatcher(None, name.lower(), n.lower()).ratio(), n) for n in among), reverse=True)
-    return scored[0][1] if scored and scored[0][0] >= _ALIKE else None
+_CLEAR = 3  # of so many columns two tables are the same if all are
 
 
 def is_optional(column: Column) -> bool:
@@ -61,17 +47,81 @@ def _is_text(column: Column) -> bool:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def missing_table(table: Table, free: Sequence[Table]) -> Misfit:
-    """Say that the target has no such table; the one that shares a name or most columns may be it."""
-    mine = set(table.column_names)
-    alike = similar(table.name, [t.name for t in free if mine & set(t.column_names)])
-    shared = [t.name for t in free if len(mine & set(t.column_names)) * 3 >= 2 * len(mine | set(t.column_names))]
-    found = alike or (shared[0] if len(shared) == 1 else None)
-    if found:
-        cure, hint = Mapping(rename_tables={table.name: found}), f"perhaps it is called {found!r} there"
+@dataclass(frozen=True)
+class Meant:
+    """What something of the package may be called in the target.
+
+    Parameters
+    ----------
+    name : str
+    sure : bool
+        Whether it is the same name in another spelling, or clearly the same table; else it is a guess.
+    """
+
+    name: str
+    sure: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"it is called {self.name!r} there" if self.sure else f"perhaps it is called {self.name!r} there"
+
+
+def meant_tables(missing: Sequence[Table], free: Sequence[Table]) -> dict[str, Meant]:
+    """Return the table of the target that each table without one may be; no two the same."""
+    spelled = respelled([t.name for t in missing], [t.name for t in free])
+    found = {name: Meant(there, sure=True) for name, there in spelled.items()}
+    for guess in (_same_columns, _alike):
+        for table in missing:
+            taken = {meant.name for meant in found.values()}
+            left = [t for t in free if t.name not in taken]
+            rivals = [t for t in missing if t.name not in found]
+            if table.name not in found and (meant := guess(table, left, rivals)) is not None:
+                found[table.name] = meant
+    return found
+
+
+def _same_columns(table: Table, free: Sequence[Table], rivals: Sequence[Table]) -> Meant | None:
+    """Return the one table that has the same columns, however they are spelled, if it is that for this table alone."""
+    mine = _spelled(table)
+    same = [t for t in free if _spelled(t) == mine]
+    alone = len(same) == 1 and len(mine) >= _CLEAR and [t for t in rivals if _spelled(t) == mine] == [table]
+    return Meant(same[0].name, sure=True) if alone else None
+
+
+def _alike(table: Table, free: Sequence[Table], _rivals: Sequence[Table]) -> Meant | None:
+    """Return a table that shares a name or most columns."""
+    mine = _spelled(table)
+    name = similar(table.name, [t.name for t in free if mine & _spelled(t)])
+    shared = [t.name for t in free if len(mine & _spelled(t)) * 3 >= 2 * len(mine | _spelled(t))]
+    found = name or (shared[0] if len(shared) == 1 else None)
+    return Meant(found) if found else None
+
+
+def _spelled(table: Table) -> set[str]:
+    return {singular(column) for column in table.column_names}
+
+
+def missing_table(table: Table, meant: Meant | None, there: Table | None) -> Misfit:
+    """Say that the target has no such table; another one may be it, and then its columns come along."""
+    if meant and there:
+        cure, hint, sure = renamed_table(table, there), meant.words, meant.sure
     else:
-        cure, hint = Mapping(drop_tables=[table.name]), "create it in the target, or leave it out"
-    return Misfit("missing-table", table.name, "the target has no such table", hint, cure=cure)
+        cure, hint, sure = Mapping(drop_tables=[table.name]), "create it in the target, or leave it out", False
+    return Misfit("missing-table", table.name, "the target has no such table", hint, cure=cure, sure=sure)
+
+
+def renamed_table(table: Table, there: Table) -> Mapping:
+    """Return the mapping of a table to one of another name, with the columns that are only spelled otherwise."""
+    columns = respelled_columns(table.columns, there)
+    return Mapping(rename_tables={table.name: there.name}, rename={table.name: columns} if columns else {})
+
+
+def respelled_columns(columns: Sequence[Column], there: Table) -> dict[str, str]:
+    """Return the columns that a target table has in another spelling."""
+    names = {c.name: same_name(c.name, there.by_name) for c in columns if not c.generated}
+    taken = set(names.values())
+    free = [c.name for c in there.columns if c.name not in taken and not c.generated]
+    return respelled([name for name, same in names.items() if same is None], free)
 
 
 def taken_table(table: Table, name: str) -> Misfit:
@@ -93,19 +143,17 @@ def other_key(fit: TableFit) -> Misfit:
 # --- columns --------------------------------------------------------------------------------------------------------
 
 
-def missing_column(table: Table, column: Column, alike: Sequence[Column], *, droppable: bool) -> Misfit:
-    """Say that the target has no such column; one that takes its values and is called alike may be it."""
+def missing_column(table: Table, column: Column, meant: Meant | None, *, droppable: bool) -> Misfit:
+    """Say that the target has no such column; one of another name may be it."""
     where = f"{table.name}.{column.name}"
-    found = similar(column.name, [c.name for c in alike])
-    if found:
-        cure, hint = Mapping(rename={table.name: {column.name: found}}), f"perhaps it is called {found!r} there"
+    if meant:
+        cure, hint = Mapping(rename={table.name: {column.name: meant.name}}), meant.words
     elif droppable:
         cure, hint = drop(table, column.name), "add it to the target, or leave it out"
     else:
         cure, hint = Mapping(), "add it to the target; it identifies rows and cannot be left out"
-        if len(alike) == 1:
-            cure = Mapping(rename={table.name: {column.name: alike[0].name}})
-    return Misfit("missing-column", where, "the target has no such column", hint, cure=cure)
+    sure = meant is not None and meant.sure
+    return Misfit("missing-column", where, "the target has no such column", hint, cure=cure, sure=sure)
 
 
 def taken_column(table: Table, column: Column, name: str, droppable: bool) -> Misfit:

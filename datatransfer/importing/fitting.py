@@ -16,6 +16,7 @@ from datatransfer.importing import cures
 from datatransfer.importing.casting import castable
 from datatransfer.importing.convert import converter, convertible
 from datatransfer.importing.mapping import Mapping
+from datatransfer.importing.spellings import respelled, similar
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey, Schema, Table
@@ -70,10 +71,13 @@ def compare(package: Schema, rows: dict[str, int], target: Schema, writer: Write
     carried = [table for table in package if rows.get(table.name) and table.name not in mapping.drop_tables]
     names = {table.name: mapping.table_of(table.name, target) for table in carried}
     taken = Counter(name for name in names.values() if name)
+    missing = [table for table in carried if names[table.name] is None]
+    meant = cures.meant_tables(missing, [t for t in target if t.name not in taken])
     for table in carried:
         name = names[table.name]
         if name is None:
-            found.misfits.append(cures.missing_table(table, [t for t in target if t.name not in taken]))
+            other = meant.get(table.name)
+            found.misfits.append(cures.missing_table(table, other, target.tables[other.name] if other else None))
         elif taken[name] > 1:
             found.misfits.append(cures.taken_table(table, name))
         else:
@@ -99,6 +103,7 @@ class _TableFitter:
         self.refers = {c for fk in source.foreign_keys for c in fk.columns}
         self.kept = [c for c in source.columns if c.name not in self.dropped]
         self.names = {c.name: mapping.column_of(source.name, c.name, target) for c in self.kept}
+        self.meant = self._meant()
 
     def fit(self) -> TableFit:
         """Fit the columns, then what the target wants besides."""
@@ -120,6 +125,24 @@ class _TableFitter:
             self.misfits.append(cures.other_key(made_fit))
         return made_fit
 
+    def _meant(self) -> dict[str, cures.Meant]:
+        """Return the column of the target that each column without one may be; no two the same."""
+        missing = [c for c in self.kept if self.names[c.name] is None and c.name not in _OURS and not c.generated]
+        free = {c.name: c for c in self.target.columns
+                if c.name not in self.names.values() and c.name not in _OURS and not c.generated}  # fmt: skip
+        found = {
+            name: cures.Meant(there, sure=True) for name, there in respelled([c.name for c in missing], free).items()
+        }
+        for column in missing:
+            taken = {meant.name for meant in found.values()}
+            alike = [n for n, c in free.items() if n not in taken and self._kind(column, c) is not None]
+            guess = similar(column.name, alike)
+            if guess is None and len(alike) == 1 and not self._optional(column):
+                guess = alike[0]
+            if column.name not in found and guess is not None:
+                found[column.name] = cures.Meant(guess)
+        return found
+
     def _optional(self, column: Column) -> bool:
         """Whether the package's column may be dropped, as far as the package goes."""
         return column.name not in {*self.source.key, *self.referenced, ENTITY_UUID}
@@ -127,10 +150,8 @@ class _TableFitter:
     def _fit_column(self, column: Column, name: str | None) -> ColumnFit | None:
         if name is None:
             if column.name not in _OURS and not column.generated:
-                free = [c for c in self.target.columns if c.name not in self.names.values() and not c.generated]
-                alike = [c for c in free if c.name not in _OURS and self._kind(column, c) is not None]
-                droppable = self._optional(column)
-                self.misfits.append(cures.missing_column(self.source, column, alike, droppable=droppable))
+                meant, droppable = self.meant.get(column.name), self._optional(column)
+                self.misfits.append(cures.missing_column(self.source, column, meant, droppable=droppable))
             return None
         there = self.target.by_name[name]
         if there.generated:
@@ -241,15 +262,13 @@ class _TableFitter:
         return None
 
     def _find_required(self, columns: list[ColumnFit]) -> None:
-        taken = {fit.target.name for fit in columns}
-        renamed = {(r, a) for m in self.misfits for c in m.cure.rename.values() for a, r in c.items()}
+        taken = {fit.target.name for fit in columns} | {meant.name for meant in self.meant.values()}
         waiting = {self.names[m.where.removeprefix(f"{self.source.name}.")] for m in self.misfits
                    if m.where.removeprefix(f"{self.source.name}.") in self.names}  # fmt: skip
         for column in self.target.columns:
             if column.name in taken or column.name in _OURS or cures.is_optional(column) or column.name in waiting:
                 continue
-            old = next((a for r, a in renamed if r == column.name), None)
-            cure = Mapping(rename={self.source.name: {old: column.name}}) if old else self._default_of(column)
+            cure = self._default_of(column)
             self.misfits.append(cures.required(self.source, self.target, column, cure, self.dropped))
 
 

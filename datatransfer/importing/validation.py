@@ -35,6 +35,8 @@ class Misfit:
         Whether it forbids the import, may do so when values are looked at, or is only said.
     cure : Mapping
         What makes the import work; empty where only the target or the package can be changed.
+    sure : bool
+        Whether the cure loses nothing and guesses nothing: a name in another spelling, a cast that changes no value.
     """
 
     code: str
@@ -44,6 +46,7 @@ class Misfit:
     rows: int = 0
     severity: Severity = "error"
     cure: Mapping = field(default_factory=Mapping)
+    sure: bool = False
 
     def __str__(self) -> str:
         said = f"; say {self.cure.code}, or {self.cure.options}" if self.cure else ""

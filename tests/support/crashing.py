@@ -73,7 +73,9 @@ def _mariadb() -> Iterator[Crashing]:
         pytest.skip("optional: mariadbd and mariadb-install-db, for a MariaDB of our own that can be killed")
     install, daemon = map(str, programs)
     folder = Path(tempfile.mkdtemp(prefix="dt-my-"))
-    (folder / "tmp").mkdir()  # of its own: a server that starts clears its folder of temporary tables, another's among them
+    (
+        folder / "tmp"
+    ).mkdir()  # of its own: a server that starts clears its folder of temporary tables, another's among them
     options = [f"--datadir={folder / 'data'}", f"--tmpdir={folder / 'tmp'}", *_account(folder)]
     said = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
     subprocess.run([install, "--no-defaults", *options, *said], check=True, capture_output=True)

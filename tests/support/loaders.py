@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,17 @@ def _run(connection: object, statements: list[str]) -> None:
     statements.clear()
     if script.strip():
         connection.execute(script.encode())  # type: ignore[attr-defined]
+
+
+def make_stock_chinook(url: str) -> None:
+    """Make the tables of Chinook's own script for PostgreSQL in an empty database: the names in snake case, no rows."""
+    import psycopg
+
+    script = data_file("chinook/Chinook_PostgreSql.sql").read_text(encoding="utf-8")
+    statements = re.findall(r"^(?:CREATE TABLE|ALTER TABLE|CREATE INDEX)\b.*?;", script, re.DOTALL | re.MULTILINE)
+    with psycopg.connect(driver_dsn(url)) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
 
 
 def load_pagila(url: str) -> None:
