@@ -228,11 +228,11 @@ class ExportWizard:
             lines.append("builder.add_all()")
         else:
             lines += [
-                f"builder.add({table!r}, where={where!r})" if where else f"builder.add({table!r})"
+                writing.call("builder.add", table, **({"where": where} if where else {}))
                 for table, where in self.roots.items()
             ]
         for (label, direction), action in self.rules.items():
-            lines.append(f"builder.{action}({label!r}, direction={direction!r})")
+            lines.append(writing.call(f"builder.{action}", label, direction=direction))
         if self.left_out:
             lines.append(writing.call("builder.leave_out", *self.left_out))
         lines += ["selection = builder.preview()"]

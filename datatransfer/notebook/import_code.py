@@ -17,7 +17,7 @@ def import_code(wizard: ImportWizard) -> str:
     if wizard.package is None:
         return "\n".join(lines)
     lines += [
-        f"package = dt.DataPackage.open({str(wizard.package.path)!r})", "assert package.verify().ok", "",
+        writing.call("package = dt.DataPackage.open", str(wizard.package.path)), "assert package.verify().ok", "",
         "importer = dt.PackageImporter(package, target)",
     ]  # fmt: skip
     if wizard.resumed:  # policies and decisions are those of the call that was interrupted

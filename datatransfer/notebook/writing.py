@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ def call(function: str, *given: Any, **named: Any) -> str:
     if len(line := f"{function}({', '.join(parts)})") <= WIDTH:
         return line
     values = [("", value) for value in given] + [(f"{name}=", value) for name, value in named.items()]
-    return f"{function}(\n" + "".join(f"    {name}{_wrapped(value, 4)},\n" for name, value in values) + ")"
+    lines = "".join(f"    {name}{_wrapped(value, 4, len(name))},\n" for name, value in values)
+    return f"{function}(\n{lines})"
 
 
 def assigned(name: str, code: str) -> str:
@@ -37,12 +39,26 @@ def assigned(name: str, code: str) -> str:
     """
     if len(line := f"{name} = {code}") <= WIDTH:
         return line
-    made = ast.parse(code, mode="eval").body
-    if not isinstance(made, ast.Call):
+    return f"{name} = {_broken(ast.parse(code, mode='eval').body, 0, len(name) + 3)}"
+
+
+def _broken(node: ast.expr, indent: int, before: int) -> str:
+    """Return code from its tree, broken into lines where it is too long for one."""
+    line = ast.unparse(node)
+    if indent + before + len(line) + 1 <= WIDTH:
         return line
-    parts = [ast.unparse(value) for value in made.args]
-    parts += [f"{value.arg}={ast.unparse(value.value)}" for value in made.keywords]
-    return f"{name} = {ast.unparse(made.func)}(\n" + "".join(f"    {part},\n" for part in parts) + ")"
+    space = " " * (indent + 4)
+    if isinstance(node, ast.Constant):
+        return _wrapped(node.value, indent, before)
+    if isinstance(node, ast.Call):
+        parts = [("", value) for value in node.args] + [(f"{value.arg}=", value.value) for value in node.keywords]
+        inner = "".join(f"{space}{name}{_broken(value, indent + 4, len(name))},\n" for name, value in parts)
+        return f"{ast.unparse(node.func)}(\n{inner}{' ' * indent})"
+    if isinstance(node, ast.Dict):
+        pairs = [(f"{ast.unparse(key)}: ", value) for key, value in zip(node.keys, node.values, strict=True) if key]
+        inner = "".join(f"{space}{key}{_broken(value, indent + 4, len(key))},\n" for key, value in pairs)
+        return f"{{\n{inner}{' ' * indent}}}"
+    return line
 
 
 def opened(name: str, code: str) -> list[str]:
@@ -67,7 +83,7 @@ def decided(decisions: Iterable[tuple[str, Collection[Any], str]]) -> list[str]:
             continue
         name = f"keys_{number}"
         lines += [
-            f"# the keys of {len(keys):,} entities of {_comment(table)}, as they are in the package",
+            *_comment(f"the keys of {len(keys):,} entities of {table}, as they are in the package"),
             f"{name} = {_wrapped(list(keys), 0)}",
             f"plan.decide({table!r}, {name}, {word!r})",
         ]
@@ -92,27 +108,54 @@ def imports(values: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _wrapped(value: Any, indent: int) -> str:
-    """Return a value as code; a list or a mapping that is too long for a line has several."""
+def _wrapped(value: Any, indent: int, before: int = 0) -> str:
+    """Return a value as code, which stands behind so many characters; what is too long for a line has several."""
     line = repr(value)
-    if len(line) + indent <= WIDTH - 16 or not isinstance(value, list | Mapping):
+    if indent + before + len(line) + 1 <= WIDTH:
         return line
     space = " " * (indent + 4)
+    if isinstance(value, str):
+        return f"(\n{_pieces(value, space)}\n{' ' * indent})"
+    if isinstance(value, list):
+        return f"[\n{_filled([f'{_wrapped(each, indent + 4)},' for each in value], space)}\n{' ' * indent}]"
     if isinstance(value, Mapping):
-        inner = "".join(f"{space}{key!r}: {_wrapped(each, indent + 4)},\n" for key, each in value.items())
-        return f"{{\n{inner}{' ' * indent}}}"
-    return f"[\n{_filled([f'{each!r},' for each in value], space)}\n{' ' * indent}]"
+        return f"{{\n{_filled([_pair(*pair, indent + 4) for pair in value.items()], space)}\n{' ' * indent}}}"
+    return line
+
+
+def _pair(key: Any, value: Any, indent: int) -> str:
+    line = f"{key!r}: {value!r},"
+    if indent + len(line) <= WIDTH and not isinstance(value, Mapping):
+        return line
+    if isinstance(value, Mapping | list):
+        return f"{key!r}: {_wrapped(value, indent, len(repr(key)) + 2)},\n"
+    return f"{key!r}:\n{' ' * (indent + 4)}{_wrapped(value, indent + 4)},\n"
+
+
+def _pieces(text: str, space: str) -> str:
+    """Return a text as pieces below each other, which are one text to Python."""
+    pieces, piece = [], ""
+    for character in text:
+        if piece and len(space) + len(repr(piece + character)) > WIDTH:
+            pieces.append(piece)
+            piece = ""
+        piece += character
+    return "\n".join(f"{space}{each!r}" for each in [*pieces, piece])
 
 
 def _filled(items: list[str], space: str) -> str:
+    """Return items beside each other as far as there is room; one that ends its line has it for itself."""
     lines, line = [], ""
     for item in items:
-        if line and len(space) + len(line) + 1 + len(item) > WIDTH:
+        if line and ("\n" in item or len(space) + len(line) + 1 + len(item) > WIDTH):
             lines.append(line)
             line = ""
-        line = f"{line} {item}" if line else item
-    return "\n".join(space + each for each in [*lines, line])
+        if "\n" in item:
+            lines.append(item.removesuffix("\n"))
+        else:
+            line = f"{line} {item}" if line else item
+    return "\n".join(space + each for each in [*lines, line] if each)
 
 
-def _comment(text: str) -> str:
-    return re.sub(r"\s+", " ", text)
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(re.sub(r"\s+", " ", text), WIDTH - 2)]
