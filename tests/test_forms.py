@@ -99,11 +99,13 @@ def test_an_import_is_blocked_until_findings_and_conflicts_are_settled(databases
         assert wizard.open(package).ok
         assert wizard.next() == "inside"
         assert wizard.next() == "plan"
-        report = wizard.check()
+        wizard.check()
         assert "finding" in wizard.blocked
-        for number in wizard.unsettled:
-            assert report.findings[number].cure
-            wizard.accept(number)
+        for finding in wizard.unsettled:
+            assert finding.cure
+            wizard.choose(finding, finding.cure)
+        assert wizard.blocked == "the schemas are being compared"
+        assert wizard.check().ok
         wizard.make_plan()
         assert wizard.blocked == "1 conflict must be decided"
         conflicts = wizard.plan.conflicts  # type: ignore[union-attr]

@@ -156,6 +156,13 @@ def missing_column(table: Table, column: Column, meant: Meant | None, *, droppab
     return Misfit("missing-column", where, "the target has no such column", hint, cure=cure, sure=sure)
 
 
+def missing_column_of(table: str, column: str, there: str) -> Misfit:
+    """Say that a column is called otherwise, where its table came along with another name."""
+    cure, meant = Mapping(rename={table: {column: there}}), Meant(there, sure=True)
+    where = f"{table}.{column}"
+    return Misfit("missing-column", where, "the target has no such column", meant.words, cure=cure, sure=True)
+
+
 def taken_column(table: Table, column: Column, name: str, droppable: bool) -> Misfit:
     """Say that two columns of the package go into one."""
     message = f"another column of the package goes into {name!r} as well"

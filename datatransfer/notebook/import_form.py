@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from datatransfer.display import blocks
 from datatransfer.importing.looks import plan_html
 from datatransfer.notebook import parts
+from datatransfer.notebook.findings import Findings
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
+from datatransfer.notebook.interrupted import Interrupted
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import POLICIES, Conflicts, Decided, Findings, natural_keys
+from datatransfer.notebook.settling import POLICIES, Conflicts, Decided, natural_keys
 from datatransfer.notebook.undoing import Undoing
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
     from datatransfer.database.connection import Database
     from datatransfer.importing.checking import SchemaReport
+    from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
+    from datatransfer.importing.validation import Misfit
     from datatransfer.package.report import Report
 
 _LABELS = {"package": "Package", "inside": "What is inside", "plan": "Plan", "run": "Run", "receipt": "Receipt"}
@@ -107,7 +110,7 @@ class ImportForm(Form):
     # --- 1 package ----------------------------------------------------------------------------------------------
 
     def _package_page(self) -> w.Widget:
-        self.left = parts.column()
+        self.left = Interrupted(self._go_on_with, self._drop, lambda: self._try(self._offer_left))
         self.picker = PathPicker("Package", self._named, upload=True)
         self.verified = parts.html()
         return parts.column(self.left, self.picker, self.verified)
@@ -153,34 +156,9 @@ class ImportForm(Form):
         self.picker.clear()
         self._offer_left()
 
-    # --- what was interrupted -----------------------------------------------------------------------------------
-
     def _offer_left(self) -> None:
         """Offer to go on with what was interrupted, or to remove it; say what is still at work."""
-        lines: list[w.Widget] = []
-        for stage in self.wizard.begun():
-            lines += self._at_work(stage) if stage["state"] == "running" else self._interrupted(stage)
-        self.left.children = tuple(lines)
-
-    def _at_work(self, stage: Mapping[str, Any]) -> list[w.Widget]:
-        """Say what cannot be gone on with yet: a server ends the statement of a client that is gone only later."""
-        package = Path(str(stage["package"]))
-        what = f"an import of {package.name}" if package.is_absolute() else f"an import ({package})"
-        told = f"{what} into this database is under way elsewhere, or its server is still ending it"
-        look = parts.button("Look again", partial(self._try, self._offer_left), tip="whether it has ended")
-        return [parts.html(parts.mark("warn", told)), parts.row(look)]
-
-    def _interrupted(self, stage: Mapping[str, Any]) -> list[w.Widget]:
-        import_id, package = str(stage["import_id"]), str(stage["package"])
-        begun = str(stage["created"])[:19].replace("T", " ")
-        told = f"{package or 'a package'}, begun {begun} UTC, {blocks.plural(stage['rows'], 'row')} staged"
-        drop = partial(self._drop, import_id)
-        buttons = [parts.button("Roll back", drop, tip=f"remove what was staged: {told}")]
-        if package and Path(package).exists():
-            go_on = parts.button("Resume", partial(self._go_on_with, import_id, package), tip=told)
-            buttons.insert(0, go_on)
-        said = parts.mark("warn", f"an import was interrupted, the target is unchanged: {told}")
-        return [parts.html(said), parts.row(*buttons)]
+        self.left.tell(self.wizard.begun())
 
     def _drop(self, import_id: str) -> None:
         self._try(lambda: self.wizard.roll_back(import_id))
@@ -219,7 +197,7 @@ class ImportForm(Form):
         self.match_on = parts.text(
             "Natural keys", hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
         )
-        self.findings = Findings(self._accepted)
+        self.findings = Findings(self._chosen, self._accept_all, self._take_all_back)
         self.summary = parts.html()
         self.conflicts = Conflicts(self._decide)
         self.decided = Decided(self._decide)
@@ -230,12 +208,33 @@ class ImportForm(Form):
         )  # fmt: skip
 
     def _check(self) -> None:
-        self._busy(self.summary, "comparing the schemas")
-        self.later.run("check", self.wizard.check, self._tell_check)
+        self._compare(self.wizard.check)
 
-    def _tell_check(self, report: SchemaReport) -> None:
-        self.findings.tell(report, self.wizard.accepted)
+    def _compare(self, compare: Callable[[], SchemaReport]) -> None:
+        self._clear_decisions()
+        self.later.forget("plan")
+        self._busy(self.summary, "comparing the schemas")
+        self.later.run("check", compare, self._tell_check)
+        self.refresh()
+
+    def _tell_check(self, _report: SchemaReport) -> None:
+        self.findings.tell(self.wizard.differences, self.wizard.ways())
         self._make_plan()
+
+    def _chosen(self, finding: Misfit, mapping: Mapping) -> None:
+        self.error.clear()
+        self.wizard.choose(finding, mapping)
+        self._check()
+
+    def _accept_all(self) -> None:
+        self.error.clear()
+        self._compare(self.wizard.accept_all)
+
+    def _take_all_back(self) -> None:
+        self.error.clear()
+        self.wizard.differences.clear()
+        self.wizard.drop_plan()
+        self._check()
 
     def _make_plan(self) -> None:
         self._clear_decisions()
@@ -265,15 +264,7 @@ class ImportForm(Form):
             self.wizard.back()
             self.refresh()
         self.wizard.drop_plan()
-        if self.wizard.schemas is None:
-            self._check()
-        else:
-            self._make_plan()
-
-    def _accepted(self, finding: int, accepted: bool) -> None:
-        self.error.clear()
-        self.wizard.accept(finding, accepted=accepted)
-        self._make_plan()
+        self._check()  # the target may have been altered, perhaps because of what was found
 
     def _policy(self, name: str) -> Callable[[str], None]:
         def chosen(value: str) -> None:

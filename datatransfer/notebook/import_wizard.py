@@ -13,20 +13,22 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Literal
 
-from datatransfer.display.blocks import plural
 from datatransfer.errors import Cancelled, UsageError
 from datatransfer.events import Cancellation, Listener, silent
 from datatransfer.importing.importer import PackageImporter
-from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.stages import drop_stage, stages
+from datatransfer.notebook.blocking import blocked
+from datatransfer.notebook.differences import Differences
 from datatransfer.notebook.import_code import import_code
 from datatransfer.notebook.steps import following, refuse_back
+from datatransfer.notebook.ways import Ways
 from datatransfer.package.package import DataPackage
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
     from datatransfer.database.connection import Database
     from datatransfer.importing.checking import SchemaReport
+    from datatransfer.importing.mapping import Mapping
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
     from datatransfer.importing.validation import Misfit
@@ -59,8 +61,7 @@ class ImportWizard:
     step: Step = "package"
     package: DataPackage | None = None
     report: Report | None = None
-    schemas: SchemaReport | None = None
-    accepted: set[int] = field(default_factory=set)
+    differences: Differences = field(default_factory=Differences)
     policies: dict[str, str] = field(default_factory=lambda: dict(_USUAL))
     match_on: dict[str, list[str]] = field(default_factory=dict)
     decisions: list[tuple[str, list[Any], str]] = field(default_factory=list)
@@ -123,8 +124,8 @@ class ImportWizard:
             self._discard_outdated()  # it reads the package that is closed now
             if self.package is not None:
                 self.package.close()
-            self.package = self.report = self.schemas = self.receipt = None
-            self.accepted, self.decisions, self.match_on = set(), [], {}
+            self.package = self.report = self.receipt = None
+            self.differences, self.decisions, self.match_on = Differences(), [], {}
             self.policies, self.resumed = dict(_USUAL), ""
             self._waiting.clear()
             self._refused.clear()
@@ -138,33 +139,45 @@ class ImportWizard:
     # --- findings and policies ----------------------------------------------------------------------------------
 
     def check(self) -> SchemaReport:
-        """Compare the schemas; cures that were accepted before are forgotten."""
-        with self._in_turn():
-            self.accepted = set()
-            self.schemas = self.importer().check()
-            return self.schemas
+        """Compare the schemas, with what was chosen about their differences.
 
-    def accept(self, finding: int, *, accepted: bool = True) -> None:
-        """Use the mapping that cures a finding, or not; the plan has to be made anew."""
-        (self.accepted.add if accepted else self.accepted.discard)(finding)
+        Raises
+        ------
+        UsageError
+            The target is not what it was, and what was chosen does not hold any more; it is forgotten.
+        """
+        with self._in_turn():
+            return self.differences.compare(self._compare)
+
+    def accept_all(self) -> SchemaReport:
+        """Choose all that is proposed and loses nothing; the plan has to be made anew."""
         self.drop_plan()
+        with self._in_turn():
+            return self.differences.accept(self._compare)
+
+    def _compare(self, mapping: Mapping) -> SchemaReport:
+        return self.importer().check(mapping=mapping)
+
+    def choose(self, finding: Misfit, mapping: Mapping) -> None:
+        """Settle a finding by a mapping, or open it again by an empty one; then `check`, and plan anew."""
+        self.differences.choose(finding, mapping)
+        self.drop_plan()
+
+    def ways(self) -> Ways:
+        """Return what may be done about the findings."""
+        if self.package is None:
+            raise UsageError("no package is open", hint="choose one first")
+        return Ways(self.package, self.target.schema, self.mapping)
 
     @property
     def mapping(self) -> Mapping:
-        """The cures that were accepted, together."""
-        whole = Mapping()
-        for number, finding in self._findings():
-            if number in self.accepted:
-                whole = whole | finding.cure
-        return whole
+        """What was chosen about the differences, together."""
+        return self.differences.mapping
 
     @property
-    def unsettled(self) -> list[int]:
-        """The findings that forbid the import and whose cure was not accepted."""
-        return [n for n, finding in self._findings() if finding.severity == "error" and n not in self.accepted]
-
-    def _findings(self) -> list[tuple[int, Misfit]]:
-        return list(enumerate(self.schemas.findings)) if self.schemas is not None else []
+    def unsettled(self) -> list[Misfit]:
+        """The findings of the latest comparison that forbid the import."""
+        return self.differences.open
 
     def set_policy(self, name: str, value: str) -> None:
         """Set one of the policies of `PackageImporter.plan`; the plan has to be made anew."""
@@ -254,7 +267,7 @@ class ImportWizard:
         it was, see `refused`; what is stopped, as something else is chosen, is done by the next call.
         """
         with self._in_turn():
-            if self.step != "plan" or self.unsettled:
+            if self.step != "plan" or self.unsettled or self.differences.is_outdated:
                 return
             self._settling = True
             try:
@@ -296,28 +309,12 @@ class ImportWizard:
     @property
     def blocked(self) -> str:
         """Why the next step cannot be taken yet; empty if it can."""
-        if self.step == "package":
-            return self._package_blocked()
-        if self.step == "plan":
-            return self._plan_blocked()
-        if self.step == "run" and self.receipt is None:
-            return "the import is not done"
-        return "there is nothing after the last step" if self.step == "receipt" else ""
+        return blocked(self)
 
-    def _package_blocked(self) -> str:
-        if self.package is None or self.report is None:
-            return "choose a package"
-        return "" if self.report.ok else "the package is damaged"
-
-    def _plan_blocked(self) -> str:
-        if self.unsettled:
-            return f"{plural(len(self.unsettled), 'finding')} about the schemas must be settled"
-        plan = self.plan
-        if self._settling or self._waiting:
-            return "the plan is being made" if plan is None else "what was decided is being carried out"
-        if plan is None:
-            return "the plan is not made"
-        return f"{plural(plan.conflict_count, 'conflict')} must be decided" if plan.conflict_count else ""
+    @property
+    def is_settling(self) -> bool:
+        """Whether the plan is being brought to what was chosen, or has to be."""
+        return self._settling or bool(self._waiting)
 
     def next(self) -> Step:
         """Take the next step.

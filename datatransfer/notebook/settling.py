@@ -1,22 +1,19 @@
-"""What has to be settled before an import: findings with their mappings, and conflicts with a decision each."""
+"""What has to be settled about entities before an import: policies for all, and conflicts with a decision each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from datatransfer.display import blocks
-from datatransfer.display.blocks import Tone
 from datatransfer.importing.frames import Frames
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
-    from datatransfer.importing.checking import SchemaReport
     from datatransfer.importing.plan import ImportPlan
-    from datatransfer.importing.validation import Misfit
     from datatransfer.notebook.import_wizard import ImportWizard
 
 MOST = 30
@@ -47,50 +44,6 @@ _DECISIONS = parts.explained(list(_MEANT), _MEANT)
 _OWN_ROW = ("insert", "rename")
 _NOT_YET = "decide …"
 _TAKE_BACK = "take back"
-
-
-class Findings(w.VBox):
-    """The findings about the schemas; those with a cure have a box to tick.
-
-    Parameters
-    ----------
-    accepted : callable
-        Takes the number of a finding, and whether its mapping is to be used.
-    """
-
-    def __init__(self, accepted: Callable[[int, bool], object]) -> None:
-        self._accepted = accepted
-        super().__init__((), layout=parts.full())
-
-    def tell(self, report: SchemaReport, accepted: Collection[int]) -> None:
-        """Show the findings of a report."""
-        if not len(report):
-            self.children = (parts.html(parts.mark("good", "the schemas fit")),)
-            return
-        lines: list[w.Widget] = [parts.heading("Findings about the schemas", 4)]
-        for number, finding in enumerate(report):
-            said = parts.html(_said(finding, settled=number in accepted))
-            lines.append(said)
-            if finding.cure:
-                lines.append(self._box(number, finding, said, number in accepted))
-        self.children = tuple(lines)
-
-    def _box(self, number: int, finding: Misfit, said: w.HTML, ticked: bool) -> w.Widget:
-        def chosen(accepted: bool) -> None:
-            said.value = _said(finding, settled=accepted)
-            self._accepted(number, accepted)
-
-        return parts.tick(f"use {blocks.visible(finding.cure.code)}", ticked, on_change=chosen)
-
-
-_TONES: Mapping[str, Tone] = {"error": "bad", "warning": "warn"}
-
-
-def _said(finding: Misfit, *, settled: bool) -> str:
-    """Return a finding without its cure, which stands at the box below, as settled if that is ticked."""
-    if settled:
-        return parts.mark("good", f"settled: {finding.where}: {finding.message}")
-    return parts.mark(_TONES.get(finding.severity, "quiet"), f"{finding.where}: {finding.message} ({finding.hint})")
 
 
 class Conflicts(w.VBox):

@@ -1,0 +1,182 @@
+"""The findings about the schemas in the form of an import: what is proposed, what is to be chosen, what is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from datatransfer.display import blocks
+from datatransfer.display.blocks import Tone
+from datatransfer.importing.mapping import Mapping
+from datatransfer.notebook import keys, parts, values
+from datatransfer.notebook.ways import way_of
+
+if TYPE_CHECKING:
+    from datatransfer.importing.validation import Misfit
+    from datatransfer.notebook.differences import Differences, Settled
+    from datatransfer.notebook.ways import Value, Way, Ways
+
+MOST = 30
+_NOT_YET, _TAKE_BACK = -1, -2
+_TABLES = ("missing-table", "taken-table")
+_MINOR = ("narrowed", "widened")
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "warn"}
+
+Chosen = Callable[["Misfit", Mapping], object]
+
+
+class Findings(w.VBox):
+    """The findings about the schemas, those that forbid the import with a list of what may be done.
+
+    Parameters
+    ----------
+    chosen : callable
+        Takes a finding, and the mapping that settles it; an empty one if it is to be open again.
+    accept : callable
+        Is to accept all that is proposed and loses nothing.
+    take_back : callable
+        Is to open all findings again.
+    """
+
+    def __init__(self, chosen: Chosen, accept: Callable[[], object], take_back: Callable[[], object]) -> None:
+        self._chosen, self._was_chosen = chosen, False
+        self.title = parts.html()
+        self.offered = parts.html()
+        self.accept = parts.button("Accept all proposals", self._then_lead(accept), style="primary")
+        self._back = parts.button("Take all back", self._then_lead(take_back), tip="open all that is settled again")
+        self._proposed, self.to_choose, self._minor, self._settled = (parts.column() for _ in range(4))
+        self.proposals = parts.Fold("", self._proposed)
+        self.minor = parts.Fold("", self._minor)
+        self.settled = parts.Fold("", self._settled)
+        super().__init__(
+            (
+                self.title, self.offered, parts.row(self.accept), self.proposals, self.to_choose, self.minor,
+                self.settled,
+            ),
+            layout=parts.full(),
+        )  # fmt: skip
+        parts.show(self, False)
+
+    def _then_lead(self, act: Callable[[], object]) -> Callable[[], None]:
+        def done() -> None:
+            self._was_chosen = True
+            act()
+
+        return done
+
+    def _choose(self, finding: Misfit, mapping: Mapping) -> None:
+        self._was_chosen = True
+        self._chosen(finding, mapping)
+
+    # --- what is shown ------------------------------------------------------------------------------------------
+
+    def tell(self, differences: Differences, ways: Ways) -> None:
+        """Show the findings of the latest comparison, and what was settled."""
+        report = differences.report
+        assert report is not None
+        parts.show(self, True)
+        proposed = [item for item in report.errors if item.sure]
+        others = [item for item in report if item not in report.errors]
+        grave = [item for item in others if item.severity == "warning" and item.code not in _MINOR]
+        fits = parts.mark("good", "the schemas fit")
+        self.title.value = parts.heading("Findings about the schemas", 4).value if report.errors else fits
+        self._offer(proposed, ways)
+        others_open = [item for item in report.errors if not item.sure]
+        told = [self._open(item, ways) for item in others_open[:MOST]] + _more(len(others_open))
+        self.to_choose.children = (*told, *(parts.html(_said(item)) for item in grave))
+        self._tell_minor([item for item in others if item not in grave])
+        self._tell_settled(differences.settled, ways)
+        self._lead()
+
+    def _offer(self, proposed: Sequence[Misfit], ways: Ways) -> None:
+        count = blocks.plural(len(proposed), "proposal")
+        lose = "lose" if len(proposed) > 1 else "loses"
+        told = f"{count} that {lose} nothing: names in another spelling, and kinds of values that change none"
+        self.offered.value = parts.mark("quiet", told) if proposed else ""
+        self.accept.tooltip = f"accept {count}; what would be left out stays your own decision"
+        self._proposed.children = (*(self._open(item, ways) for item in proposed[:MOST]), *_more(len(proposed)))
+        self.proposals.rename(f"{count}, one by one")
+        for part in (self.offered, self.accept, self.proposals):
+            parts.show(part, bool(proposed))
+
+    def _tell_minor(self, minor: Sequence[Misfit]) -> None:
+        self._minor.children = (*(parts.html(_said(item)) for item in minor[:MOST]), *_more(len(minor)))
+        self.minor.rename(f"{len(minor):,} more to know, which {'forbid' if len(minor) > 1 else 'forbids'} nothing")
+        parts.show(self.minor, bool(minor))
+
+    def _tell_settled(self, settled: Sequence[Settled], ways: Ways) -> None:
+        lines = [self._done(each, ways) for each in settled[:MOST]]
+        self._settled.children = (*lines, *_more(len(settled)), parts.row(self._back))
+        self.settled.rename(f"{len(settled):,} settled")
+        parts.show(self.settled, bool(settled))
+
+    def _lead(self) -> None:
+        """Lead the keys on, as the control at which they were is not where it was."""
+        if not self._was_chosen:
+            return
+        self._was_chosen = False
+        places = (self.to_choose, self.accept, self.settled.button)
+        control = next((found for part in places if not _hidden(part) and (found := keys.first(part))), None)
+        if control is not None:
+            control.focus()
+
+    # --- one finding --------------------------------------------------------------------------------------------
+
+    def _open(self, finding: Misfit, ways: Ways) -> w.Widget:
+        """Show a finding, and what may be done about it."""
+        controls: list[w.Widget] = []
+        found = ways.of(finding)
+        if found:
+            controls.append(self._choice(finding, found, _NOT_YET, ("decide …", _NOT_YET)))
+        value = ways.value(finding)
+        if value is not None:
+            controls.append(self._value(finding, value))
+        return parts.column(parts.html(_said(finding, advice=not found)), *controls)
+
+    def _done(self, settled: Settled, ways: Ways) -> w.Widget:
+        """Show what was chosen about a finding, to be chosen otherwise or taken back."""
+        found = ways.of(settled.finding)
+        number = next((n for n, way in enumerate(found) if way.mapping == settled.mapping), None)
+        if number is None:
+            found, number = [way_of(settled.mapping), *found], 0
+        return self._choice(settled.finding, found, number, ("take back", _TAKE_BACK))
+
+    def _choice(self, finding: Misfit, found: Sequence[Way], number: int, other: tuple[str, int]) -> w.Widget:
+        listed = [(way.words, n) for n, way in enumerate(found)]
+        listed = [other, *listed] if other[1] == _NOT_YET else [*listed, other]
+
+        def chosen(n: int) -> None:
+            if n != _NOT_YET:
+                self._choose(finding, Mapping() if n == _TAKE_BACK else found[n].mapping)
+
+        return parts.line(parts.choice(_label(finding), listed, number, on_change=chosen))
+
+    def _value(self, finding: Misfit, value: Value) -> w.Widget:
+        control = values.control(f"Value for {blocks.visible(finding.where)}", value.column)
+
+        def use() -> Any:
+            self._choose(finding, value.mapping(control.value))
+
+        return parts.row(control, parts.button("Use this value", use, tip=f"use this value for {finding.where}"))
+
+
+def _hidden(widget: w.Widget) -> bool:
+    return bool(widget.layout.display == "none")
+
+
+def _label(finding: Misfit) -> str:
+    return f"{'Table' if finding.code in _TABLES else 'Column'} {blocks.visible(finding.where)}"
+
+
+def _said(finding: Misfit, *, advice: bool = True) -> str:
+    """Return a finding without its cure, which stands in the list below; where there is none, with what to do."""
+    said = f"{finding.where}: {finding.message}"
+    return parts.mark(_TONES.get(finding.severity, "quiet"), f"{said} ({finding.hint})" if advice else said)
+
+
+def _more(count: int) -> list[w.Widget]:
+    if count <= MOST:
+        return []
+    return [parts.html(parts.words(f"and {count - MOST:,} more, shown when some of these are settled"))]
