@@ -68,7 +68,7 @@ class ExportForm(Form):
             "run": self._run_page(),
             "done": self._done_page(),
         }
-        super().__init__(f"Export from {db.url_shown}", pages, _LABELS)
+        super().__init__(f"Export from {db.url_shown}", pages, _LABELS, verb="Export")
         self.refresh()
 
     @property

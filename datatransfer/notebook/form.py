@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
-from datatransfer.notebook import keys, parts
+from datatransfer.notebook import copying, keys, parts, scripts
 from datatransfer.notebook.parts import Later
 
 
@@ -22,10 +22,13 @@ class Form(w.VBox):
         In order.
     labels : mapping of step to str
         What a step is called.
+    verb : str
+        What the last step before the run does, e.g. ``"Import"``: its button says so, the others say Next.
     """
 
-    def __init__(self, title: str, pages: Mapping[str, w.Widget], labels: Mapping[str, str]) -> None:
+    def __init__(self, title: str, pages: Mapping[str, w.Widget], labels: Mapping[str, str], *, verb: str) -> None:
         self._labels = dict(labels)
+        self._verb = verb
         self.pages = dict(pages)
         self.steps_line = parts.html()
         self.state_line = parts.html()
@@ -39,7 +42,8 @@ class Form(w.VBox):
         super().__init__(
             (
                 self.title, self.steps_line, *self.pages.values(), self.error, self.state_line,
-                parts.row(self.back, self.next, self.over, self.show_code), self.code, keys.kept(),
+                parts.row(self.back, self.next, self.over, self.show_code), self.code,
+                scripts.hidden(keys.SCRIPT, copying.script()),
             ),
             layout=parts.full(),
         )  # fmt: skip
@@ -83,12 +87,13 @@ class Form(w.VBox):
         self.back.disabled = step == next(iter(self.pages)) or running
         self.next.disabled = bool(self.wizard.blocked)
         self.over.disabled = False
-        run, last = list(self.pages)[-2:]
+        before, run, last = list(self.pages)[-3:]
+        self.next.description = self.next.tooltip = self._verb if step == before else "Next"
         parts.show(self.back, step != last)  # there is no way back from what is done, and into it again
         parts.show(self.next, step not in (run, last))  # a run that has ended goes on by itself
         parts.show(self.over, step == last)
         blocked = self.wizard.blocked if step not in (run, last) else ""
-        self.state_line.value = parts.mark("warn", f"Next: {blocked}") if blocked else ""
+        self.state_line.value = parts.mark("warn", f"{self.next.description}: {blocked}") if blocked else ""
         if self.code.layout.display is None:
             self.code.value = self._code()
 

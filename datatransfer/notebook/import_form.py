@@ -70,7 +70,7 @@ class ImportForm(Form):
             "run": self._run_page(),
             "receipt": self._receipt_page(),
         }
-        super().__init__(f"Import into {target.url_shown}", pages, _LABELS)
+        super().__init__(f"Import into {target.url_shown}", pages, _LABELS, verb="Import")
         self.refresh()
         self._offer_left()
 

@@ -3,8 +3,7 @@
 In JupyterLab's command mode a letter or an arrow is a command unless what has the focus can be written in: in a list
 `d d` deletes the cell. Since 4.1 it leaves alone what has the attribute `data-lm-suppress-shortcuts`. Classes do not
 help, since its selectors ask for nothing below the notebook but `:focus`, and no widget can be given an attribute. So
-it is set by a script, the same for every form, in an output: JupyterLab runs those of the output widget. Where scripts
-are refused, the keys are as they were.
+it is set by a script (`datatransfer.notebook.scripts`). Where scripts are refused, the keys are as they were.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import ipywidgets as w
 
 # On the window, to come before JupyterLab, which listens on the document. Of keys with Ctrl or Cmd only those stay that
 # lists know: Ctrl+S still saves the notebook.
-_SCRIPT = """<script>
-if (!window.datatransferKeys) {
+SCRIPT = """if (!window.datatransferKeys) {
   window.datatransferKeys = (event) => {
     const on = event.target;
     if (!on.closest?.(".dt-form") || on.matches(":read-write")) return;
@@ -23,14 +21,7 @@ if (!window.datatransferKeys) {
     else on.setAttribute("data-lm-suppress-shortcuts", "true");
   };
   window.addEventListener("keydown", window.datatransferKeys, true);
-}
-</script>"""
-
-
-def kept() -> w.Output:
-    """Return a widget, not to be seen, with which the keys that are typed in a form stay in it."""
-    bundle = {"output_type": "display_data", "data": {"text/html": _SCRIPT}, "metadata": {}}
-    return w.Output(outputs=(bundle,), layout=w.Layout(display="none"))
+}"""
 
 
 def first(widget: w.Widget) -> w.Widget | None:

@@ -18,6 +18,7 @@ from datatransfer.background import Job, start
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
 from datatransfer.errors import Cancelled, DataTransferError, PackageError
+from datatransfer.notebook import copying
 from datatransfer.progress import WORDS
 
 T = TypeVar("T")
@@ -273,29 +274,31 @@ class ErrorBox(w.VBox):
     def __init__(self, *actions: tuple[str, Callable[[], object]]) -> None:
         self.said = html()
         self.buttons = {label: button(label, function) for label, function in actions}
-        self.copy = button("Copy report", self._report, tip="show the report as text that can be copied")
+        self.copy = button("Copy report", self._report, tip="put the report on the clipboard, and show it")
+        self.copy.add_class(copying.BUTTON)
         self.report = w.Textarea(description="Report", rows=8, layout=full(), style=_WIDE)
         super().__init__((self.said, row(*self.buttons.values(), self.copy), self.report), layout=full())
+        self.add_class(copying.BOX)
         self.clear()
 
     def clear(self) -> None:
         """Show nothing."""
         self.error: BaseException | None = None
+        self.said.value = ""
         show(self, False)
         show(self.report, False)
 
     def tell(self, error: BaseException, *, offer: Sequence[str] = ()) -> None:
         """Show an error, and those of the buttons that help."""
         self.error = error
-        self.said.value = error_html(error)
+        self.said.value = error_html(error) + copying.STATUS
+        self.report.value = report_of(error)  # a script copies it while the button is clicked
         for label, each in self.buttons.items():
             show(each, label in offer)
         show(self.report, False)
         show(self, True)
 
     def _report(self) -> None:
-        assert self.error is not None
-        self.report.value = report_of(self.error)
         show(self.report, True)
 
 

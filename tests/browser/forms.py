@@ -112,7 +112,7 @@ def walk_export(form: FormPage, tables: list[str], path: str, *, where: str = ""
     form.click("Show code")
     yield "export-3-code"
     form.click("Show code")
-    form.click("Next")
+    form.click("Export")
     form.see("written:")
     yield "export-5"
 
@@ -129,7 +129,7 @@ def walk_import(form: FormPage, path: str) -> Iterator[str]:
     form.click("Next")
     form.see("Nothing in the target has changed yet")
     yield "import-3"
-    form.click("Next")
+    form.click("Import")
     form.see("the import is done")
     yield "import-5"
     form.control("Undo takes back what this import wrote").check()

@@ -58,7 +58,7 @@ def test_an_export_is_cancelled_at_once_while_the_kernel_goes_on(lab: Lab, tmp_p
     form.see("nothing has been written")
     form.click("Next")
     form.write("New file", str(tmp_path / "large.zip"))
-    form.click("Next")
+    form.click("Export")
     form.see("rows/s")
     lab.run(1)
     assert lab.text(1) == "'running'"
@@ -89,7 +89,7 @@ def test_the_keyboard_alone_does_an_export(lab: Lab, tmp_path: Path) -> None:
     expect(form.control("New file")).to_be_focused()
     keys.type(str(tmp_path / "keys.zip"))
     keys.press("Enter")
-    form.key("Next")
+    form.key("Export")
     form.see("written:")
     assert dt.DataPackage.open(tmp_path / "keys.zip").verify().ok
 

@@ -12,16 +12,22 @@ import pytest
 
 import datatransfer as dt
 from datatransfer.display import blocks
+from datatransfer.notebook.copying import COPIED, SELECTED
 from tests.browser import troubles
 from tests.browser.axe import axe
-from tests.browser.forms import FormPage, walk_import
+from tests.browser.forms import FOCUSED, FormPage, walk_import
 from tests.browser.page import THEMES, Lab
 from tests.browser.troubles import WAIT, Troubles, damaged, end_sessions, stopped
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
-from tests.support.loaders import Library, sqlite_copy
+from tests.support.forms import shop
+from tests.support.loaders import Library, make_stock_chinook, sqlite_copy
 from tests.support.servers import Databases
 
+FORBID = """() => {
+  Object.defineProperty(navigator, "clipboard", { value: undefined, configurable: true });
+  document.execCommand = () => false;
+}"""
 FORM = "import datatransfer as dt\ntarget = dt.Database({url!r})\nform = dt.ImportForm(target); form"
 
 
@@ -69,6 +75,49 @@ def test_chinook_comes_into_postgresql_and_out_again(lab: Lab, chinook: tuple[Pa
     assert_equal(before, exact_digest(url))
 
 
+def test_chinook_comes_into_its_own_tables_for_postgresql_by_accepting_all_proposals(
+    lab: Lab, databases: Databases, tmp_path: Path
+) -> None:
+    package, url = whole(sqlite_copy("chinook", tmp_path), tmp_path / "chinook.zip"), databases.create("postgresql")
+    make_stock_chinook(url)
+    form = opened(lab, url)
+    troubles.to_plan(form, package)
+    form.see("33 findings about the schemas must be settled")
+    form.key("Accept all proposals")
+    form.see("Nothing in the target has changed yet")
+    assert lab.page.evaluate(FOCUSED) == "▸ 40 settled"  # the keys are led on, as the button went away
+    form.click("Import")
+    form.see("the import is done")
+    assert rows(url, "track") == 3503
+    assert rows(url, "invoice_line") == 2240
+
+
+def test_a_report_goes_onto_the_clipboard_or_is_shown_selected(lab: Lab, tmp_path: Path, databases: Databases) -> None:
+    from playwright.sync_api import expect  # here: other tests are collected without it
+
+    none = tmp_path / "none.zip"
+    none.write_text("not a package")
+    form = opened(lab, shop(databases))
+    form.write("Package", str(none))
+    form.see("This did not work")
+    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    form.click("Copy report")
+    form.see(COPIED)
+    assert '"class": "PackageError"' in lab.page.evaluate("navigator.clipboard.readText()")
+    form.write("Package", str(tmp_path))
+    form.write("Package", str(none))
+    expect(form.area).not_to_contain_text(COPIED)
+    form.see("This did not work")
+    lab.page.evaluate(FORBID)
+    try:
+        form.click("Copy report")
+        form.see(SELECTED)
+    finally:
+        lab.page.evaluate("() => { delete navigator.clipboard; delete document.execCommand; }")
+    chosen = "() => { const on = document.activeElement; return on.value.slice(on.selectionStart, on.selectionEnd); }"
+    assert '"class": "PackageError"' in lab.page.evaluate(chosen)
+
+
 def test_a_damaged_package_is_told_and_another_one_taken(lab: Lab, tmp_path: Path, databases: Databases) -> None:
     from playwright.sync_api import expect  # here: other tests are collected without it
 
@@ -84,7 +133,7 @@ def test_a_damaged_package_is_told_and_another_one_taken(lab: Lab, tmp_path: Pat
     form.see("the package is damaged")
     expect(form.button("Next")).to_be_disabled()
     to_plan(form, good)
-    form.click("Next")
+    form.click("Import")
     form.see("the import is done")
 
 
@@ -93,7 +142,7 @@ def test_a_lost_database_is_told_and_resumed(lab: Lab, chinook: tuple[Path, str]
     file = tmp_path / "wait"
     form = opened(lab, url, WAIT.format(place="merge.table:2", file=str(file)))
     to_plan(form, package)
-    form.click("Next")
+    form.click("Import")
     with stopped(file):
         end_sessions(url)
     form.see("This did not work")
@@ -110,7 +159,7 @@ def test_a_kernel_that_was_restarted_in_an_import_goes_on_from_the_form(
     file = tmp_path / "wait"
     form = opened(lab, url, WAIT.format(place="merge.table:2", file=str(file)))
     to_plan(form, package)
-    form.click("Next")
+    form.click("Import")
     with stopped(file):
         lab.restart_kernel()
         assert rows(url) == 0
@@ -142,7 +191,7 @@ def test_a_large_package_is_chosen_by_the_picker(lab: Lab, tmp_path: Path, datab
     form.click("Next")
     form.click("Next")
     form.see("Nothing in the target has changed yet")
-    form.click("Next")
+    form.click("Import")
     form.see("the import is done")
     assert_equal(exact_digest(source), exact_digest(target))
 
@@ -160,7 +209,7 @@ def test_the_keyboard_alone_does_an_import_and_an_undo(lab: Lab, tmp_path: Path,
     form.at("What is inside")
     form.key("Next")
     form.see("Nothing in the target has changed yet")
-    form.key("Next")
+    form.key("Import")
     form.see("the import is done")
     form.key("Undo takes back what this import wrote", "Space")
     form.key("Undo")
@@ -186,4 +235,4 @@ def test_everybody_can_use_a_form_in_which_something_goes_wrong(
     ways = Troubles(lab, databases, tmp_path, theme)
     found = {step: axe(lab.page, ".jp-OutputArea-output") for step, _ in ways.walk()}
     assert {step: said for step, said in found.items() if said} == {}
-    assert len(found) == 15
+    assert len(found) == 18
