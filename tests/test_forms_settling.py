@@ -56,7 +56,7 @@ def test_only_a_row_of_its_own_is_offered_where_several_rows_match(databases: Da
         box.value = "rename"
         form.wait()
         assert "no unique text of it clashes" in str(form.error.error)
-        assert "to_frame" not in str(form.error.error)
+        assert "to_frame" not in form.error.said.value
         named(form.conflicts, "p 1").value = "insert"
         form.wait()
         assert not form.next.disabled

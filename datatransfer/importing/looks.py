@@ -50,7 +50,8 @@ def plan_html(plan: ImportPlan, *, calls: bool = True) -> str:
     ----------
     plan : ImportPlan
     calls : bool
-        Whether it names the calls that come next; a form has buttons for them.
+        Whether it names the calls that come next, and the policies; a form has buttons for the former, and shows the
+        latter in lists.
     """
     conflicts = plan.conflict_count
     if plan.done:
@@ -68,7 +69,7 @@ def plan_html(plan: ImportPlan, *, calls: bool = True) -> str:
         (name, [each.counts.get(action, 0) for action in Action], each.staged.rows)
         for name, each in plan.plans.items()
     ]  # fmt: skip
-    words = [f"{name}={value}" for name, value in sorted(plan.policies.to_json().items()) if value]
+    words = [f"{name}={value}" for name, value in sorted(plan.policies.to_json().items()) if value and calls]
     told = blocks.facts([
         ("package", plan.package.path.name), ("into", plan.target.url_shown), ("policies", ", ".join(words)),
     ])  # fmt: skip

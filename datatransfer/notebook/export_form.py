@@ -11,6 +11,7 @@ from datatransfer.notebook import parts
 from datatransfer.notebook.export_wizard import EdgeChoice, ExportWizard
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.picker import PathPicker
+from datatransfer.notebook.wording import Wording
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -26,6 +27,13 @@ _ENCODINGS = {
 }  # fmt: skip
 _ORPHANS = {"error": "nothing is written", "keep": "they stay as they are", "null": "they become NULL"}
 _MISSING = {"error": "nothing is written", "skip": "noted in the package"}
+_POLICIES = (
+    ("encoding", "Rows are stored as", _ENCODINGS),
+    ("on_orphan", "References to rows that do not exist", _ORPHANS),
+    ("on_missing_file", "Files that are missing", _MISSING),
+)
+_OVERWRITE = "Replace a package of that name"
+_WORDING = Wording({name: label for name, label, _ in _POLICIES} | {"overwrite": _OVERWRITE, "where": "where"})
 _COUNT_DELAY = 0.4
 _MOST_EDGES = 60
 
@@ -55,6 +63,8 @@ class ExportForm(Form):
     >>> form                          # doctest: +SKIP
     >>> form.package.tables           # doctest: +SKIP
     """
+
+    wording = _WORDING
 
     def __init__(self, db: Database) -> None:
         db.check_threads()
@@ -234,15 +244,10 @@ class ExportForm(Form):
 
     def _destination_page(self) -> w.Widget:
         self.picker = PathPicker("New file", self._named, hint="e.g. part.zip; without .zip it becomes a folder")
-        overwrite = parts.tick("Replace a package of that name", on_change=self._set("overwrite"))
-        policies = (
-            ("encoding", "Rows are stored as", _ENCODINGS),
-            ("on_orphan", "References to rows that do not exist", _ORPHANS),
-            ("on_missing_file", "Files that are missing", _MISSING),
-        )
+        overwrite = parts.tick(_OVERWRITE, on_change=self._set("overwrite"))
         lists = [
             parts.choice(label, parts.explained(list(told), told), on_change=self._set(name))
-            for name, label, told in policies
+            for name, label, told in _POLICIES
         ]
         return parts.column(self.picker, overwrite, parts.row(*lists))
 

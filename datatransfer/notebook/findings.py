@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.validation import Misfit
     from datatransfer.notebook.differences import Differences, Settled
     from datatransfer.notebook.ways import Value, Way, Ways
+    from datatransfer.notebook.wording import Wording
 
 MOST = 30
 _NOT_YET, _TAKE_BACK = -1, -2
@@ -38,9 +39,13 @@ class Findings(w.VBox):
         Is to accept all that is proposed and loses nothing.
     take_back : callable
         Is to open all findings again.
+    wording : Wording
     """
 
-    def __init__(self, chosen: Chosen, accept: Callable[[], object], take_back: Callable[[], object]) -> None:
+    def __init__(
+        self, chosen: Chosen, accept: Callable[[], object], take_back: Callable[[], object], *, wording: Wording
+    ) -> None:
+        self._wording = wording
         self._chosen, self._was_chosen = chosen, False
         self.title = parts.html()
         self.offered = parts.html()
@@ -57,6 +62,7 @@ class Findings(w.VBox):
             ),
             layout=parts.full(),
         )  # fmt: skip
+        self.add_class("dt-findings")
         parts.show(self, False)
 
     def _then_lead(self, act: Callable[[], object]) -> Callable[[], None]:
@@ -85,7 +91,7 @@ class Findings(w.VBox):
         self._offer(proposed, ways)
         others_open = [item for item in report.errors if not item.sure]
         told = [self._open(item, ways) for item in others_open[:MOST]] + _more(len(others_open))
-        self.to_choose.children = (*told, *(parts.html(_said(item)) for item in grave))
+        self.to_choose.children = (*told, *(parts.html(_said(item, wording=self._wording)) for item in grave))
         self._tell_minor([item for item in others if item not in grave])
         self._tell_settled(differences.settled, ways)
         self._lead()
@@ -93,7 +99,7 @@ class Findings(w.VBox):
     def _offer(self, proposed: Sequence[Misfit], ways: Ways) -> None:
         count = blocks.plural(len(proposed), "proposal")
         lose = "lose" if len(proposed) > 1 else "loses"
-        told = f"{count} that {lose} nothing: names in another spelling, and kinds of values that change none"
+        told = f"{count} that {lose} nothing: names in another spelling, types that keep every value"
         self.offered.value = parts.mark("quiet", told) if proposed else ""
         self.accept.tooltip = f"accept {count}; what would be left out stays your own decision"
         self._proposed.children = (*(self._open(item, ways) for item in proposed[:MOST]), *_more(len(proposed)))
@@ -102,7 +108,10 @@ class Findings(w.VBox):
             parts.show(part, bool(proposed))
 
     def _tell_minor(self, minor: Sequence[Misfit]) -> None:
-        self._minor.children = (*(parts.html(_said(item)) for item in minor[:MOST]), *_more(len(minor)))
+        self._minor.children = (
+            *(parts.html(_said(item, wording=self._wording)) for item in minor[:MOST]),
+            *_more(len(minor)),
+        )
         self.minor.rename(f"{len(minor):,} more to know, which {'forbid' if len(minor) > 1 else 'forbids'} nothing")
         parts.show(self.minor, bool(minor))
 
@@ -133,12 +142,12 @@ class Findings(w.VBox):
         value = ways.value(finding)
         if value is not None:
             controls.append(self._value(finding, value))
-        return parts.column(parts.html(_said(finding, advice=not found)), *controls)
+        return parts.column(parts.html(_said(finding, advice=not found, wording=self._wording)), *controls)
 
     def _done(self, settled: Settled, ways: Ways) -> w.Widget:
         """Show what was chosen about a finding, to be chosen otherwise or taken back."""
         found = ways.of(settled.finding)
-        number = next((n for n, way in enumerate(found) if way.mapping == settled.mapping), None)
+        number = next((n for n, way in enumerate(found) if _same(way.mapping, settled)), None)
         if number is None:
             found, number = [way_of(settled.mapping), *found], 0
         return self._choice(settled.finding, found, number, ("take back", _TAKE_BACK))
@@ -162,6 +171,13 @@ class Findings(w.VBox):
         return parts.row(control, parts.button("Use this value", use, tip=f"use this value for {finding.where}"))
 
 
+def _same(mapping: Mapping, settled: Settled) -> bool:
+    """Whether a mapping is what was chosen; the columns of a table are findings of their own by then."""
+    if settled.finding.code in _TABLES:
+        mapping = Mapping(rename_tables=mapping.rename_tables, drop_tables=mapping.drop_tables)
+    return mapping == settled.mapping
+
+
 def _hidden(widget: w.Widget) -> bool:
     return bool(widget.layout.display == "none")
 
@@ -170,10 +186,12 @@ def _label(finding: Misfit) -> str:
     return f"{'Table' if finding.code in _TABLES else 'Column'} {blocks.visible(finding.where)}"
 
 
-def _said(finding: Misfit, *, advice: bool = True) -> str:
+def _said(finding: Misfit, *, wording: Wording, advice: bool = True) -> str:
     """Return a finding without its cure, which stands in the list below; where there is none, with what to do."""
     said = f"{finding.where}: {finding.message}"
-    return parts.mark(_TONES.get(finding.severity, "quiet"), f"{said} ({finding.hint})" if advice else said)
+    if advice:
+        said += f" ({wording.said(finding.hint)})"
+    return parts.mark(_TONES.get(finding.severity, "quiet"), said)
 
 
 def _more(count: int) -> list[w.Widget]:

@@ -10,6 +10,7 @@ import ipywidgets as w
 from datatransfer.display import blocks
 from datatransfer.notebook import copying, keys, parts, scripts
 from datatransfer.notebook.parts import Later
+from datatransfer.notebook.wording import Wording
 
 
 class Form(w.VBox):
@@ -37,7 +38,7 @@ class Form(w.VBox):
         self.over = parts.button("Start over", self._start_over, tip="begin another one; what was done stays done")
         self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
         self.code = w.Textarea(description="Code", rows=10, layout=parts.full(display="none"))
-        self.error = parts.ErrorBox(*self._error_actions())
+        self.error = parts.ErrorBox(*self._error_actions(), wording=self.wording)
         self.title = parts.html(parts.STYLE + parts.heading(title).value)
         super().__init__(
             (
@@ -53,6 +54,8 @@ class Form(w.VBox):
         self.later = Later(self._failed)
         self._turned_to = next(iter(self.pages.values()))
         self._waiting: dict[w.HTML, str] = {}
+
+    wording = Wording()
 
     # --- what a form says of itself -----------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -14,9 +13,10 @@ from datatransfer.notebook import parts
 from datatransfer.notebook.findings import Findings
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.import_wizard import ImportWizard
-from datatransfer.notebook.interrupted import Interrupted
+from datatransfer.notebook.import_words import LABELS, WORDING
+from datatransfer.notebook.interrupted import Interrupted, left_of
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import POLICIES, Conflicts, Decided, natural_keys
+from datatransfer.notebook.settling import NATURAL_KEYS, POLICIES, Conflicts, Decided, natural_keys
 from datatransfer.notebook.undoing import Undoing
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from datatransfer.importing.receipts import Receipt
     from datatransfer.importing.validation import Misfit
     from datatransfer.package.report import Report
-
-_LABELS = {"package": "Package", "inside": "What is inside", "plan": "Plan", "run": "Run", "receipt": "Receipt"}
 
 
 class ImportForm(Form):
@@ -58,6 +56,8 @@ class ImportForm(Form):
     >>> form.receipt.summary          # doctest: +SKIP
     """
 
+    wording = WORDING
+
     def __init__(self, target: Database) -> None:
         target.check_threads()
         self._wizard = ImportWizard(target)
@@ -70,7 +70,7 @@ class ImportForm(Form):
             "run": self._run_page(),
             "receipt": self._receipt_page(),
         }
-        super().__init__(f"Import into {target.url_shown}", pages, _LABELS, verb="Import")
+        super().__init__(f"Import into {target.url_shown}", pages, LABELS, verb="Import")
         self.refresh()
         self._offer_left()
 
@@ -95,7 +95,7 @@ class ImportForm(Form):
     def _failed(self, error: BaseException) -> None:
         offers = []
         if self.wizard.step == "run":
-            offers = ["Resume", "Roll back"] if self._is_left() else ["Plan again"]
+            offers = ["Resume", "Roll back"] if left_of(self.wizard) else ["Plan again"]
         elif self.wizard.step == "plan" and self.wizard.plan is None:
             offers = ["Plan again"]
         elif self.wizard.step == "receipt":
@@ -195,9 +195,9 @@ class ImportForm(Form):
         ]
         self.policies = dict(zip(POLICIES, policies, strict=True))
         self.match_on = parts.text(
-            "Natural keys", hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
+            NATURAL_KEYS, hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
         )
-        self.findings = Findings(self._chosen, self._accept_all, self._take_all_back)
+        self.findings = Findings(self._chosen, self._accept_all, self._take_all_back, wording=self.wording)
         self.summary = parts.html()
         self.conflicts = Conflicts(self._decide)
         self.decided = Decided(self._decide)
@@ -343,25 +343,15 @@ class ImportForm(Form):
         self.wizard.next()
         self.refresh()
 
-    def _is_left(self) -> bool:
-        return any(row["package"] == str(self._path) for row in self.wizard.left())
-
-    @property
-    def _path(self) -> Path:
-        return Path(self.wizard.package.path).absolute() if self.wizard.package else Path()
-
-    def _left_id(self) -> str:
-        return next(str(row["import_id"]) for row in self.wizard.left() if row["package"] == str(self._path))
-
     def _resume(self) -> None:
         self.error.clear()
-        self._try(lambda: self._follow(self.wizard.resume(self._left_id())))
+        self._try(lambda: self._follow(self.wizard.resume(left_of(self.wizard))))
 
     def _roll_back(self) -> None:
         self.error.clear()
 
         def back() -> None:
-            self.wizard.roll_back(self._left_id())
+            self.wizard.roll_back(left_of(self.wizard))
             self.wizard.back()
             self.refresh()
             self._check()

@@ -285,7 +285,6 @@ class ImportWizard:
         try:
             self._decide(plan, table, which, action)
         except UsageError as error:
-            error.hint = error.hint.replace("look at plan.to_frame()", "choose another decision")  # shown in a form
             self._refused.append(error)
 
     def _plan_anyway(self) -> None:

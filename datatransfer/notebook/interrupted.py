@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.notebook import parts
+
+if TYPE_CHECKING:
+    from datatransfer.notebook.import_wizard import ImportWizard
 
 
 class Interrupted(w.VBox):
@@ -57,3 +60,9 @@ class Interrupted(w.VBox):
             buttons.insert(0, go_on)
         said = parts.mark("warn", f"an import was interrupted, the target is unchanged: {told}")
         return [parts.html(said), parts.row(*buttons)]
+
+
+def left_of(wizard: ImportWizard) -> str:
+    """Return the id of the latest interrupted import of the package that is open, empty if there is none."""
+    path = str(Path(wizard.package.path).absolute()) if wizard.package else ""
+    return next((str(row["import_id"]) for row in wizard.left() if row["package"] == path), "")

@@ -17,8 +17,9 @@ import ipywidgets as w
 from datatransfer.background import Job, start
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
-from datatransfer.errors import Cancelled, DataTransferError, PackageError
+from datatransfer.errors import Cancelled, DataTransferError
 from datatransfer.notebook import copying
+from datatransfer.notebook.wording import Wording
 from datatransfer.progress import WORDS
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ STYLE = (
     ".dt-form .widget-dropdown>select{height:28px}"
     # lists below each other begin and end at the same places
     ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,12em)}.dt-form .dt-line>select{flex:0 1 24em}"
+    ".dt-form .dt-findings .widget-inline-hbox>.widget-label{min-width:min(100%,20em)}"
     ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b>div,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
@@ -269,9 +271,12 @@ class ErrorBox(w.VBox):
     ----------
     actions : (label, function) pairs
         Buttons, e.g. Resume.
+    wording : Wording, optional
+        How the form words errors.
     """
 
-    def __init__(self, *actions: tuple[str, Callable[[], object]]) -> None:
+    def __init__(self, *actions: tuple[str, Callable[[], object]], wording: Wording | None = None) -> None:
+        self._wording = wording
         self.said = html()
         self.buttons = {label: button(label, function) for label, function in actions}
         self.copy = button("Copy report", self._report, tip="put the report on the clipboard, and show it")
@@ -291,7 +296,7 @@ class ErrorBox(w.VBox):
     def tell(self, error: BaseException, *, offer: Sequence[str] = ()) -> None:
         """Show an error, and those of the buttons that help."""
         self.error = error
-        self.said.value = error_html(error) + copying.STATUS
+        self.said.value = error_html(error, self._wording) + copying.STATUS
         self.report.value = report_of(error)  # a script copies it while the button is clicked
         for label, each in self.buttons.items():
             show(each, label in offer)
@@ -302,10 +307,11 @@ class ErrorBox(w.VBox):
         show(self.report, True)
 
 
-def error_html(error: BaseException) -> str:
+def error_html(error: BaseException, wording: Wording | None = None) -> str:
     """Return an error as a box: what, where, what to do; the kind and the evidence folded away."""
     if isinstance(error, DataTransferError):
-        rows = [("what", error.message), ("where", error.where), ("what to do", _advice(error))]
+        words = wording or Wording()
+        rows = [("what", words.message(error)), ("where", error.where), ("what to do", words.advice(error))]
         kind = f"{type(error).__name__} ({error.code})"
     else:
         rows = [("what", "something went wrong that this library did not foresee"), ("what to do", "copy the report")]
@@ -313,16 +319,6 @@ def error_html(error: BaseException) -> str:
     if isinstance(error, Cancelled):  # it is what was wanted
         return f"<div role='alert'>{blocks.problem('Cancelled', rows, tone='warn')}</div>"
     return f"<div role='alert'>{blocks.problem('This did not work', rows, [('kind', kind)])}</div>"
-
-
-def _advice(error: DataTransferError) -> str:
-    if isinstance(error, Cancelled):  # its own hint speaks of calls
-        return "go back, or begin again when you like"
-    if error.hint:
-        return error.hint
-    if isinstance(error, PackageError):
-        return "choose another file, or ask whoever made the package to send it again"
-    return "look at the details"
 
 
 def report_of(error: BaseException) -> str:

@@ -33,6 +33,7 @@ POLICIES = {
     ),
     "triggers": ("Triggers of the target", {"suspend": "they rest meanwhile", "fire": "they act on each row"}),
 }
+NATURAL_KEYS = "Natural keys"
 _MEANT = {
     "skip": "the target's row stays",
     "update": "the package's values win",
@@ -85,7 +86,7 @@ class Conflicts(w.VBox):
             label, key = f"{entity.table} {_key(entity.source_key)}", entity.source_key
             lines.append(self._choice(label, str(entity.table), [key], several=_is_open(str(entity.reason))))
         if len(frame) > MOST:
-            lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or use plan.decide")))
+            lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or for these first")))
         self.children = tuple(lines)
 
     def _choice(self, label: str, table: str, keys: list[Any], *, several: bool) -> w.Widget:
@@ -129,7 +130,7 @@ class Decided(parts.Fold):
         each = ((table, key, word) for table, keys, word in latest for key in keys)
         lines += [self._choice(f"{t} {_key(key)} decided as", t, [key], word) for t, key, word in islice(each, MOST)]
         if count > MOST:
-            lines.append(parts.html(parts.words(f"and {count - MOST:,} more: decide for all, or use plan.decide")))
+            lines.append(parts.html(parts.words(f"and {count - MOST:,} more: decide for all, or for these first")))
         self._list.children = tuple(lines)
         self.rename(f"{blocks.plural(count, 'decision')} made")
         parts.show(self, bool(count))

@@ -11,6 +11,8 @@ from datatransfer.errors import UndoConflictError
 from datatransfer.importing.receipts import Receipt
 from datatransfer.notebook import parts, writing
 
+KEEP = "Leave rows that were edited or are referred to since, and what they need"
+
 
 class Undoing(w.VBox):
     """A button that takes an import back, once it is ticked that this is meant.
@@ -23,7 +25,7 @@ class Undoing(w.VBox):
 
     def __init__(self, on_undo: Callable[[], object]) -> None:
         self.sure = parts.tick("Undo takes back what this import wrote", on_change=self._sure)
-        self.keep = parts.tick("Leave rows that were edited or are referred to since, and what they need")
+        self.keep = parts.tick(KEEP)
         self.button = parts.button("Undo", on_undo, tip="take back what this import wrote")
         self.said = parts.html()
         self.code = ""
