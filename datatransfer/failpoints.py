@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from datatransfer.errors import UsageError
+from datatransfer.given import suggestion
 
 NAMES = {
     "export.batch": "a batch of rows is about to be written into the package",
@@ -57,18 +58,11 @@ def failpoint(name: str) -> None:
     ----------
     name : str
         One of `NAMES`.
-
-    Raises
-    ------
-    UsageError
-        The environment names a place that is none of them.
     """
     log, chosen = os.environ.get("DATATRANSFER_FAILPOINT_LOG"), os.environ.get("DATATRANSFER_FAILPOINT")
     if not log and not chosen:
         return
     assert name in NAMES, name
-    if chosen:
-        _refuse_unknown(chosen)
     _passed[name] += 1
     if log:
         with Path(log).open("a", encoding="utf-8") as file:
@@ -77,13 +71,25 @@ def failpoint(name: str) -> None:
         _stop()
 
 
-def _refuse_unknown(chosen: str) -> None:
-    """Refuse a place that is never passed, so that nobody takes a run that was not stopped for a proof."""
-    name, _, number = chosen.rpartition(":")
-    if name not in NAMES or not number.isdecimal() or int(number) < 1:
-        raise UsageError(
-            f"DATATRANSFER_FAILPOINT={chosen!r} names no place", hint=f"write NAME:1, of {', '.join(NAMES)}"
-        )
+def refuse_unknown() -> None:
+    """Refuse a place that is never passed, so that nobody takes a run that was not stopped for a proof.
+
+    Whoever passes places calls this before anything is written.
+
+    Raises
+    ------
+    UsageError
+        The environment names a place that is none of `NAMES`, or not which pass of it.
+    """
+    chosen = os.environ.get("DATATRANSFER_FAILPOINT")
+    if not chosen:
+        return
+    name, _, number = chosen.partition(":")
+    where = f"DATATRANSFER_FAILPOINT={chosen}"
+    if name not in NAMES:
+        raise UsageError("this names no place", where=where, hint=suggestion(name, NAMES))
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError("this does not say which pass", where=where, hint=f"write {name}:1 for the first")
 
 
 def _stop() -> None:

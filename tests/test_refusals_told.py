@@ -8,8 +8,10 @@ import pytest
 
 import datatransfer as dt
 from datatransfer.importing.merge import Merge
+from tests.support.reading import sqlite_path
 from tests.support.servers import Databases
-from tests.support.sql import run
+from tests.support.sql import asked, run
+from tests.support.stopping import names_in
 from tests.support.transfer import DIALECTS, export_all
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20))"
@@ -66,16 +68,39 @@ def test_a_target_that_changed_is_planned_again_only_by_who_planned(
     assert caught.value.hint == f"nothing was changed; {'plan again' if planned else 'run the import again'}"
 
 
-@pytest.mark.parametrize("chosen", ["unknown:1", "merge.begin", "merge.begin:0", "merge.begin:x"])
-def test_a_failpoint_that_is_none_is_refused_with_the_known_ones(
-    databases: Databases, package: dt.DataPackage, monkeypatch: pytest.MonkeyPatch, chosen: str
-) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ("merge.befor_commit:1", "names no place (did you mean 'merge.before_commit'"),
+        ("unknown:1", "names no place (there are "),
+        ("merge.begin", "does not say which pass (write merge.begin:1 for the first)"),
+        ("merge.begin:0", "does not say which pass"),
+        ("merge.begin:x", "does not say which pass"),
+    ],
+)
+def test_a_failpoint_that_is_none_is_refused_before_anything_is_written(
+    databases: Databases, package: dt.DataPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
+    chosen: str, told: str,
+) -> None:  # fmt: skip
     url = databases.create("sqlite")
     run(url, USERS)
-    monkeypatch.setenv("DATATRANSFER_FAILPOINT", chosen)
-    with dt.Database(url) as db, pytest.raises(dt.UsageError, match="names no place") as caught:
-        dt.PackageImporter(package, db).run()
-    assert "merge.before_commit" in caught.value.hint
+    with dt.Database(url) as db:
+        receipt = dt.PackageImporter(package, db).run()
+        places = tmp_path, Path(sqlite_path(url)).parent
+        before, tables = [*map(names_in, places)], asked(url, "SELECT name FROM sqlite_master")
+        monkeypatch.setenv("DATATRANSFER_FAILPOINT", chosen)
+        calls = [
+            lambda: dt.PackageImporter(package, db).run(),
+            lambda: dt.PackageBuilder(db).add_all().build(tmp_path / "again.zip"),
+            lambda: dt.PackageBuilder(db).add_all().start(tmp_path / "again.zip"),
+            receipt.undo,
+        ]
+        for call in calls:
+            with pytest.raises(dt.UsageError) as caught:
+                call()
+            assert f"DATATRANSFER_FAILPOINT={chosen}: this {told}" in str(caught.value)
+    assert [*map(names_in, places)] == before
+    assert asked(url, "SELECT name FROM sqlite_master") == tables
 
 
 def test_one_entity_is_in_conflict(databases: Databases, package: dt.DataPackage) -> None:

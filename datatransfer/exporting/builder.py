@@ -24,6 +24,7 @@ from datatransfer.exporting.looks import builder_html
 from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
+from datatransfer.failpoints import refuse_unknown
 from datatransfer.given import instance, path_of, uuid_of
 from datatransfer.progress import checked_listener, default_listener
 
@@ -360,6 +361,7 @@ class BuildOptions(TypedDict, total=False):
 
 
 def _options(path: str | Path, **given: Unpack[BuildOptions]) -> Options:
+    refuse_unknown()
     package_id, created = given.get("package_id"), given.get("created")
     return Options(
         path=path_of(path, "path"),

@@ -20,7 +20,7 @@ from datatransfer.database import ledger
 from datatransfer.database.connection import checked
 from datatransfer.database.writers import WRITERS, Writer
 from datatransfer.errors import DatabaseError, DataTransferError, UsageError, clearing_up
-from datatransfer.failpoints import failpoint
+from datatransfer.failpoints import failpoint, refuse_unknown
 from datatransfer.given import uuid_of
 from datatransfer.importing.actions import Policies
 from datatransfer.importing.fingerprint import Fingerprint
@@ -205,7 +205,8 @@ def noted_files(noted: Mapping[str, str]) -> list[tuple[str, str, str]]:
 
 
 def writer_for(target: Database, import_id: uuid.UUID) -> Writer:
-    """Return write access to a target for one import."""
+    """Return write access to a target for one import, before which nothing is written."""
+    refuse_unknown()
     return WRITERS.get(target.engine.dialect.name, Writer)(target, import_id)
 
 

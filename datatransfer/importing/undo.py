@@ -26,7 +26,7 @@ from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.display import blocks, shown
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
-from datatransfer.failpoints import failpoint
+from datatransfer.failpoints import failpoint, refuse_unknown
 from datatransfer.importing import stages
 from datatransfer.importing.backup import Backup
 from datatransfer.importing.images import INSERT, UPDATE
@@ -190,6 +190,7 @@ def undo(
     """
     with database_errors(db.engine, "undoing the import", where=str(import_id)):
         check_seconds(lock_timeout)
+        refuse_unknown()
         return _undo(db, import_id, lock_timeout, keep_edited=keep_edited, backup=backup)
 
 
