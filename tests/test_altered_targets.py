@@ -63,6 +63,21 @@ def test_a_table_that_is_altered_between_plan_and_merge_is_refused_or_looked_at_
     assert leftovers(target) == []
 
 
+@pytest.mark.parametrize("place", ["stage.opened:1", "plan.table:1", "merge.begin:1"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_table_that_is_dropped_during_an_import_is_named(
+    databases: Databases, tmp_path: Path, dialect: str, place: str
+) -> None:
+    source, target = _children(databases, dialect)
+    package = export_all(source, tmp_path / "all.zip")
+    call = Call("carry out", str(package.path), target, said=str(tmp_path / "said"))
+    with waiting(call, place, tmp_path / "wait", fails=True):
+        run(target, "DROP TABLE ch")
+    told = "TargetChangedError: ch: the table is gone, which was there when the import was planned"
+    assert f"{told} (nothing was changed; plan again)" in Path(call.said).read_text()
+    assert leftovers(target) == []
+
+
 @pytest.mark.parametrize("straight", ["", "1"], ids=["staged", "straight"])
 def test_rows_of_others_in_a_table_without_a_key_stay_when_an_import_is_undone(
     databases: Databases, tmp_path: Path, straight: str

@@ -26,6 +26,7 @@ from datatransfer.importing.actions import Action, Identity, OnClash, OnMatch
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
+from datatransfer.importing.redefined import refuse_redefined
 from datatransfer.importing.rights import refuse_lacking
 from datatransfer.importing.rivals import refuse_rivals, said
 
@@ -76,7 +77,8 @@ def refuse_unfit(plan: ImportPlan) -> None:
     ConflictError, PrivilegeError
         It is kept: entities may be decided and privileges given, and it can be handed over again.
     """
-    _refuse_redefined(plan)
+    with or_discarded(plan):
+        refuse_redefined(plan.writer, [table.fit.target for table in plan.plans.values()])
     try:
         _refuse_conflicts(plan, "see plan.conflicts and plan.decide, or plan again with")
         refuse_lacking(plan)
@@ -85,19 +87,6 @@ def refuse_unfit(plan: ImportPlan) -> None:
     except BaseException as error:
         plan.discard(error)
         raise
-
-
-def _refuse_redefined(plan: ImportPlan) -> None:
-    """Discard a plan whose tables are not defined any more as they were when it was made."""
-    with or_discarded(plan):
-        now = plan.target.refresh(lock_timeout=plan.writer.lock_seconds)
-        for table in (table.fit.target for table in plan.plans.values()):
-            if table.name not in now or now.table(table.name) != table:
-                what = "defined in another way than" if table.name in now else "gone, which was there"
-                raise TargetChangedError(
-                    f"the table is {what} when the import was planned",
-                    where=table.name, hint="nothing was changed; plan again",
-                )  # fmt: skip
 
 
 def refuse_changed(plan: ImportPlan, bound: Fingerprint | None) -> None:

@@ -289,8 +289,8 @@ class PackageImporter:
             triggers=triggers, match_on=match_on, decisions=decisions, **differences,
         )  # fmt: skip
         if plan is None:
-            plan = self._planned(given, may_copy=self.checkpoint_rows == PART_ROWS)
             with run_again():
+                plan = self._planned(given, may_copy=self.checkpoint_rows == PART_ROWS)
                 try:
                     return self._carry_out(plan, saved)
                 except (Unsuitable, MergeError, TargetChangedError) as error:

@@ -35,6 +35,7 @@ from datatransfer.importing.files import FilePlacer, taken_warning
 from datatransfer.importing.images import AfterImages
 from datatransfer.importing.plan import ImportPlan
 from datatransfer.importing.recording import updated_rows, write_receipt
+from datatransfer.importing.redefined import redefined_error, refuse_redefined
 from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.restless import told_again
 from datatransfer.importing.rivals import refuse_rivals
@@ -163,7 +164,7 @@ class Merge:
                 before_commit()
 
     def _blame_others(self, plans: list[TablePlan]) -> None:
-        """Find out, when everything is rolled back, whether rows that came since the plan was the reason.
+        """Find out, when everything is rolled back, whether rows or tables that changed since the plan are the reason.
 
         Raises
         ------
@@ -172,6 +173,7 @@ class Merge:
         """
         if self.writer.lost:
             return
+        refuse_redefined(self.writer, [plan.fit.target for plan in plans])
         clashes = Clashes(Uniques(self.writer, self.plan.remap), self.plan.policies, self.plan.target.schema)
         for plan in plans:
             self._recheck(plan)
@@ -202,11 +204,8 @@ class Merge:
         written = [p.fit.target for p in plans if p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE)]
         self.writer.hold_definitions(written)
         for table in written:
-            if self.writer.definition_of(table) != self.plan.definitions[table.name]:
-                raise TargetChangedError(
-                    "the table is defined in another way than when the import was planned",
-                    where=table.name, hint="nothing was changed; plan again",
-                )  # fmt: skip
+            if (now := self.writer.definition_of(table)) != self.plan.definitions[table.name]:
+                raise redefined_error(table, gone=not now)
 
     def _recheck(self, plan: TablePlan) -> None:
         w = self.writer

@@ -28,6 +28,7 @@ from datatransfer.importing.keymaps import KnownKeys
 from datatransfer.importing.losses import Losses
 from datatransfer.importing.matching import Matcher
 from datatransfer.importing.plan import ImportPlan
+from datatransfer.importing.redefined import told_of_redefined
 from datatransfer.importing.references import References
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.restless import restless
@@ -108,27 +109,32 @@ class Planner:
                 )
                 if self.decisions:  # taken when all is staged; whoever resumes before that is to know them
                     stages.note_decisions(self.writer, self.decisions)
-            seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
-            self._definitions = {f.target.name: self.writer.definition_of(f.target) for f in found.fits.values()}
-            stager = Stager(
-                self.package, self.writer, self.policies, self.listener, self.cancellation,
-                part_rows=self.checkpoint_rows,
-            )  # fmt: skip
-            straight = self._straight(stager, found, rows)
-            staged = straight.tables if straight else stager.stage(found.fits, found.order, rows)
-            planned = time.monotonic()
-            self.policies = policies
-            told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
-            told += skipped_files(self.package)
-            self._losses, self._changes = stager.losses, told + stager.changes.warnings()
-            plan = self._first(staged, straight)
-            plan.seen = seen
-            plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
-            self._refuse_lacking(plan)
-            return plan
+            with told_of_redefined(self.writer, [fit.target for fit in found.fits.values()]):
+                return self._staged(found, rows, policies)
         except BaseException as error:
             stages.leave(self.writer, error)
             raise
+
+    def _staged(self, found: Comparison, rows: dict[str, int], policies: Policies) -> ImportPlan:
+        """Stage what fits, unless it need not be, and plan it."""
+        seen, begun = ledger.last_seq(self.writer.conn), time.monotonic()
+        self._definitions = {f.target.name: self.writer.definition_of(f.target) for f in found.fits.values()}
+        stager = Stager(
+            self.package, self.writer, self.policies, self.listener, self.cancellation,
+            part_rows=self.checkpoint_rows,
+        )  # fmt: skip
+        straight = self._straight(stager, found, rows)
+        staged = straight.tables if straight else stager.stage(found.fits, found.order, rows)
+        planned = time.monotonic()
+        self.policies = policies
+        told = [f"{m.where}: {m.message} ({m.hint})" for m in found.misfits if m.code in _TOLD]
+        told += skipped_files(self.package)
+        self._losses, self._changes = stager.losses, told + stager.changes.warnings()
+        plan = self._first(staged, straight)
+        plan.seen = seen
+        plan.timings = {"stage": planned - begun, "plan": time.monotonic() - planned}
+        self._refuse_lacking(plan)
+        return plan
 
     def _straight(self, stager: Stager, found: Comparison, rows: Mapping[str, int]) -> Straight | None:
         if not self.may_copy:
@@ -203,7 +209,8 @@ class Planner:
         self.writer.drop_planned(keep="sebyz")
         plans = {name: TablePlan(table, decided=name in decided) for name, table in staged.items()}
         plan.renew(plans, Remap(self.writer, plans, self.policies.on_orphan))
-        self._decide(plan)
+        with told_of_redefined(self.writer, [table.fit.target for table in plans.values()]):
+            self._decide(plan)
         # Looked at when the new plan stands, so that no moment lies between what was seen and what it is bound to.
         changed = [name for name, table in before.items() if not still_as_bound(table, self.writer)]
         if changed:

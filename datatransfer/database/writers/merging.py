@@ -136,7 +136,7 @@ class MergeStatements(Session, ValueExpressions):
         return " AND ".join(f"{alias}.{self.quote(c)} = {self.held(f'x.{n}', columns[c])}" for c, n in keys)
 
     def definition_of(self, table: Table) -> str:
-        """Return what changes whenever a table's columns, keys or foreign keys do; empty where nobody can tell."""
+        """Return what changes whenever a table's columns, keys or foreign keys do; empty if it is gone."""
         return ""
 
     def hold_definitions(self, tables: Sequence[Table]) -> None:

@@ -319,7 +319,7 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
         return int(self.run(f"DELETE FROM {self.table(table)} t USING {source} x WHERE {on} AND {where}").rowcount)
 
     def definition_of(self, table: Table) -> str:
-        name = f"{literal(self.table(table))}::regclass"
+        name = f"to_regclass({literal(self.table(table))})"  # NULL where it is gone
         columns = (
             "SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attisdropped), "
             f"', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = {name} AND attnum > 0"
@@ -328,7 +328,7 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
             "SELECT string_agg(concat_ws(' ', oid, conname, convalidated), ', ' ORDER BY oid) FROM pg_constraint "
             f"WHERE conrelid = {name}"
         )
-        return str(self.scalar(f"SELECT concat(({columns}), '; ', ({keys}))"))
+        return str(self.scalar(f"SELECT CASE WHEN {name} IS NULL THEN '' ELSE concat(({columns}), '; ', ({keys})) END"))
 
     def hold_definitions(self, tables: Sequence[Table]) -> None:
         for table in tables:
