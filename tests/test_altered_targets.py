@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 
 import datatransfer as dt
+from datatransfer.database.writers import WRITERS
+from datatransfer.schema.tables import Table
 from tests.support.children import Call, waiting
 from tests.support.copies import empty_copy
 from tests.support.digest import exact_digest
+from tests.support.reading import sqlite_path
 from tests.support.scenes import leftovers
 from tests.support.servers import Databases, as_role
+from tests.support.shop import session
 from tests.support.sql import asked, run
 from tests.support.transfer import DIALECTS, SERVERS, export_all, import_into, written
 
@@ -76,6 +85,58 @@ def test_a_table_that_is_dropped_during_an_import_is_named(
     told = "TargetChangedError: ch: the table is gone, which was there when the import was planned"
     assert f"{told} (nothing was changed; plan again)" in Path(call.said).read_text()
     assert leftovers(target) == []
+
+
+def _tried(url: str, sql: str) -> str:
+    """Return what another session that waits a second at most is told."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(sqlite_path(url), timeout=0.1, isolation_level=None)) as other:
+            try:
+                other.execute(sql).fetchall()
+            except sqlite3.OperationalError as error:
+                return str(error)
+        return ""
+    with session(url) as cursor:
+        try:
+            cursor.execute(sql)
+        except (pymysql.err.OperationalError, psycopg.errors.LockNotAvailable) as error:
+            return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "change"),
+    [
+        *((dialect, "ADD COLUMN late INTEGER") for dialect in DIALECTS),
+        ("mariadb", "ADD COLUMN late INTEGER, ALGORITHM=COPY"),
+    ],
+)
+def test_between_looking_at_a_table_and_writing_nobody_alters_it_and_all_else_goes_on(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str, change: str
+) -> None:
+    source, target = _children(databases, dialect)
+    run(target, "INSERT INTO ch VALUES (7, 1)", "INSERT INTO others VALUES (7)")
+    package = export_all(source, tmp_path / "all.zip")
+    with dt.Database(target) as db:
+        writer = WRITERS[db.engine.dialect.name]
+        look, told = writer.definition_of, list[str]()
+
+        def seen(self: Any, table: Table) -> str:
+            found = look(self, table)
+            if self.in_merge:
+                told.append(_tried(target, f"ALTER TABLE ch {change}"))
+                told.append(_tried(target, "SELECT * FROM ch"))
+                if dialect != "sqlite":  # which lets nobody write meanwhile
+                    told.append(_tried(target, "UPDATE ch SET y = 2 WHERE id = 7"))
+                    told.append(_tried(target, "INSERT INTO ch VALUES (8, 1)"))
+                    told.append(_tried(target, "DELETE FROM others"))
+            return str(found)
+
+        monkeypatch.setattr(writer, "definition_of", seen)
+        assert written(dt.PackageImporter(package, db).run()) == 2
+    assert "lock" in told[0].lower()
+    assert [one for one in told[1:] if one] == []
+    assert _tried(target, f"ALTER TABLE ch {change}") == ""
 
 
 @pytest.mark.parametrize("straight", ["", "1"], ids=["staged", "straight"])

@@ -9,11 +9,12 @@
 Locks. Staging and planning lock nothing of the target: they read, each statement by itself, and on MariaDB in READ
 COMMITTED. Merges of one database go one after another (an advisory lock on PostgreSQL, ``GET_LOCK`` on MariaDB, the
 write lock on SQLite), so that two never wait for each other in a circle. The transaction then holds, until it ends: the
-rows that it inserts and updates; on MariaDB also, against deletion, the rows that were matched. Others read and write
-all other rows meanwhile. Three things lock whole tables on PostgreSQL: many rows into an empty table (indexes are
-built anew), tables that refer to each other in a circle (their foreign keys rest), and tables with triggers where
-these rest; with ``triggers="fire"`` they do not. SQLite has one lock for the whole database. No statement waits for a
-lock longer than the importer's ``lock_timeout``; the receipt's ``timings`` say how long each phase took.
+rows that it inserts and updates; on MariaDB also, against deletion, the rows that were matched; and the definitions of
+the tables that it writes, which nobody alters meanwhile. Others read and write all other rows. Three things lock whole
+tables on PostgreSQL: many rows into an empty table (indexes are built anew), tables that refer to each other in a
+circle (their foreign keys rest), and tables with triggers where these rest; with ``triggers="fire"`` they do not.
+SQLite has one lock for the whole database. No statement waits for a lock longer than the importer's ``lock_timeout``;
+the receipt's ``timings`` say how long each phase took.
 """
 
 from __future__ import annotations

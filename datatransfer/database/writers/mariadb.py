@@ -18,6 +18,7 @@ from datatransfer.database.dialects.failures import driver_message, privilege_er
 from datatransfer.database.dialects.locks import held_tables
 from datatransfer.database.dialects.mariadb import AS_CHAR
 from datatransfer.database.writers.base import Writer
+from datatransfer.database.writers.mariadb_hashes import MariaDBHashes
 from datatransfer.database.writers.session import refused_by_trigger
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
@@ -56,7 +57,7 @@ _SORT_BUFFER = 32 << 20  # a sort holds 15 keys at least, of all the columns of 
 _MERGE_LOCK = "concat('dtmerge_', md5(DATABASE()))"  # names of locks hold for the whole server, and 64 characters
 
 
-class MariaDBWriter(Writer):
+class MariaDBWriter(MariaDBHashes, Writer):
     """Write access to a MariaDB or MySQL database."""
 
     name = "mariadb"
@@ -362,42 +363,9 @@ class MariaDBWriter(Writer):
         result = self.run(f"UPDATE {self.table(table)} t JOIN ({select}) x ON {on} SET {assigns}")
         return int(result.rowcount)
 
-    def row_hash(self, alias: str, columns: Sequence[Column]) -> str:
-        parts = []
-        for column in columns:
-            name = f"{alias}.{self.quote(column.name)}"
-            exact = f"CAST({name} AS DOUBLE)" if column.type.kind == "float" else name  # a FLOAT is shown rounded
-            text = f"CAST({exact} AS BINARY)"
-            parts.append(f"IFNULL(CONCAT(OCTET_LENGTH({text}), ':', {text}), '-')")
-        return f"CAST(CONV(LEFT(MD5(CONCAT('', {', '.join(parts)})), 16), 16, -10) AS SIGNED)"
-
     def delete(self, table: Table, keys: Sequence[tuple[str, str]], source: str, where: str) -> int:
         on = self._on(table, keys, "t")
         return int(self.run(f"DELETE t FROM {self.table(table)} t JOIN {source} x ON {on} WHERE {where}").rowcount)
-
-    def prepare_copies(self, table: Table, number: int) -> None:
-        kept = ", ".join(f"t.{self.quote(column.name)}" for column in table.columns if not column.generated)
-        self.create_as("k", number, f"SELECT {kept}, 0 AS dt_c, 0 AS dt_h FROM {self.table(table)} t WHERE FALSE")
-        name = self.stage_name("k", number)
-        self.run(f"ALTER TABLE {name} MODIFY dt_c BIGINT, MODIFY dt_h BIGINT")
-
-    def delete_copies(self, table: Table, columns: Sequence[Column], source: str, number: int) -> int:
-        # Rows have no id here: all of a hash are taken out, and those too many put back.
-        name, held = self.table(table), self.stage_name("k", number)
-        plain = [column for column in table.columns if not column.generated]
-        names = ", ".join(self.quote(column.name) for column in plain)
-        kept = ", ".join(f"t.{self.quote(column.name)}" for column in plain)
-        mine = self.row_hash("t", columns)
-        self.run(
-            f"INSERT INTO {held} ({names}, dt_c, dt_h) SELECT {kept}, row_number() OVER (PARTITION BY {mine}), {mine} "
-            f"FROM {name} t JOIN ({source}) x ON x.h = {mine}"
-        )
-        gone = int(self.run(f"DELETE t FROM {name} t JOIN ({source}) x ON x.h = {mine}").rowcount)
-        back = self.run(
-            f"INSERT INTO {name} ({names}) SELECT {kept} FROM {held} t JOIN ({source}) x ON x.h = t.dt_h "
-            "WHERE t.dt_c > x.n"
-        )
-        return gone - int(back.rowcount)
 
     def definition_of(self, table: Table) -> str:
         named = self._is("table_schema", "table_name", table)
@@ -407,6 +375,13 @@ class MariaDBWriter(Writer):
             "FROM information_schema.key_column_usage"
         )
         return "; ".join(sorted(self.run(f"{columns} WHERE {named} UNION ALL {keys} WHERE {named}").scalars()))
+
+    def hold_definitions(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            self.at = table.name
+            # Locks no row, but the table's metadata, as writing does: beside a SELECT alone an ALTER that copies the
+            # table would begin, and the merge then wait for it in a circle.
+            self.run(f"SELECT 1 FROM {self.table(table)} LIMIT 0 FOR UPDATE")
 
     def fires_triggers(self, table: Table) -> bool:
         named = self._is("event_object_schema", "event_object_table", table)
