@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
 from datatransfer import interrupts
 from datatransfer.errors import Cancelled
@@ -123,6 +123,10 @@ class Cancellation:
             with self._lock:
                 self._stops.remove(stop)
 
+    def reading(self, file: BinaryIO) -> BinaryIO:
+        """Return a file that raises `Cancelled`, instead of going on to read, when somebody asked to stop."""
+        return cast(BinaryIO, _Stoppable(file, self))
+
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked to stop, KeyboardInterrupt if it was a signal that is held back."""
         interrupts.checkpoint()
@@ -133,3 +137,18 @@ class Cancellation:
     def error() -> Cancelled:
         """Return what `check` raises."""
         return Cancelled("the transfer was cancelled", hint="run the same call again to start over")
+
+
+class _Stoppable:
+    """A file that asks before each read."""
+
+    def __init__(self, file: BinaryIO, cancellation: Cancellation) -> None:
+        self._file = file
+        self._cancellation = cancellation
+
+    def read(self, size: int = -1) -> bytes:
+        self._cancellation.check()
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

@@ -123,6 +123,7 @@ class Build:
             return
         missing = []
         for one, store in all_referenced(self.closure):
+            self.cancellation.check()
             problem = size_of(store, one)[1]
             if problem:
                 missing.append(replace(one, problem=problem))
@@ -153,7 +154,7 @@ class Build:
             return 0
         failpoint("export.file")
         with source:
-            return writer.write_file(source, references=references).bytes
+            return writer.write_file(self.cancellation.reading(source), references=references).bytes
 
     # --- metadata ---------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ class PackageBuilder:
     listener : callable, optional
         Takes progress events and warnings; bars in a terminal or notebook if not given.
     cancellation : Cancellation, optional
-        Asked between batches.
+        Asked between batches, and in the midst of statements and files.
 
     Examples
     --------
@@ -221,7 +221,7 @@ class PackageBuilder:
         ConditionError
             The database does not accept a condition.
         """
-        return preview(self.db, self._plan(), self.cancellation.check)
+        return preview(self.db, self._plan(), self.cancellation)
 
     @interrupts.held()
     def build(
@@ -322,7 +322,7 @@ class PackageBuilder:
         try:
             # Read before the snapshot: an in-memory database has one connection only.
             revision = self.db.revision()
-            with closed(self.db, plan, self.cancellation.check) as closure:
+            with closed(self.db, plan, self.cancellation) as closure:
                 Build(closure, options, listener, self.cancellation).run(revision)
         finally:
             close = getattr(listener, "close", None)

@@ -25,6 +25,7 @@ from datatransfer import interrupts
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.database.identities import Identities
 from datatransfer.errors import SelectionError
+from datatransfer.events import Cancellation
 from datatransfer.exporting import roots as _roots
 from datatransfer.exporting.conditions import condition_sql
 from datatransfer.exporting.keytables import KeyTable, KeyTables
@@ -358,22 +359,32 @@ def usable(closure: Closure, fk: ForeignKey) -> bool:
 
 
 @contextmanager
-def closed(db: Database, plan: Plan, check: Callable[[], None] = lambda: None) -> Iterator[Closure]:
+def closed(db: Database, plan: Plan, cancellation: Cancellation | None = None) -> Iterator[Closure]:
     """Open a snapshot, find the closure in it, and leave nothing behind.
+
+    Parameters
+    ----------
+    db : Database
+    plan : Plan
+    cancellation : Cancellation, optional
+        Ends it in the midst of a statement, here and in what is done with the closure.
 
     Raises
     ------
+    Cancelled
     SelectionError
         Nothing was asked for, or a rule leaves out a parent that a row needs.
     """
     plan.check()
     # Looked up before: a second connection would end the snapshot of an in-memory database, which has only one.
     assert db.origin is not None
+    asked = cancellation or Cancellation()
     with db.dialect.snapshot() as conn:
-        closure = Closure(db, conn, plan, check)
+        closure = Closure(db, conn, plan, asked.check)
         try:
-            closure.run()
-            yield closure
+            with db.dialect.stoppable(conn, asked):
+                closure.run()
+                yield closure
         finally:
             with interrupts.shielded():
                 closure.sql.drop_all()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks, shown
-from datatransfer.events import Warned
+from datatransfer.events import Cancellation, Warned
 from datatransfer.exporting.closure import Closure, Edge, closed, usable
 from datatransfer.exporting.files import Referenced, all_referenced, size_of
 from datatransfer.exporting.leaving import copies_of, cure, dotted, refuse_nameless
@@ -157,7 +157,7 @@ class Selection(shown.Listed):
         return selection_html(self)
 
 
-def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:
+def preview(db: Database, plan: Plan, cancellation: Cancellation | None = None) -> Selection:
     """Count, weigh and check a selection in one snapshot, and leave nothing behind.
 
     Raises
@@ -165,7 +165,7 @@ def preview(db: Database, plan: Plan, check: Any = lambda: None) -> Selection:
     SelectionError
         Nothing was asked for, a rule leaves out a parent that a row needs, or a name does not fit into a package.
     """
-    with closed(db, plan, check) as closure:
+    with closed(db, plan, cancellation) as closure:
         counts = closure.counts()
         refuse_nameless(map(closure.carried, counts))
         kept, nulled = count_outside(closure)

@@ -159,10 +159,11 @@ def _merged(plan: ImportPlan, listener: Listener, cancellation: Cancellation, ba
     if not writes and not merge.keep_to_lost_files():
         return _nothing_to_write(plan)
     refuse_lacking(plan)  # once more: since it was made, entities may have been decided
-    _ = plan.fingerprint  # computed before anything is locked
-    if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
-        with plan.writer.one_at_a_time():
-            ledger.create_ledger(plan.writer.conn)
+    with plan.writer.stoppable(cancellation):
+        _ = plan.fingerprint  # computed before anything is locked
+        if not plan.writer.transactional_ddl:  # making our tables would commit the merge half way
+            with plan.writer.one_at_a_time():
+                ledger.create_ledger(plan.writer.conn)
     try:
         merge.run()
     except DatabaseError as error:

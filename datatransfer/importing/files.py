@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.database.filestores import FileStore
     from datatransfer.database.writers import Writer
+    from datatransfer.events import Cancellation
     from datatransfer.package.manifest import FileEntry, FileReference
     from datatransfer.package.package import DataPackage
 
@@ -46,9 +47,14 @@ class FilePlacer:
     package : DataPackage
     target : Database
     plans : list of TablePlan
+    cancellation : Cancellation
+        Asked before each chunk of a file that is read.
     """
 
-    def __init__(self, package: DataPackage, target: Database, plans: list[TablePlan]) -> None:
+    def __init__(
+        self, package: DataPackage, target: Database, plans: list[TablePlan], cancellation: Cancellation
+    ) -> None:
+        self.cancellation = cancellation
         self.package = package
         self.target = target
         self.placed: list[ImportedFile] = []
@@ -79,7 +85,7 @@ class FilePlacer:
         return [
             (*where, reference.name)
             for entry, reference, where, store in self._wanted()
-            if store.exists(reference.name) and not _holds(store, reference.name, entry.sha256)
+            if store.exists(reference.name) and not self._holds(store, reference.name, entry.sha256)
         ]
 
     def _wanted(self) -> Iterator[tuple[FileEntry, FileReference, tuple[str, str], FileStore]]:
@@ -95,6 +101,17 @@ class FilePlacer:
                     self.unmapped.add(".".join(where))
                 elif self._only is None or (*where, reference.name) in self._only:
                     yield entry, reference, where, store
+
+    def _holds(self, store: FileStore, path: str, sha256: str) -> bool:
+        """Whether a store holds this very content; what cannot be read is no such content, and the merge says why."""
+        try:
+            found = hashlib.sha256()
+            with store.open(path) as file:
+                while chunk := self.cancellation.reading(file).read(CHUNK_BYTES):
+                    found.update(chunk)
+            return found.hexdigest() == sha256
+        except FileStoreError:
+            return False
 
     def place(self, ours: Collection[tuple[str, str, str]] = ()) -> None:
         """Write every file whose column has a store in the target; one that is there already stays.
@@ -113,7 +130,7 @@ class FilePlacer:
         for entry, reference, where, store in self._wanted():
             failpoint("merge.file")
             with self.package.open_file(entry.sha256) as source:
-                written = store.write(reference.name, source, entry.sha256)
+                written = store.write(reference.name, self.cancellation.reading(source), entry.sha256)
             mine = written or (*where, reference.name) in earlier
             if mine:
                 self._written.append((store, reference.name))
@@ -140,15 +157,3 @@ class FilePlacer:
                 f"{len(stuck)} files that were written cannot be removed: {stuck[0].message}", where=stuck[0].where,
                 hint="resume the import, or drop its stage, when that is cured",
             )  # fmt: skip
-
-
-def _holds(store: FileStore, path: str, sha256: str) -> bool:
-    """Whether a store holds this very content; what cannot be read is no such content, and the merge says why."""
-    try:
-        found = hashlib.sha256()
-        with store.open(path) as file:
-            while chunk := file.read(CHUNK_BYTES):
-                found.update(chunk)
-        return found.hexdigest() == sha256
-    except FileStoreError:
-        return False

@@ -63,7 +63,7 @@ class PackageImporter:
     listener : callable, optional
         Told how far it is, see `datatransfer.events`; by default bars in a terminal or notebook, else nobody.
     cancellation : Cancellation, optional
-        Asked between batches, and in the midst of the statements that plan and merge.
+        Asked between batches, and in the midst of the statements that stage, plan and merge.
     checkpoint_rows : int
         Rows after which what is staged is committed, so that an import that is resumed goes on from there. Unless it
         is given, `run` copies up to five million rows straight into empty tables of PostgreSQL, and stages nothing.

@@ -77,7 +77,7 @@ class Merge:
         self.warnings = list(plan.warnings)
         self.images: dict[str, pa.Table | None] = {}
         self._after = AfterImages(plan)
-        self._placer = FilePlacer(plan.package, plan.target, list(plan.plans.values()))
+        self._placer = FilePlacer(plan.package, plan.target, list(plan.plans.values()), cancellation)
         self._done = 0
         # As the target sees them: also by foreign keys that only it has, and without those that were dropped.
         circles = DependencyGraph(Schema({name: p.fit.source for name, p in plan.plans.items()})).cycles

@@ -109,7 +109,8 @@ class Planner:
                 )
                 if self.decisions:  # taken when all is staged; whoever resumes before that is to know them
                     stages.note_decisions(self.writer, self.decisions)
-            with told_of_redefined(self.writer, [fit.target for fit in found.fits.values()]):
+            tables = [fit.target for fit in found.fits.values()]
+            with told_of_redefined(self.writer, tables), self.writer.stoppable(self.cancellation):
                 return self._staged(found, rows, policies)
         except BaseException as error:
             stages.leave(self.writer, error)
@@ -149,8 +150,7 @@ class Planner:
         plan.straight, plan.definitions = straight, self._definitions
         try:
             if straight is None:
-                with self.writer.stoppable(self.cancellation):
-                    self._decide(plan)
+                self._decide(plan)
             else:
                 self._insert_all(plan)
         except BaseException:
@@ -209,7 +209,8 @@ class Planner:
         self.writer.drop_planned(keep="sebyz")
         plans = {name: TablePlan(table, decided=name in decided) for name, table in staged.items()}
         plan.renew(plans, Remap(self.writer, plans, self.policies.on_orphan))
-        with told_of_redefined(self.writer, [table.fit.target for table in plans.values()]):
+        tables = [table.fit.target for table in plans.values()]
+        with told_of_redefined(self.writer, tables), self.writer.stoppable(self.cancellation):
             self._decide(plan)
         # Looked at when the new plan stands, so that no moment lies between what was seen and what it is bound to.
         changed = [name for name, table in before.items() if not still_as_bound(table, self.writer)]
@@ -264,7 +265,7 @@ class Planner:
 
     def _taken(self, plan: ImportPlan) -> list[str]:
         """Look for files that are in the way; return the warning of them."""
-        plan.taken_files = FilePlacer(self.package, self.target, list(plan.plans.values())).taken()
+        plan.taken_files = FilePlacer(self.package, self.target, list(plan.plans.values()), self.cancellation).taken()
         return [taken_warning(len(plan.taken_files))] if plan.taken_files else []
 
     def _look_at_tables(self, plans: Mapping[str, TablePlan]) -> None:

@@ -17,7 +17,8 @@ from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.sqlitefiles import refuse_missing
-from datatransfer.errors import DatabaseError, UsageError, clearing_up
+from datatransfer.errors import Cancelled, DatabaseError, UsageError, clearing_up
+from datatransfer.events import Cancellation
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType, arrow_schema
 
@@ -188,6 +189,25 @@ class Dialect:
     def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
         """Return what makes the statement of a snapshot fail that runs when it is called, from another thread."""
         return lambda: None
+
+    @contextmanager
+    def stoppable(self, conn: sa.Connection, cancellation: Cancellation) -> Iterator[None]:
+        """Cancel the statement of a snapshot that runs inside when somebody asks to stop.
+
+        Raises
+        ------
+        Cancelled
+            In place of the error of the statement.
+        """
+        with cancellation.stops(self._canceller(conn)):
+            try:
+                yield
+            except Cancelled:
+                raise
+            except Exception:
+                if cancellation.requested and not conn.invalidated:
+                    raise cancellation.error() from None  # it is why the statement failed
+                raise
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         levels = self.engine.dialect.get_isolation_level_values(conn.connection.dbapi_connection)  # type: ignore[arg-type]

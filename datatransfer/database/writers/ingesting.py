@@ -7,6 +7,7 @@ an error of the driver then, or, where the call had just ended, nothing at all (
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,14 @@ def query(connection: Any, sql: str, begun: Callable[[Callable[[], None]], None]
             return reader.read_all()
 
 
-def ingest(connection: Any, table: str, batches: pa.RecordBatchReader, *, schema: str | None = None) -> None:
+def ingest(
+    connection: Any,
+    table: str,
+    batches: pa.RecordBatchReader,
+    *,
+    schema: str | None = None,
+    begun: Callable[[Callable[[], None]], None] = lambda _stop: None,
+) -> None:
     """Append batches to a table.
 
     Parameters
@@ -97,6 +105,8 @@ def ingest(connection: Any, table: str, batches: pa.RecordBatchReader, *, schema
     batches : pyarrow.RecordBatchReader
     schema : str, optional
         The database schema that the table is in.
+    begun : callable, optional
+        Given what stops it, to be called from another thread; at the end, what does nothing.
     """
     import adbc_driver_manager as adbc
 
@@ -106,4 +116,15 @@ def ingest(connection: Any, table: str, batches: pa.RecordBatchReader, *, schema
     with adbc.AdbcStatement(connection.adbc_connection) as statement:
         statement.set_options(**options)
         statement.bind_stream(batches)
-        statement.execute_update()
+        begun(lambda: _cancel(statement))
+        try:
+            statement.execute_update()
+        finally:
+            begun(lambda: None)
+
+
+def _cancel(statement: Any) -> None:
+    import adbc_driver_manager as adbc
+
+    with contextlib.suppress(adbc.Error):  # it has just come to its end: there is nothing to cancel
+        statement.cancel()

@@ -42,10 +42,11 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
         "time": "time", "timestamp": "timestamp", "timestamptz": "timestamptz",
     }  # fmt: skip
     text_type = "text"
+    _raw: Any = None
+    _stop_ingesting: Callable[[], None] | None = None
 
     def _prepare(self) -> None:
         self._second: Any = None
-        self._raw: Any = None
         self._lasting = -1
         self._rebuild = Rebuild(self.run, self.table, self.quote)
         for setting in SETTINGS:
@@ -174,7 +175,8 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
     ) -> int:
         stream = ingesting.Stream(batches)
         try:
-            ingesting.ingest(adbc, name, stream.reader(schema), schema=self.db.dialect.default_schema)
+            place = self.db.dialect.default_schema
+            ingesting.ingest(adbc, name, stream.reader(schema), schema=place, begun=self._ingests)
             if checkpoint:
                 ingesting.execute(adbc, self._checkpoint_sql(checkpoint, stream.rows))
                 failpoint("stage.before_commit")
@@ -189,6 +191,16 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
         if checkpoint:
             failpoint("stage.after_commit")
         return stream.rows
+
+    def _ingests(self, stop: Callable[[], None]) -> None:
+        with self._clearing:  # what is over must not be stopped any more
+            self._stop_ingesting = stop
+
+    def _stop(self) -> None:
+        super()._stop()
+        with self._clearing:
+            if self._stop_ingesting is not None:
+                self._stop_ingesting()
 
     @staticmethod
     def _not_staged(error: Exception) -> DatabaseError:

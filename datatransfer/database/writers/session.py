@@ -6,6 +6,7 @@ transactions that they need and no other. What a statement says is not known her
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ class Session:
         self.committed = False
         self.session_id = ""
         self.lock_seconds = LOCK_SECONDS
+        self._clearing = threading.Lock()
         #: The target table of the statement at work, for errors that the database gives no table for.
         self.at = ""
 
@@ -135,8 +137,9 @@ class Session:
                 raise
 
     def _stop(self) -> None:
-        """Make everything fail that runs for this import; called from another thread."""
-        self.cancel()
+        """Make everything fail that runs for this import, but no clearing up; called from another thread."""
+        with self._clearing:
+            self.cancel()
 
     def _lost(self) -> DatabaseError:
         self.lost = True
@@ -201,7 +204,7 @@ class Session:
         asked = cancellation or Cancellation()
         with self.stoppable(asked):
             self._before_merge()
-            self.run(self._begin_sql())
+            self._begin(asked)
         self.in_merge = True
         try:
             with self.stoppable(asked):
@@ -243,6 +246,10 @@ class Session:
     def end_session(self, session_id: str) -> None:
         """Make sure that a lost session of ours is over, so that what it committed can be seen and nothing follows."""
 
+    def _begin(self, asked: Cancellation) -> None:
+        """Begin the transaction; who waits for that long is to look whether somebody asked to stop."""
+        self.run(self._begin_sql())
+
     def _begin_sql(self) -> str:
         return "BEGIN"
 
@@ -250,7 +257,8 @@ class Session:
     def _rollback(self) -> None:
         """Roll back on the way of an error; where the connection is gone, the server has done so."""
         if not self.lost:
-            self.run("ROLLBACK")
+            with self._clearing:
+                self.run("ROLLBACK")
 
     def _before_merge(self) -> None:
         """Set what cannot be set inside a transaction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from datatransfer.database.writers.sqlite_expressions import SQLiteExpressions
 from datatransfer.database.writers.sqlite_hashes import HASH, SQLiteHashes, row_hash
 from datatransfer.database.writers.sqlite_staging import SQLiteStaging, sidecar_errors
 from datatransfer.errors import DatabaseError, PrivilegeError
+from datatransfer.events import Cancellation
 from datatransfer.schema.tables import Column, Table
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
 
+_GLANCE_MILLISECONDS = 200
 _SETTINGS = ("trusted_schema", "cache_size", "busy_timeout", "read_uncommitted")
 
 
@@ -92,8 +95,21 @@ class SQLiteWriter(SQLiteStaging, SQLiteExpressions, SQLiteHashes, Writer):
 
     # --- merge --------------------------------------------------------------------------------------------------
 
-    def _begin_sql(self) -> str:
-        return "BEGIN IMMEDIATE"
+    def _begin(self, asked: Cancellation) -> None:
+        until = time.monotonic() + self.lock_seconds
+        self.run(f"PRAGMA busy_timeout = {_GLANCE_MILLISECONDS}")  # a wait for a lock cannot be interrupted
+        try:
+            while True:
+                asked.check()
+                try:
+                    self.run("BEGIN IMMEDIATE")
+                except DatabaseError as error:
+                    if self.lost or not error.retryable or time.monotonic() > until:
+                        raise
+                else:
+                    return
+        finally:
+            self.run(f"PRAGMA busy_timeout = {self._milliseconds}")
 
     @interrupts.shielded()
     def _rollback(self) -> None:
