@@ -47,6 +47,55 @@ def test_a_trigger_that_refuses_is_called_one(databases: Databases, package: dt.
         assert dt.stages(db).empty
 
 
+_SIGNAL = "CREATE TRIGGER g BEFORE INSERT ON users FOR EACH ROW SIGNAL SQLSTATE '23000' SET MYSQL_ERRNO = {}"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "code"),
+    [*(("postgresql", code) for code in ("23505", "23514", "42501", "55P03")),
+     *(("mariadb", code) for code in ("1062", "1452", "4025"))],
+)  # fmt: skip
+def test_a_trigger_that_refuses_with_a_code_of_a_constraint_is_called_one(
+    databases: Databases, package: dt.DataPackage, dialect: str, code: str
+) -> None:
+    url = databases.create(dialect)
+    if dialect == "postgresql":
+        raised = f"'no Ann here' USING ERRCODE = '{code}'"
+        triggers = [sql.replace("'no Ann here'", raised) for sql in TRIGGERS[dialect]]
+    else:
+        triggers = [f"{_SIGNAL.format(code)}, MESSAGE_TEXT = 'no Ann here'"]
+    run(url, USERS, *triggers)
+    with dt.Database(url) as db:
+        with pytest.raises(dt.MergeError, match=r"^users: a trigger of the target.* refused a row") as caught:
+            dt.PackageImporter(package, db).run(triggers="fire")
+    assert "Ann" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "rule", "named"),
+    [
+        ("postgresql", "CONSTRAINT once UNIQUE (name)", "once"),
+        ("mariadb", "CONSTRAINT once UNIQUE (name)", "once"),
+        ("mariadb", "CONSTRAINT long_ones CHECK (char_length(name) > 5)", "long_ones"),
+    ],
+)
+def test_a_constraint_that_a_trigger_runs_into_is_called_one(
+    databases: Databases, package: dt.DataPackage, dialect: str, rule: str, named: str
+) -> None:
+    url = databases.create(dialect)
+    body = "INSERT INTO noted VALUES (NEW.name)"
+    run(url, USERS, f"CREATE TABLE noted (name VARCHAR(20), {rule})")
+    if "UNIQUE" in rule:
+        run(url, "INSERT INTO noted VALUES ('Ann')")
+    if dialect == "postgresql":
+        function = f"RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$"
+        run(url, f"CREATE FUNCTION g() {function}", TRIGGERS[dialect][1])
+    else:
+        run(url, f"CREATE TRIGGER g BEFORE INSERT ON users FOR EACH ROW {body}")
+    with dt.Database(url) as db, pytest.raises(dt.MergeError, match=named):
+        dt.PackageImporter(package, db).run(triggers="fire")
+
+
 @pytest.mark.parametrize("planned", [False, True])
 def test_a_target_that_changed_is_planned_again_only_by_who_planned(
     databases: Databases, package: dt.DataPackage, monkeypatch: pytest.MonkeyPatch, planned: bool

@@ -93,6 +93,8 @@ class MariaDBWriter(MariaDBHashes, Writer):
 
     def explain(self, error: DBAPIError) -> Any:
         number = error.orig.args[0] if error.orig is not None and error.orig.args else 0
+        if refused_by_trigger(error.orig):
+            return self.trigger_error()
         if number in _LOCKED:
             # The server does not say what was waited for, a row or a whole table.
             where = self.at or ", ".join(held_tables(self.db.engine, error.statement or ""))
@@ -103,8 +105,6 @@ class MariaDBWriter(MariaDBHashes, Writer):
             said = driver_message(error)
             hint = "nothing was changed; grant it, or use another account"
             return privilege_error(said, where=self.at) or PrivilegeError(said, where=self.at, hint=hint)
-        if refused_by_trigger(error.orig):
-            return self.trigger_error()
         return MergeError(
             f"the database refused a statement (error {number}{self.constraint_of(error)})",
             where=self.at,

@@ -21,6 +21,7 @@ from datatransfer.database.writers.postgresql_hashes import SETTINGS, PostgreSQL
 from datatransfer.database.writers.postgresql_loading import load_every_time
 from datatransfer.database.writers.postgresql_rebuild import Rebuild, literal
 from datatransfer.database.writers.postgresql_sequences import PostgreSQLSequences
+from datatransfer.database.writers.session import refused_by_trigger
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Column, Table
@@ -71,6 +72,8 @@ class PostgreSQLWriter(PostgreSQLHashes, PostgreSQLExpressions, PostgreSQLSequen
 
     def explain(self, error: DBAPIError) -> Any:
         state = getattr(error.orig, "sqlstate", "") or ""
+        if refused_by_trigger(error.orig):
+            return self.trigger_error()
         if state in ("55P03", "40P01"):
             return DatabaseError(
                 "another session holds a lock for too long", where=self._locked(error), hint="try again when it is done"

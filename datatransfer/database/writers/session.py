@@ -6,6 +6,7 @@ transactions that they need and no other. What a statement says is not known her
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -29,12 +30,26 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 30.0
 """How long a statement of an import waits for another session's lock before it gives up, if nobody says otherwise."""
 
+#: Errors of MariaDB of which its own message quotes a column, key or constraint.
+_NAMING = (1048, 1062, 1451, 1452, 3819, 4025)
+
 
 def refused_by_trigger(original: BaseException | None) -> bool:
-    """Whether a trigger raised a driver's error itself: RAISE in PostgreSQL and SQLite, SIGNAL in MariaDB."""
-    code = original.args[0] if original is not None and original.args else None
-    name = getattr(original, "sqlite_errorname", "")
-    return getattr(original, "sqlstate", "") == "P0001" or code == 1644 or name == "SQLITE_CONSTRAINT_TRIGGER"
+    """Whether a trigger raised a driver's error itself, whatever code it took for it.
+
+    That is RAISE in PostgreSQL, of which the server tells which of its functions it was, and in SQLite, and SIGNAL in
+    MariaDB, whose own messages of these errors quote a name.
+    """
+    arguments = original.args if original is not None else ()
+    code, said = (arguments[0], str(arguments[-1])) if arguments else (None, "")
+    function = getattr(getattr(original, "diag", None), "source_function", None)
+    return (
+        getattr(original, "sqlstate", "") == "P0001"
+        or function in ("exec_stmt_raise", "exec_stmt_assert")
+        or code == 1644
+        or (code in _NAMING and not re.search("[`'\"]", said))
+        or getattr(original, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER"
+    )
 
 
 class Session:
