@@ -118,7 +118,7 @@ def test_rows_do_not_come_back_without_the_rows_that_they_refer_to(package: dt.D
         report = undone.check_undo()
         assert (report.ok, list(report.rows)) == (False, [("orders", 2, "orphaned", "users")])
         assert report.summary[["table", "reversible", "orphaned"]].values.tolist() == [["orders", 1, 1]]
-        with pytest.raises(UndoConflictError, match="1 rows would refer to rows of users that are gone") as caught:
+        with pytest.raises(UndoConflictError, match="1 row would refer to rows of users that are gone") as caught:
             undone.undo()
         assert caught.value.where == "orders.user_id"
         assert asked(url, "SELECT * FROM orders") == []
@@ -152,7 +152,7 @@ def test_a_check_tells_of_earlier_references_whose_parents_are_gone_since(
         assert list(report.rows) == ([] if dialect == "sqlite" else [("orders", 1, "orphaned", "users")])
         if dialect == "sqlite":  # which does not see to references, so that nobody knows whether it had its parent
             return
-        with pytest.raises(UndoConflictError, match="1 rows would refer to rows of users that are gone"):
+        with pytest.raises(UndoConflictError, match="1 row would refer to rows of users that are gone"):
             receipt.undo()
 
 

@@ -233,8 +233,7 @@ class Job(shown.Listed, Generic[T]):
         progress = self.progress
         if not progress.phase:
             return "running"
-        of = f" of {progress.rows_total:,}" if progress.rows_total else ""
-        return f"running, {progress.phase} {progress.table}".rstrip() + f", {progress.rows_done:,}{of} rows"
+        return f"running, {progress.phase} {progress.table}".rstrip() + f", {progress.rows_told}"
 
 
 def start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
+from datatransfer.display.plain import counted
 from datatransfer.events import Event, Progress, Warned
 
 _WINDOW_SECONDS = 10.0
@@ -40,6 +41,13 @@ class JobProgress:
     bytes_per_second: float = 0.0
     seconds_left: float | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def rows_told(self) -> str:
+        """How many rows are done, of how many, in words."""
+        if not self.rows_total:
+            return counted(self.rows_done, "row")
+        return f"{self.rows_done:,} of {counted(self.rows_total, 'row')}"
 
     @property
     def fraction(self) -> float | None:

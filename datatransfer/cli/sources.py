@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.cli.output import Output, resolved
 from datatransfer.cli.roots import pair
+from datatransfer.display.plain import counted
 from datatransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ def key_of(table: Table, text: str) -> Any:
     if not isinstance(values, list) or len(values) != len(table.key):
         columns = ", ".join(table.key)
         raise UsageError(
-            f"its key has {len(table.key)} columns: {columns}", where=table.name,
-            hint=f"write a JSON list of {len(table.key)} values in its place, as in '{table.name}=[...]'",
+            f"its key has {counted(len(table.key), 'column')}: {columns}", where=table.name,
+            hint=f"write a JSON list of {counted(len(table.key), 'value')} in its place, as in '{table.name}=[...]'",
         )  # fmt: skip
     return tuple(values)
 

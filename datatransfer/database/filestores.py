@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import FileStoreError
 from datatransfer.failpoints import failpoint
 from datatransfer.given import path_of
@@ -272,7 +273,7 @@ class MemoryStore:
             self.files["/".join(parts_of(path))] = bytes(content)
 
     def __repr__(self) -> str:
-        return f"MemoryStore({len(self.files)} files)"
+        return f"MemoryStore({counted(len(self.files), 'file')})"
 
     def _content(self, path: str) -> bytes:
         parts_of(path)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from datatransfer import __version__, interrupts
+from datatransfer.display.plain import counted
 from datatransfer.errors import DataTransferError, FileStoreError
 from datatransfer.events import Cancellation, Listener, Progress, Warned
 from datatransfer.exporting.closure import Closure, nothing_selected
@@ -105,7 +106,7 @@ class Build:
         for label, count in prepared.orphans.items():
             if count:
                 done = "set to NULL" if self.options.on_orphan == "null" else "carried as they are"
-                self.tell(Warned("orphan", f"{count:,} references to rows that do not exist are {done}", label))
+                self.tell(Warned("orphan", f"{counted(count, 'reference')} to rows that do not exist: {done}", label))
 
     def _passing(self, prepared: Prepared, total: int) -> Iterator[pa.RecordBatch]:
         for batch in self.rows.batches(prepared):

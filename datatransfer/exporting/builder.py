@@ -13,6 +13,7 @@ from datatransfer import interrupts
 from datatransfer.database.connection import checked
 from datatransfer.database.ownplaces import refuse_own_places
 from datatransfer.display import shown
+from datatransfer.display.plain import counted
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 from datatransfer.exporting.build import Build, Encoding, OnMissingFile, Options
@@ -75,7 +76,7 @@ class PackageBuilder:
 
     @shown.as_text
     def __repr__(self) -> str:
-        return f"PackageBuilder({self.db.url_shown!r}, {len(self._roots)} roots)"
+        return f"PackageBuilder({self.db.url_shown!r}, {counted(len(self._roots), 'root')})"
 
     @shown.as_html
     def _repr_html_(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import KeyValueError, UsageError
 from datatransfer.exporting.conditions import plain
 from datatransfer.schema.tables import Column, Table
@@ -116,7 +117,7 @@ def _check(table: Table, columns: Sequence[Column], row: Any) -> Key:
 def _shape(table: Table) -> KeyValueError:
     names = ", ".join(table.key)
     hint = f"give tuples of ({names})" if len(table.key) > 1 else f"give values of {names}"
-    return KeyValueError(f"a key does not have {len(table.key)} value(s)", where=table.name, hint=hint)
+    return KeyValueError(f"a key does not have {counted(len(table.key), 'value')}", where=table.name, hint=hint)
 
 
 def _value(table: Table, column: Column, given: Any) -> Any:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import ValueLossError
 from datatransfer.schema.values import LogicalType, untag
 
@@ -284,7 +285,8 @@ def _loss(
         lengths = pc.utf8_length(array) if target.kind == "text" else pc.binary_length(array)
         longest = pc.max(lengths).as_py() or 0
         if longest > target.length:
-            said = f"a text of {longest} characters does" if target.kind == "text" else f"{longest} bytes do"
+            text = f"a text of {counted(longest, 'character')} does"
+            said = text if target.kind == "text" else counted(longest, "byte does", "bytes do")
             return f"{said} not fit {target.length}", pc.less_equal(lengths, target.length)
     if fraction_digits < 6:
         fits = _keeps_fractions(array, target, fraction_digits)

@@ -35,7 +35,7 @@ def skipped_files(package: DataPackage) -> list[str]:
 
 def taken_warning(count: int) -> str:
     """Return the warning of a plan that files of the target are in the way of others."""
-    found = f"{count} file(s) would find other content under their path, and the merge would be refused"
+    found = f"{counted(count, 'file')} would find other content in place, and the merge would be refused"
     return f"{found}: see plan.file_conflicts, and move those away"
 
 
@@ -153,7 +153,8 @@ class FilePlacer:
             except FileStoreError as error:
                 stuck.append(error)
         if stuck:
+            many = counted(len(stuck), "file that was", "files that were")
             raise FileStoreError(
-                f"{len(stuck)} files that were written cannot be removed: {stuck[0].message}", where=stuck[0].where,
+                f"{many} written cannot be removed: {stuck[0].message}", where=stuck[0].where,
                 hint="resume the import, or drop its stage, when that is cured",
             )  # fmt: skip

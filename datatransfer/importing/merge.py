@@ -293,8 +293,9 @@ class Merge:
             updated = self._update(plan)
         wanted = (plan.counts.get(Action.INSERT, 0), plan.counts.get(Action.UPDATE, 0))
         if (inserted, updated) != wanted:
+            done = f"{counted(inserted, 'row was', 'rows were')} inserted and {updated:,} updated"
             raise MergeError(
-                f"{inserted} rows were inserted and {updated} updated where the plan says {wanted[0]} and {wanted[1]}",
+                f"{done} where the plan says {wanted[0]:,} and {wanted[1]:,}",
                 where=plan.fit.target.name,
                 hint="nothing was changed; a trigger or rule of the target may be in the way",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import OrphanError
 from datatransfer.importing.actions import OnOrphan, Policies
 from datatransfer.importing.keymaps import KnownKeys
@@ -149,4 +150,4 @@ class References:
 
 
 def _values(count: int, one: str, many: str) -> str:
-    return f"{count} value {one}" if count == 1 else f"{count} values {many}"
+    return counted(count, f"value {one}", f"values {many}")

@@ -140,7 +140,8 @@ class Reversal:
     def _count(self, touched: Touched, done: str, rows: int, wanted: int) -> None:
         if rows != wanted:
             raise MergeError(
-                f"{rows} rows were touched where {wanted} were to be ({done})", where=touched.table.name,
+                f"{counted(rows, 'row was', 'rows were')} touched where {wanted:,} had to be ({done})",
+                where=touched.table.name,
                 hint="nothing was changed; a trigger or rule of the target may be in the way",
             )  # fmt: skip
         self.counts.setdefault(touched.table.name, {})[done] = rows
@@ -271,7 +272,7 @@ class Reversal:
         for fk in self._orphaned.references(touched, action):
             if rows := self._orphaned.count(touched, action, fk):
                 raise UndoConflictError(
-                    f"{rows} rows would refer to rows of {fk.parent} that are gone", where=fk.label,
+                    f"{counted(rows, 'row')} would refer to rows of {fk.parent} that are gone", where=fk.label,
                     hint="nothing was changed; undo what removed those first",
                 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import MergeError
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.tables import ForeignKey, Schema
@@ -74,6 +75,6 @@ class Unverified:
             more = self._lonely(key) - before
             if more > 0:
                 raise MergeError(
-                    f"{more:,} rows would refer to rows of {key.parent} that do not exist", where=key.label,
+                    f"{counted(more, 'row')} would refer to rows of {key.parent} that do not exist", where=key.label,
                     hint=f'nothing was changed; bring those of {key.parent} first, or say on_orphan="keep"',
                 )  # fmt: skip

@@ -237,8 +237,7 @@ def told(progress: Any) -> str:
         return "starting"
     parts = [" ".join(part for part in (WORDS.get(progress.phase, progress.phase), progress.table) if part)]
     if progress.rows_total or progress.rows_done:
-        of = f" of {progress.rows_total:,}" if progress.rows_total else ""
-        parts.append(f"{progress.rows_done:,}{of} rows")
+        parts.append(progress.rows_told)
     if progress.bytes_done:
         parts.append(blocks.size(progress.bytes_done))
     if progress.rows_per_second >= 1:

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from datatransfer.display.plain import counted
+
 WIDTH = 100
 MOST_INLINE = 50
 """Items of a list that stand inside a call; a longer list stands before it."""
@@ -82,8 +84,9 @@ def decided(decisions: Iterable[tuple[str, Collection[Any], str]]) -> list[str]:
             lines.append(call("plan.decide", table, list(keys), word))
             continue
         name = f"keys_{number}"
+        many = counted(len(keys), "entity", "entities")
         lines += [
-            *_comment(f"the keys of {len(keys):,} entities of {table}, as they are in the package"),
+            *_comment(f"the keys of {many} of {table}, as they are in the package"),
             f"{name} = {_wrapped(list(keys), 0)}",
             f"plan.decide({table!r}, {name}, {word!r})",
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks
+from datatransfer.display.plain import counted
 
 if TYPE_CHECKING:
     from datatransfer.package.manifest import Manifest, TableEntry
@@ -70,7 +71,8 @@ def selection_words(selection: Mapping[str, Any]) -> str:
     words = []
     for root in roots[:8]:
         keys = root.get("keys")
-        words.append(f"{root.get('table')}{f' by {len(keys):,} keys' if isinstance(keys, list) else ''}")
+        by = f" by {counted(len(keys), 'key')}" if isinstance(keys, list) else ""
+        words.append(f"{root.get('table')}{by}")
     more = [f"and {len(roots) - 8:,} more"] if len(roots) > 8 else []
     return "; ".join([*words, *more]) + ", with all that belongs to them" if words else ""
 

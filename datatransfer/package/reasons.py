@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks, shown
+from datatransfer.display.plain import counted
 from datatransfer.display.svg import Node, chain_svg
 from datatransfer.errors import KeyValueError
 from datatransfer.package.contents import Contents
@@ -193,7 +194,7 @@ class Search:
         values = list(key) if isinstance(key, tuple | list) else [key]
         if len(values) != len(table.key):
             raise KeyValueError(
-                f"has a key of {len(table.key)} columns, not {len(values)}",
+                f"has a key of {counted(len(table.key), 'column')}, not {len(values)}",
                 where=name,
                 hint=f"give a tuple: {', '.join(table.key)}",
             )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
+from datatransfer.display.plain import counted
 from datatransfer.errors import DataTransferError
 from datatransfer.package.contents import Contents
 from datatransfer.package.identities import Identity, identities, identities_of, identity_columns
@@ -99,12 +100,15 @@ class _Verification:
                 yield Finding("error", "rows", where or name, error.message, _AGAIN)
             return
         if held.rows != entry.rows:
-            yield Finding("error", "rows", name, f"has {held.rows} rows, the manifest says {entry.rows}", _AGAIN)
+            said = f"has {counted(held.rows, 'row')}, the manifest says {entry.rows:,}"
+            yield Finding("error", "rows", name, said, _AGAIN)
         for column, count in nulls.items():
             if count:
-                yield Finding("error", "null", f"{name}.{column}", f"is NULL in {count} rows and must never be", _AGAIN)
+                said = f"is NULL in {counted(count, 'row')} and must never be"
+                yield Finding("error", "null", f"{name}.{column}", said, _AGAIN)
         if table.key and (twice := held.rows - _different(held)):
-            yield Finding("error", "duplicate-key", name, f"{twice} rows have the key of another row", _AGAIN)
+            said = f"{counted(twice, 'row has', 'rows have')} the key of another row"
+            yield Finding("error", "duplicate-key", name, said, _AGAIN)
         self.held[name] = held
         if self.manifest.encoding == "documents":
             yield from self.documents(entry)
@@ -135,9 +139,10 @@ class _Verification:
             _, nulls = blobs(child, fk.columns)
             lost = int(((find_parents(child, self.held[fk.parent], fk) < 0) & ~nulls).sum())
             if lost > allowed:
+                refer = counted(lost, "row refers", "rows refer")
                 yield Finding(
                     "error", "reference", fk.label,
-                    f"{lost} rows refer to rows of {fk.parent} that are not here; {allowed} are announced", _AGAIN,
+                    f"{refer} to rows of {fk.parent} that are not here; {allowed} announced", _AGAIN,
                 )  # fmt: skip
 
     def file_references(self) -> Iterator[Finding]:
@@ -151,7 +156,8 @@ class _Verification:
                 continue
             found = {row.key for row in identities(self.contents, table, self.metadata.origin)}
             if lost := len(keys - found):
-                yield Finding("error", "file-reference", table, f"{lost} rows that refer to files are not here", _AGAIN)
+                said = counted(lost, "row that refers to a file is", "rows that refer to files are")
+                yield Finding("error", "file-reference", table, f"{said} not here", _AGAIN)
 
 
 def _different(held: Held) -> int:
