@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
 import subprocess
 import sys
@@ -328,3 +330,56 @@ def test_a_plan_that_was_made_in_a_thread_can_be_dropped_in_another(
         assert dt.stages(target).empty
         assert importer.start(start("plan", "a plan", lambda *_: importer.plan()).result(30)).result(30).recorded
         assert dt.stages(target).empty
+
+
+_LEFT = """
+import sys
+import datatransfer as dt
+package, url = sys.argv[1:3]
+options = {"resume": True} if sys.argv[3:] else {}
+with dt.Database(url) as db:
+    dt.PackageImporter(dt.DataPackage.open(package), db).start(**options).result()
+"""
+
+
+def _left(package: Path, url: str, place: str, *options: str) -> None:
+    """Start an import in a process that is killed at a place."""
+    environment = {**os.environ, "DATATRANSFER_FAILPOINT": f"{place}:1"}
+    done = subprocess.run([sys.executable, "-c", _LEFT, str(package), url, *options], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("again", ["blocking", "in the background"])
+def test_jobs_that_were_resumed_are_not_listed_as_left(
+    databases: Databases, source: str, tmp_path: Path, again: str
+) -> None:
+    url = empty_copy(source, databases)
+    with dt.Database(source) as db:
+        package = dt.PackageBuilder(db).add_all().build(tmp_path / "all.zip", progress=False)
+        other = dt.PackageBuilder(db).add("users").build(tmp_path / "users.zip", progress=False)
+    _left(tmp_path / "users.zip", url, "stage.opened")
+    _left(tmp_path / "all.zip", url, "stage.opened")
+    _left(tmp_path / "all.zip", url, "merge.begin", "again")
+    assert list(dt.jobs()["state"]) == ["interrupted"] * 3
+    with dt.Database(url) as db:
+        importer = dt.PackageImporter(package, db)
+        receipt = importer.resume() if again == "blocking" else importer.start(resume=True).result(60)
+        listed = dt.jobs()
+        assert list(listed["state"])[:3] == ["interrupted", "resumed", "resumed"]
+        assert list(listed["message"])[1:3] == [f"resumed, and done: receipt {receipt.import_id}"] * 2
+        assert list(listed["code"])[1:3] == ["", ""]
+        assert "resume()" in listed["code"][0]
+        dt.PackageImporter(other, db).resume()
+        assert "interrupted" not in set(dt.jobs()["state"])
+
+
+def test_an_import_that_was_done_when_its_process_was_killed_is_not_listed_as_left(
+    databases: Databases, source: str, tmp_path: Path
+) -> None:
+    url = empty_copy(source, databases)
+    with dt.Database(source) as db:
+        package = dt.PackageBuilder(db).add_all().build(tmp_path / "all.zip", progress=False)
+    _left(tmp_path / "all.zip", url, "merge.after_commit")
+    with dt.Database(url) as db:
+        dt.PackageImporter(package, db).resume()
+    assert list(dt.jobs()["state"]) == ["resumed"]

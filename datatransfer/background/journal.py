@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "DATATRANSFER_JOBS"
 RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED = "running", "done", "failed", "cancelled", "interrupted"
+RESUMED = "resumed"
 _KEPT = 200
 _BEGINNING = ("id", "kind", "what", "started", "code", "facts")
 _COLUMNS = ["id", "kind", "state", "what", "started", "seconds", "phase", "rows", "message", "code"]
@@ -50,7 +51,7 @@ class Record:
     code : str
         The call that goes on where the job was interrupted, or repeats it.
     state : str
-        ``running``, ``done``, ``failed``, ``cancelled`` or ``interrupted``.
+        ``running``, ``done``, ``failed``, ``cancelled``, ``interrupted`` or ``resumed``.
     """
 
     id: str
@@ -114,9 +115,7 @@ class Journal:
             _remove(Path(f"{self.path}.lock"))
 
     def _append(self, values: Mapping[str, Any]) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values, sort_keys=True) + "\n")
+        _write(self.path, values)
 
 
 def records() -> list[Record]:
@@ -131,7 +130,8 @@ def jobs() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        id, kind, state (``running``, ``done``, ``failed``, ``cancelled``, or ``interrupted``: its process is gone),
+        id, kind, state (``running``, ``done``, ``failed``, ``cancelled``, ``interrupted``: its process is gone, or
+        ``resumed``: it failed or was interrupted, and what went on with it, which the message names, has ended well),
         what, started (UTC), seconds, phase, rows (of that phase), message, code (the call that goes on with it).
 
     Examples
@@ -149,6 +149,30 @@ def jobs() -> pd.DataFrame:
     return pd.DataFrame([[getattr(record, name) for name in _COLUMNS] for record in records()], columns=_COLUMNS)
 
 
+def note_resumed(facts: Mapping[str, str], begun: str, message: str) -> None:
+    """Say of a job that failed or was interrupted, and of those that went on with it, that this has ended well.
+
+    Parameters
+    ----------
+    facts : mapping of str to str
+        What the journals of these jobs know, as `start` was told.
+    begun : str
+        When the first of them was at work, ISO 8601 in UTC; those that went on with it have the fact ``resumes``.
+    message : str
+        Stands in place of why they ended.
+    """
+    left: list[tuple[Path, Record]] = []
+    for path in _files(folder()):
+        record = _read(path)
+        if record and record.state in (FAILED, INTERRUPTED) and facts.items() <= record.facts.items():
+            left.append((path, record))
+    left.sort(key=lambda one: one[1].started)
+    first = [one for one in left if "resumes" not in one[1].facts and one[1].started[:19] <= begun[:19]]
+    later = [one for one in left if "resumes" in one[1].facts and one[1].started[:19] >= begun[:19]]
+    for path, _ in [*first[-1:], *later]:
+        _write(path, {"state": RESUMED, "message": message, "code": ""}, before="\n")  # its last line may be cut
+
+
 def new_record(kind: str, what: str, code: str, facts: Mapping[str, str]) -> Record:
     """Return the record of a job that begins now."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
@@ -158,6 +182,12 @@ def new_record(kind: str, what: str, code: str, facts: Mapping[str, str]) -> Rec
 def described(error: BaseException) -> str:
     """Return an error as one line for the journal; others than ours may hold anything, so only their class is told."""
     return str(error) if isinstance(error, DataTransferError) else type(error).__name__
+
+
+def _write(path: Path, values: Mapping[str, Any], *, before: str = "") -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        file.write(before + json.dumps(values, sort_keys=True) + "\n")
 
 
 def _files(where: Path) -> list[Path]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datatransfer import background
+from datatransfer.background.journal import note_resumed
+from datatransfer.database import ledger
 from datatransfer.errors import UsageError
 from datatransfer.events import Cancellation, Listener
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
+    from datatransfer.importing.stages import Session
 
 
 def start(
@@ -40,5 +44,29 @@ def start(
 
     path, url = Path(importer.package.path).absolute(), importer.target.url_shown
     code = f"dt.PackageImporter(dt.DataPackage.open({str(path)!r}), {importer.target.code}).resume()"
-    facts = {"database": url, "package": str(path)}
+    facts = {**_facts(importer), **({} if resume is False else {"resumes": str(resume)})}
     return background.start("import", f"{path} to {url}", work, code=code, facts=facts, listener=progress)
+
+
+def resumed(importer: PackageImporter, session: Session | None, done: Receipt) -> Receipt:
+    """Note that an import which jobs had left came to its end, so that `datatransfer.jobs` does not list it as left.
+
+    Parameters
+    ----------
+    importer : PackageImporter
+    session : Session, optional
+        Of the import; None if it had ended before anybody could say so.
+    done : Receipt
+    """
+    begun = session.created if session else ledger.now().isoformat()
+    try:
+        note_resumed(_facts(importer), begun, f"resumed, and done: receipt {done.import_id}")
+    except OSError as error:  # it is committed
+        left = f"the journal of jobs cannot be written ({type(error).__name__})"
+        return replace(done, warnings=[*done.warnings, left])
+    return done
+
+
+def _facts(importer: PackageImporter) -> dict[str, str]:
+    """Return by what the journal tells imports of this package into this target."""
+    return {"database": importer.target.url_shown, "package": str(Path(importer.package.path).absolute())}

@@ -374,7 +374,7 @@ class PackageImporter:
         saved = Backup(backup, self.target, overwrite=True) if backup else None
         found = stages.resumable(self.target, self.package, wanted)
         if not found:
-            return finished(self.package, self.target, wanted)
+            return background.resumed(self, None, finished(self.package, self.target, wanted))
         session, policies = found[0], found[0].policies_here()
         writer = self._writer(session.import_id)
         try:
@@ -382,7 +382,7 @@ class PackageImporter:
                 raise UsageError("another process is at work on it", where=str(session.import_id), hint=stages.WAIT)
             if stages.is_merged(self.target, session.import_id):
                 stages.leave(writer, None)
-                return receipt(self.target, session.import_id)
+                return background.resumed(self, session, receipt(self.target, session.import_id))
             if session.version != __version__:
                 writer.forget_stage()  # another version may stage in another way
                 replace(session, version=__version__).write(writer)
@@ -395,4 +395,4 @@ class PackageImporter:
             raise
         plan = self._decided(plan, stages.noted_decisions(noted))
         refuse_changed(plan, stages.noted_bound(noted))
-        return self._carry_out(plan, saved)
+        return background.resumed(self, session, self._carry_out(plan, saved))
