@@ -82,10 +82,10 @@ def test_a_chain_of_thousands_needs_no_recursion() -> None:
     assert DependencyGraph(schema_of(*edges)).order[0] == "t03000"
 
 
-def test_the_bundle_holds_text_svg_and_mermaid_and_no_html() -> None:
+def test_the_bundle_holds_text_html_svg_and_mermaid() -> None:
     graph = DependencyGraph(schema_of(("items", "orders", False)), counts={"items": 2, "orders": 1}, roots=["orders"])
     bundle = graph._repr_mimebundle_(include=None, exclude=None)
-    assert set(bundle) == {"text/plain", "image/svg+xml", "text/vnd.mermaid"}
+    assert set(bundle) == {"text/plain", "text/html", "image/svg+xml", "text/vnd.mermaid"}
     assert bundle["text/plain"] == "DependencyGraph(2 tables, 1 foreign key, no cycles)"
     assert "2 rows" in bundle["image/svg+xml"]
     assert "<script" not in bundle["image/svg+xml"]
@@ -105,7 +105,7 @@ def test_a_graph_of_more_than_500_edges_is_collapsed() -> None:
     svg_root(bundle["image/svg+xml"])
 
 
-def test_a_graph_of_more_than_60_tables_gives_no_mermaid_that_jupyterlab_would_prefer() -> None:
+def test_a_graph_of_more_than_60_tables_gives_no_mermaid_that_nobody_could_read() -> None:
     graph = DependencyGraph(schema_of(*[(f"c{n}", "hub", True) for n in range(61)]))
     assert "text/vnd.mermaid" not in graph._repr_mimebundle_()
     assert graph.to_mermaid().startswith("flowchart")

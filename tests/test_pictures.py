@@ -23,7 +23,7 @@ from datatransfer.package.neighbours import EntityGraph
 from datatransfer.package.reasons import Chain, Step
 from datatransfer.progress import Throughput
 from datatransfer.schema.graph import DependencyGraph
-from tests.support.markup import PAYLOADS, svg_root
+from tests.support.markup import PAYLOADS, drawing_of, svg_root
 from tests.support.packages import metadata, shop, table, write
 from tests.test_graph import schema_of
 
@@ -144,11 +144,13 @@ def pictures_named(text: str) -> list[Any]:
 
 def check_drawn(drawn: Any) -> None:
     bundle = drawn._repr_mimebundle_(include=None, exclude=None)
-    assert {"text/plain", "image/svg+xml"} <= set(bundle) <= {"text/plain", "image/svg+xml", "text/vnd.mermaid"}
+    pictures = {"text/plain", "text/html", "image/svg+xml"}
+    assert pictures <= set(bundle) <= pictures | {"text/vnd.mermaid"}
     assert bundle == drawn._repr_mimebundle_()
     assert bundle["text/plain"] == repr(drawn)
     assert "\x1b" not in repr(drawn)
     check_picture(bundle["image/svg+xml"])
+    assert drawing_of(bundle["text/html"]) == bundle["image/svg+xml"]
     if mermaid := bundle.get("text/vnd.mermaid", ""):
         assert "accTitle: " in mermaid  # JupyterLab's picture of it has no other name
     for line in mermaid.splitlines():

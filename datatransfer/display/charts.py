@@ -12,6 +12,7 @@ from typing import Any
 
 from datatransfer.display import shown
 from datatransfer.display.blocks import escape, plural, shorten, size
+from datatransfer.display.bundles import pictured
 from datatransfer.display.svg import LINE, MARGIN, frame, one_line, text_at, text_width
 
 MOST_BARS = 40
@@ -93,7 +94,7 @@ class Chart(shown.Listed):
 
     @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
+        return pictured(repr(self), self.to_svg())
 
 
 # --- bars -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks, shown
 from datatransfer.display.blocks import shorten
+from datatransfer.display.bundles import pictured
 from datatransfer.display.svg import Node, chain_svg
 from datatransfer.errors import SelectionError
 from datatransfer.exporting.keys import Key, check_keys
@@ -80,7 +81,7 @@ class Why(Sequence[Step]):
 
     @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
+        return pictured(repr(self), self.to_svg())
 
 
 def explain(closure: Closure, table: str, key: Any) -> Why:

@@ -9,6 +9,7 @@ from datatransfer.display import mermaid as _mermaid
 from datatransfer.display import shown
 from datatransfer.display import svg as _svg
 from datatransfer.display.blocks import plural
+from datatransfer.display.bundles import pictured
 from datatransfer.package.contents import Contents
 from datatransfer.package.metadata import PackageMetadata
 from datatransfer.package.reasons import Search
@@ -76,9 +77,7 @@ class EntityGraph(shown.Listed):
 
     @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        bundle = {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
-        mermaid = self.to_mermaid()
-        return bundle | ({"text/vnd.mermaid": mermaid} if mermaid else {})
+        return pictured(repr(self), self.to_svg(), mermaid=self.to_mermaid())
 
 
 def around(contents: Contents, metadata: PackageMetadata, table: str, key: Any, depth: int) -> EntityGraph:

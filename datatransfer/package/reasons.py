@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.display import blocks, shown
+from datatransfer.display.bundles import pictured
 from datatransfer.display.plain import counted
 from datatransfer.display.svg import Node, chain_svg
 from datatransfer.errors import KeyValueError
@@ -88,7 +89,7 @@ class Chain(Sequence[Step]):
 
     @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
+        return pictured(repr(self), self.to_svg())
 
 
 def why(contents: Contents, metadata: PackageMetadata, table: str, key: Any) -> Chain:

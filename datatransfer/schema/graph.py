@@ -15,6 +15,7 @@ from datatransfer.display import mermaid as _mermaid
 from datatransfer.display import shown
 from datatransfer.display import svg as _svg
 from datatransfer.display.blocks import names, plural
+from datatransfer.display.bundles import pictured
 from datatransfer.display.collapse import Collapsed, collapse
 from datatransfer.errors import UsageError
 from datatransfer.schema.tables import ForeignKey, Schema
@@ -247,10 +248,9 @@ class DependencyGraph(shown.Listed):
 
     @shown.as_bundle
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        """Return text and pictures; no Mermaid where the picture is collapsed, for JupyterLab would prefer it."""
-        bundle = {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
+        """Return text and pictures; no Mermaid where the picture is collapsed: it would be too large to read."""
         mermaid = self.to_mermaid() if len(self._shown) <= MAX_BOXES else ""
-        return bundle | ({"text/vnd.mermaid": mermaid} if mermaid else {})
+        return pictured(repr(self), self.to_svg(), mermaid=mermaid)
 
 
 def _strong_components(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:

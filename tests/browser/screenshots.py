@@ -36,7 +36,7 @@ def take(folder: Path, names: list[str]) -> list[Path]:
     with tempfile.TemporaryDirectory(prefix="datatransfer-pictures-") as private, chromium() as browser:
         with jupyterlab(Path(private)) as server, lab_page(browser, server, folder) as lab:
             lab.page.set_viewport_size(TALL)
-            # run anew for each: what is a picture already, as a graph's Mermaid, does not change its colours
+            # run anew for each: what is an image already does not change its colours
             for theme in THEMES:
                 if looks:
                     places = show(lab, *looks, theme=theme)

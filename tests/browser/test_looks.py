@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
 
+from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.tables import Column, ForeignKey, Schema, Table
+from datatransfer.schema.values import LogicalType
 from tests.browser.axe import axe
 from tests.browser.page import THEMES, Lab
 from tests.browser.scenes import LOOKS, show
 
-DRAWN = ("svg", "img[src^='data:image/svg']", "img[src^='blob:']")
-GRAPH = ", ".join(f".jp-OutputArea-output {kind}" for kind in DRAWN)
+GRAPH = ".jp-OutputArea-output .dt-i > svg"
 WIDER = """(area) => [...area.querySelectorAll(".jp-RenderedHTMLCommon, svg")]
   .filter((part) => part.scrollWidth > area.clientWidth + 1).map((part) => part.outerHTML.slice(0, 200))"""
+
+COLOURS = """(drawn) => [".dt-p", ".dt-b"].map((part) => getComputedStyle(drawn.querySelector(part)).fill)"""
+COLOURS_OF = {"light": ["rgb(255, 255, 255)"] * 2, "dark": ["rgb(17, 17, 17)"] * 2}
 
 
 def _cell(index: int) -> str:
@@ -27,17 +33,36 @@ def test_a_package_tells_what_it_holds(lab: Lab) -> None:
         assert word in drawn
 
 
-def test_a_graph_is_drawn_from_its_bundle_without_html(lab: Lab) -> None:
-    at = show(lab, "graph")["graph"]
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_graph_is_our_own_drawing_in_the_colours_of_the_theme(lab: Lab, theme: str) -> None:
+    at = show(lab, "graph", theme=theme)["graph"]
     (output,) = lab.outputs(at)
-    assert {"image/svg+xml", "text/vnd.mermaid", "text/plain"} <= set(output["data"])
-    assert "text/html" not in output["data"]
-    picture = lab.output(at).locator(GRAPH).first
-    picture.wait_for()
-    box = picture.bounding_box()
+    assert set(output["data"]) == {"text/plain", "text/html", "image/svg+xml", "text/vnd.mermaid"}
+    assert lab.output(at).locator(".jp-RenderedMermaid").count() == 0
+    drawn = lab.output(at).locator(GRAPH)
+    drawn.wait_for()
+    box = drawn.bounding_box()
     assert box is not None
     assert box["width"] > 100
     assert box["height"] > 50
+    assert lab.output(at).get_by_role("img").count() == 1  # the image that stands in for it is not shown beside it
+    assert drawn.evaluate(COLOURS) == COLOURS_OF[theme]
+
+
+def test_of_a_notebook_that_is_not_trusted_the_image_of_a_graph_is_shown(lab: Lab) -> None:
+    fk = ForeignKey("items", ("order_id",), "orders", ("id",))
+    columns = (Column("order_id", LogicalType("integer")),)
+    graph = DependencyGraph(
+        Schema({t.name: t for t in (Table("items", columns, foreign_keys=(fk,)), Table("orders", ()))})
+    )
+    shown = nbformat.v4.new_output("execute_result", graph._repr_mimebundle_(), execution_count=1)
+    cell = nbformat.v4.new_code_cell("graph", outputs=[shown], execution_count=1)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), lab.server.folder / "from_a_stranger.ipynb")
+    lab.open("from_a_stranger.ipynb")
+    output = lab.output(0)
+    output.get_by_alt_text("Dependency graph: 2 tables, 1 foreign key, no cycles").wait_for()
+    assert output.locator("svg.dt-g").count() == 0
+    assert "orders" in output.inner_text().split()  # the words of the drawing do not stick together
 
 
 def test_the_steps_of_a_transfer_are_shown_as_html(lab: Lab) -> None:

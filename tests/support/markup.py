@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import re
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 
 ELEMENTS = {
     "div", "span", "style", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "details", "summary",
@@ -14,6 +16,12 @@ CLASSES = re.compile(r"dt-[a-z]+( dt-[a-z]+)?")
 STYLE = re.compile(r"width:\d{1,3}%")
 SVG_ELEMENTS = {"svg", "style", "g", "title", "desc", "rect", "text", "path", "tspan", "line"}
 _NUMBERS = re.compile(r"[-\d. ]*")
+_PICTURE = re.compile(
+    r'<div class="dt-i"(?: role="region" tabindex="0" aria-label="(?P<label>[^"<>]*)")?><style>[^<]*</style>'
+    r'<img alt="(?P<alt>[^"<>]*)" src="data:image/svg\+xml;base64,(?P<source>[A-Za-z0-9+/=]*)">'
+    r'<svg style="min-width:\d+px" (?P<drawn>.*</svg>)</div>',
+    re.DOTALL,
+)
 _PATH = re.compile(r"[-\d. MmLlHhVvCcQqAaZz]*")
 
 PAYLOADS = (
@@ -95,3 +103,16 @@ def svg_root(markup: str) -> ET.Element:
                 assert _NUMBERS.fullmatch(value), (name, value)
     assert not [c for c in markup if not c.isprintable() and c not in "\n\t"]
     return root
+
+
+def drawing_of(markup: str) -> str:
+    """Check that HTML holds an SVG twice, as a drawing and as the image of it, and return the SVG."""
+    parts = _PICTURE.fullmatch(markup)
+    assert parts is not None
+    svg = b64decode(parts["source"]).decode()
+    assert svg_root(f"<svg {parts['drawn']}").attrib == svg_root(svg).attrib
+    assert parts["drawn"].replace(">\n", ">") == svg.removeprefix("<svg ").replace(">\n", ">")
+    title = next(iter(svg_root(svg))).text or ""
+    assert html.unescape(parts["alt"]) == title
+    assert parts["label"] in (None, parts["alt"])
+    return svg
