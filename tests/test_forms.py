@@ -148,7 +148,7 @@ def test_both_forms_carry_a_database_over(databases: Databases, tmp_path: Path, 
     target_url = empty_copy(source, databases)
     with dt.Database(source) as db, dt.Database(target_url) as target:
         form = dt.ExportForm(db)
-        form._choose_all()
+        form.choice.choose_all()
         form.later.wait()
         assert "rows asked for" in form.count.value
         form.next.click()
@@ -419,7 +419,7 @@ def test_hostile_names_stay_text(databases: Databases, tmp_path: Path) -> None:
     run(url, 'CREATE TABLE "<img src=x onerror=alert(1)>" (id INTEGER PRIMARY KEY)')
     with dt.Database(url) as db:
         form = dt.ExportForm(db)
-        form._choose_all()
+        form.choice.choose_all()
         form.later.wait()
         form.next.click()
         form.later.wait()

@@ -86,7 +86,7 @@ def test_an_undo_that_is_refused_can_leave_the_rows_that_were_edited(databases: 
 def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: Databases, tmp_path: Path) -> None:
     with dt.Database(shop(databases)) as db:
         form = dt.ExportForm(db)
-        form._choose_all()
+        form.choice.choose_all()
         form.later.wait()
         form.next.click()
         form.later.wait()
@@ -120,7 +120,7 @@ def test_the_keys_follow_a_person_to_another_page_and_not_code(
         pressed(form.next)
         assert form.wizard.step == "choose"
         assert led == []
-        form._choose_all()
+        form.choice.choose_all()
         form.later.wait()
         pressed(form.next)
         pressed(form.next)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
+from datatransfer.database.counting import RowCount, quick_counts
 from datatransfer.display import blocks
 from datatransfer.notebook import parts
 from datatransfer.notebook.export_wizard import EdgeChoice, ExportWizard
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.picker import PathPicker
+from datatransfer.notebook.tables_list import TablesList
 from datatransfer.notebook.wording import Wording
 
 if TYPE_CHECKING:
@@ -69,8 +72,9 @@ class ExportForm(Form):
     def __init__(self, db: Database) -> None:
         db.check_threads()
         self._wizard = ExportWizard(db)
-        self._shown_edges: tuple[EdgeChoice, ...] = ()
+        self._shown_edges: tuple[EdgeChoice, ...] | None = None
         self._package: DataPackage | None = None
+        self._counted: dict[str, int] = {}
         pages = {
             "choose": self._choose_page(),
             "closure": self._closure_page(),
@@ -80,6 +84,7 @@ class ExportForm(Form):
         }
         super().__init__(f"Export from {db.url_shown}", pages, _LABELS, verb="Export")
         self.refresh()
+        self.later.run("tables", lambda: quick_counts(db), self._tell_tables)
 
     @property
     def wizard(self) -> ExportWizard:
@@ -109,27 +114,18 @@ class ExportForm(Form):
     # --- 1 choose -----------------------------------------------------------------------------------------------
 
     def _choose_page(self) -> w.Widget:
-        tables = [table.name for table in self.wizard.db.schema]
-        self.tables = w.SelectMultiple(
-            options=tables, description="Tables", rows=min(12, max(4, len(tables))),
-            style={"description_width": "initial"}, layout=parts.full(),
-        )  # fmt: skip
-        self.tables.observe(self._tables_chosen, names="value")
-        everything = parts.button("Whole database", self._choose_all, tip="every row of every table")
+        self.choice = TablesList([table.name for table in self.wizard.db.schema], self._tables_chosen)
+        self.tables = self.choice.list
         self.where_table = parts.choice("Only some rows of", [""], "", on_change=self._where_asked)
         self.where = parts.text("where", hint="a condition in SQL, e.g. id = 42", on_change=self._where_written)
         self.where.disabled = True  # until it is said of which table
         self.count = parts.html()
         return parts.column(
             parts.html(parts.words("Choose what to take. What the rows need to exist comes with them.")),
-            self.tables, parts.row(everything), parts.line(self.where_table), self.where, self.count,
+            self.choice, parts.line(self.where_table), self.where, self.count,
         )  # fmt: skip
 
-    def _choose_all(self) -> None:
-        self.tables.value = tuple(self.tables.options)
-
-    def _tables_chosen(self, change: dict[str, tuple[str, ...]]) -> None:
-        chosen = change["new"]
+    def _tables_chosen(self, chosen: Sequence[str]) -> None:
         for table in [table for table in self.wizard.roots if table not in chosen]:
             self.wizard.unchoose(table)
         for table in chosen:
@@ -156,16 +152,28 @@ class ExportForm(Form):
 
     def _count(self) -> None:
         """Count what was asked for itself; what belongs to it is counted in the next step."""
-        roots = dict(self.wizard.roots)
-        if not roots:
-            self.count.value = ""
+        conditions = {table: where for table, where in self.wizard.roots.items() if where}
+        if not conditions:
+            self.later.forget("count")
+            self._tell_count({})
             return
         self._busy(self.count, "counting")
-        self.later.run("count", lambda: _counted(self.wizard, roots), self._tell_count, delay=_COUNT_DELAY)
+        self.later.run("count", lambda: _counted(self.wizard, conditions), self._tell_count, delay=_COUNT_DELAY)
 
-    def _tell_count(self, counts: dict[str, int]) -> None:
-        rows = [(table, self.wizard.roots.get(table, "") or "all rows", count) for table, count in counts.items()]
-        self.count.value = blocks.block("", blocks.table(("table", "which", "rows asked for"), rows, limit=20))
+    def _tell_count(self, counted: dict[str, int]) -> None:
+        self._counted = counted
+        rows = []
+        for table, where in self.wizard.roots.items():
+            count = RowCount(counted.get(table)) if where else self.wizard.counts.get(table, "counting")
+            rows.append((table, where or "all rows", blocks.Figure(count)))
+        shown = blocks.table(("table", "which", "rows asked for"), rows, limit=20)
+        self.count.value = blocks.block("", shown) if rows else ""
+
+    def _tell_tables(self, counts: dict[str, RowCount]) -> None:
+        self.wizard.counts = counts
+        self.choice.tell(counts)
+        if self.count not in self._waiting:
+            self._tell_count(self._counted)
 
     # --- 2 closure ----------------------------------------------------------------------------------------------
 
@@ -204,6 +212,8 @@ class ExportForm(Form):
             return
         self._shown_edges = edges
         lines: list[w.Widget] = [self._edge(edge) for edge in edges[:_MOST_EDGES]]
+        if not edges:
+            lines.append(parts.html(parts.words("no foreign key leads to rows that are not asked for already")))
         if len(edges) > _MOST_EDGES:
             lines.append(parts.html(parts.words(f"and {len(edges) - _MOST_EDGES:,} more, which code can set")))
         self.edges.children = tuple(lines)

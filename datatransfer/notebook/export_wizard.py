@@ -18,6 +18,7 @@ from datatransfer.notebook.steps import following, refuse_back
 if TYPE_CHECKING:
     from datatransfer.background import Job
     from datatransfer.database.connection import Database
+    from datatransfer.database.counting import RowCount
     from datatransfer.exporting.preview import Selection
     from datatransfer.package.package import DataPackage
 
@@ -63,6 +64,7 @@ class ExportWizard:
     encoding: str = "auto"
     on_orphan: str = "error"
     on_missing_file: str = "error"
+    counts: dict[str, RowCount] = field(default_factory=dict)
     selection: Selection | None = None
     job: Job[DataPackage] | None = None
 
@@ -111,18 +113,43 @@ class ExportWizard:
     def edges(self) -> list[EdgeChoice]:
         """The foreign keys that matter to what is selected, each with what may happen there."""
         tables = {count.table for count in self.selection.table_counts} if self.selection else set(self.roots)
-        tables |= {fk.table for fk in self.db.schema.foreign_keys() if (fk.label, "down") in self.rules}
+        ruled, below, above = self.active_rules, *self._reached()
         found = []
         graph = self.db.graph
         for fk in self.db.schema.foreign_keys():
-            if fk.table in tables:
+            if (fk.label, "up") in ruled or (fk.table in tables & above and not self._is_whole(fk.parent)):
                 choices = (FOLLOW, STOP, NULL) if graph.nullable(fk) else (FOLLOW, STOP)
                 words = f"{fk.label}: take the {fk.parent} that it refers to"
                 found.append(self._edge(fk.label, "up", words, choices))
-            if fk.parent in tables:
+            if (fk.label, "down") in ruled or (fk.parent in tables & below and not self._is_whole(fk.table)):
                 words = f"{fk.label}: take the {fk.table} that refer to {fk.parent}"
                 found.append(self._edge(fk.label, "down", words, (FOLLOW, STOP)))
         return found
+
+    @property
+    def active_rules(self) -> dict[tuple[str, str], str]:
+        """The rules that can hold something back: their tables are reached, and what they lead to is not all taken."""
+        below, above = self._reached()
+        keys = {fk.label: fk for fk in self.db.schema.foreign_keys()}
+        found = {}
+        for (label, direction), action in self.rules.items():
+            fk = keys[label]
+            is_reached = fk.table in above if direction == "up" else fk.parent in below
+            if is_reached and not self._is_whole(fk.parent if direction == "up" else fk.table):
+                found[label, direction] = action
+        return found
+
+    def _is_whole(self, table: str) -> bool:
+        """Whether every row of a table is asked for, so that no foreign key needs to lead to it."""
+        return self.roots.get(table) == ""
+
+    def _reached(self) -> tuple[set[str], set[str]]:
+        """Return the tables that are left downward, roots and what refers to them, and those that are left upward."""
+        keys = self.db.schema.foreign_keys()
+        down = [(fk.parent, fk.table) for fk in keys if (fk.label, "down") not in self.rules]
+        up = [(fk.table, fk.parent) for fk in keys if (fk.label, "up") not in self.rules]
+        below = _closed(set(self.roots), down)
+        return below, _closed(below, up)
 
     def _edge(self, label: str, direction: Literal["up", "down"], words: str, choices: tuple[str, ...]) -> EdgeChoice:
         return EdgeChoice(label, direction, words, choices, self.rules.get((label, direction), FOLLOW))
@@ -197,7 +224,7 @@ class ExportWizard:
         else:
             for table, where in self.roots.items():
                 builder.add(table, where=where or None)
-        for (label, direction), action in self.rules.items():
+        for (label, direction), action in self.active_rules.items():
             getattr(builder, action)(label, direction=direction)
         if self.left_out:
             builder.leave_out(*self.left_out)
@@ -231,7 +258,7 @@ class ExportWizard:
                 writing.call("builder.add", table, **({"where": where} if where else {}))
                 for table, where in self.roots.items()
             ]
-        for (label, direction), action in self.rules.items():
+        for (label, direction), action in self.active_rules.items():
             lines.append(writing.call(f"builder.{action}", label, direction=direction))
         if self.left_out:
             lines.append(writing.call("builder.leave_out", *self.left_out))
@@ -250,3 +277,16 @@ class ExportWizard:
         if self.selection is None:
             return f"{plural(len(self.roots), 'table')} chosen"
         return repr(self.selection).removeprefix("Selection(").removesuffix(")")
+
+
+def _closed(begun: set[str], steps: list[tuple[str, str]]) -> set[str]:
+    """Return all that can be reached by steps."""
+    after: dict[str, list[str]] = {}
+    for source, target in steps:
+        after.setdefault(source, []).append(target)
+    found, fresh = set(begun), list(begun)
+    while fresh:
+        fresh = [name for source in fresh for name in after.get(source, ()) if name not in found]
+        fresh = list(dict.fromkeys(fresh))
+        found.update(fresh)
+    return found

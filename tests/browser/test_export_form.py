@@ -122,6 +122,28 @@ def test_keys_typed_in_a_form_stay_in_it(lab: Lab, tmp_path: Path) -> None:
     lab.page.wait_for_function("() => !window.panel().context.model.dirty")
 
 
+def test_a_table_of_five_hundred_is_found_by_keys(lab: Lab, tmp_path: Path) -> None:
+    from playwright.sync_api import expect  # here: other tests are collected without it
+
+    with closing(sqlite3.connect(tmp_path / "many.db")) as connection:
+        for n in range(500):
+            connection.execute(f"CREATE TABLE module_{n % 10}_part_{n:03} (id INTEGER PRIMARY KEY)")
+        connection.commit()
+    form = opened(lab, f"sqlite:///{tmp_path}/many.db")
+    keys = lab.page.keyboard
+    expect(form.control("Tables").locator("option")).to_have_count(500)
+    form.control("Find tables").focus()
+    keys.type("module_3 12")
+    form.see("1 of 500 tables")
+    keys.press("Tab")
+    expect(form.control("Tables")).to_be_focused()
+    keys.press("ArrowDown")
+    form.see("rows asked for")
+    assert axe(lab.page, ".jp-OutputArea-output") == []
+    form.key("Next")
+    form.at("What belongs to it")
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_everybody_can_use_every_step_of_an_export(lab: Lab, tmp_path: Path, theme: str) -> None:
     form = opened(lab, sqlite_copy("chinook", tmp_path), theme=theme)

@@ -80,6 +80,8 @@ class Dialect:
     """
 
     name = "generic"
+    #: How `estimated_rows` are to be read.
+    estimate_word = "about"
 
     def __init__(self, engine: sa.Engine, schema: str | None = None) -> None:
         self.engine = engine
@@ -98,6 +100,17 @@ class Dialect:
     def reflect(self, conn: sa.Connection) -> Schema:
         """Return the tables of the database, and those of other schemas that they refer to."""
         return inspector.reflect(conn, self.schema)
+
+    def estimated_rows(self, conn: sa.Connection, tables: Sequence[Table]) -> dict[str, int]:
+        """Return how many rows tables have as far as the database knows without counting, by name."""
+        return {}
+
+    @staticmethod
+    def _known_rows(rows: Any, home: str | None, tables: Sequence[Table]) -> dict[str, int]:
+        """Return what rows of schema, name and number of rows say of tables."""
+        known = {(space, name): int(count) for space, name, count in rows}
+        places = {table.name: (table.db_schema or home, table.bare_name or table.name) for table in tables}
+        return {name: known[place] for name, place in places.items() if place in known}
 
     # --- SQL ----------------------------------------------------------------------------------------------------
 

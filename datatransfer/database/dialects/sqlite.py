@@ -29,6 +29,7 @@ class SqliteDialect(Dialect):
     """Reflects by pragmas and reads storage classes exactly."""
 
     name = "sqlite"
+    estimate_word = "up to"
     #: Size in bytes of a file from which on a child process reads whole tables; below, its start would cost more.
     fast_above = 16 * 1024 * 1024
 
@@ -48,6 +49,21 @@ class SqliteDialect(Dialect):
         """Return an identifier quoted; an empty one is a name in SQLite."""
         return super().quote(identifier) if identifier else '""'
 
+    def estimated_rows(self, conn: sa.Connection, tables: Sequence[Table]) -> dict[str, int]:
+        """Return how many rows fit between the first and the last rowid, which are found at once."""
+        listed: Any = self.execute(conn, "SELECT schema, name FROM pragma_table_list WHERE wr = 1")
+        without = {name for space, name in listed if space == self.default_schema}
+        found = {}
+        for table in tables:
+            row_id = None if table.name in without else self._row_id(table)
+            if row_id is not None:
+                place = self.table_sql(table)
+                ends = [f"coalesce((SELECT {end}({row_id}) FROM {place} t), 0)" for end in ("max", "min")]
+                row: Any = self.execute(conn, f"SELECT {', '.join(ends)}").one()
+                last, first = row
+                found[table.name] = last - first + 1 if last or first else 0
+        return found
+
     def order_sql(self, table: Table) -> str:
         """Return the key, and the rowid after it: SQLite lets keys repeat where they hold NULL."""
         row_id = self.keyless_row_id(table)
@@ -61,10 +77,14 @@ class SqliteDialect(Dialect):
 
         A table WITHOUT ROWID always has a key of NOT NULL columns.
         """
-        taken = {name.lower() for name in (*table.column_names, *table.hidden)}
         known = [table.by_name.get(name) for name in table.key]
         if table.key_kind == "primary" and not any(column is not None and column.nullable for column in known):
             return None
+        return self._row_id(table)
+
+    def _row_id(self, table: Table) -> str | None:
+        """Return the rowid under a name that no column has taken, if there is one."""
+        taken = {name.lower() for name in (*table.column_names, *table.hidden)}
         free = next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), None)
         return f"t.{free}" if free else None
 
