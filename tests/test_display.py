@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dtm
+import itertools
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -37,6 +38,25 @@ from tests.support.packages import metadata, picture, shop, table, write
 
 TEXTS = st.one_of(st.text(max_size=30), st.sampled_from(PAYLOADS))
 MOMENT = dtm.datetime(2026, 1, 2, 3, 4, tzinfo=dtm.UTC)
+
+
+# --- long names ------------------------------------------------------------------------------------------------------
+
+
+@given(text=TEXTS)
+def test_long_names_may_be_broken_between_their_words_only(text: str) -> None:
+    marked = blocks.breakable(f"{text} patient_laboratory_measurement.resultOfThisDay")
+    assert html_text(f"<div>{marked}</div>").split()[-1] == "patient_laboratory_measurement.resultOfThisDay"
+    assert marked.endswith("patient_<wbr>laboratory_<wbr>measurement.<wbr>result<wbr>Of<wbr>This<wbr>Day")
+    assert marked.replace("<wbr>", "") == blocks.escape(f"{text} patient_laboratory_measurement.resultOfThisDay")
+    for before, after in itertools.pairwise(blocks.soft(text).split("\u200b")):
+        assert before[-1] in "_./\\" or ((before[-1].islower() or before[-1].isdigit()) and after[0].isupper())
+
+
+def test_short_names_and_numbers_are_never_broken() -> None:
+    assert blocks.breakable("orders.customer_id") == "orders.customer_id"
+    assert blocks.breakable("1234567890.12345678901234567890") == "1234567890.<wbr>12345678901234567890"
+    assert blocks.soft("customers.full_name and orders.customer_id") == "customers.full_name and orders.customer_id"
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------

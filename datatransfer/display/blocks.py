@@ -6,6 +6,7 @@ Everything is a pure function from plain data to text, so the same input gives t
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -29,7 +30,7 @@ _STYLE = variables(".dt-b") + (
     ".dt-b .dt-t{border-left:4px solid var(--dt-quiet);padding-left:8px;margin:4px 0}"
     ".dt-b .dt-t.dt-good{border-color:var(--dt-good)}.dt-b .dt-t.dt-warn{border-color:var(--dt-warn)}"
     ".dt-b .dt-t.dt-bad{border-color:var(--dt-bad)}"
-    ".dt-b .dt-w{display:inline-block;width:7em;height:.7em;background:var(--dt-soft)}"
+    ".dt-b .dt-w{display:inline-block;width:min(7em,8vw);height:.7em;background:var(--dt-soft)}"
     ".dt-b .dt-w span{display:block;height:100%;background:var(--dt-accent)}"
 )
 
@@ -49,6 +50,41 @@ class Figure(str):
 def escape(value: object) -> str:
     """Return a value as text that is safe in HTML, also inside attributes; control characters are shown."""
     return html.escape(visible(str(value)), quote=True)
+
+
+def breakable(value: object) -> str:
+    """Return a value like `escape`, and say where long names may be broken: between their words, not inside them.
+
+    Examples
+    --------
+    >>> breakable("SalesOrderHeader.customer_id")
+    'Sales<wbr>Order<wbr>Header.<wbr>customer_<wbr>id'
+    >>> breakable("orders.customer_id")
+    'orders.customer_id'
+    """
+    return "<wbr>".join(html.escape(piece, quote=True) for piece in _pieces(visible(str(value))))
+
+
+def soft(text: str) -> str:
+    """Return text with spaces without width where `breakable` allows a break, for places that take no HTML."""
+    return "\u200b".join(_pieces(text))
+
+
+def _pieces(text: str) -> list[str]:
+    if len(text) <= _LONG:
+        return [text]
+    pieces = [""]
+    for word in _WORDS.split(text):
+        first, *others = _BORDERS.split(word) if len(word) > _LONG else [word]
+        pieces[-1] += first
+        pieces += others
+    return pieces
+
+
+_LONG = 20
+"""Characters up to which a word is never broken."""
+_WORDS = re.compile(r"(\s+)")
+_BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z0-9][_./\\])(?=[^_./\\])")
 
 
 def visible(text: str) -> str:
@@ -116,7 +152,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int
     shown = all_rows[:limit]
     right = [bool(shown) and all(_is_number(row[at]) for row in shown if at < len(row)) for at in range(len(header))]
     head = "".join(
-        f'<th scope="col"{_NUMBER if number else ""}>{escape(name)}</th>'
+        f'<th scope="col"{_NUMBER if number else ""}>{breakable(name)}</th>'
         for name, number in zip(header, right, strict=True)
     )
     lines = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in shown]
@@ -139,7 +175,7 @@ def _cell(value: object) -> str:
         return f"<td>{value}</td>"
     if _is_number(value):
         return f"<td{_NUMBER}>{escape(value) if isinstance(value, str) else f'{value:,}'}</td>"
-    return f"<td>{escape(shorten(str(value), 200))}</td>"
+    return f"<td>{breakable(shorten(str(value), 200))}</td>"
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:
@@ -155,7 +191,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
 
 def fold(summary: str, inner: str, *, is_open: bool = False) -> Html:
     """Return a fold; `summary` is text, `inner` is HTML."""
-    return Html(f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>{inner}</details>")
+    return Html(f"<details{' open' if is_open else ''}><summary>{breakable(summary)}</summary>{inner}</details>")
 
 
 def bar(fraction: float) -> Html:
@@ -171,18 +207,18 @@ def share(value: int, most: int) -> Html:
 
 def note(tone: Tone, text: str, inner: str = "") -> Html:
     """Return a line with a mark for how things are, in words and in colour; `inner` is HTML."""
-    return Html(f'<div class="dt-t dt-{tone}">{_MARKS[tone]} {escape(text)}{inner}</div>')
+    return Html(f'<div class="dt-t dt-{tone}">{_MARKS[tone]} {breakable(text)}{inner}</div>')
 
 
 def block(title: str, *parts: str) -> Html:
     """Return a titled block; `title` is text, the parts are HTML."""
-    head = f'<div class="dt-h">{escape(shorten(title, 300))}</div>' if title else ""
+    head = f'<div class="dt-h">{breakable(shorten(title, 300))}</div>' if title else ""
     return Html(f'<div class="dt-b"><style>{_STYLE}</style>{head}{"".join(parts)}</div>')
 
 
 def listing(items: Iterable[object], *, limit: int = MAX_ROWS) -> Html:
     """Return an HTML list of texts; what is beyond the limit is counted."""
-    texts = [escape(shorten(str(item), 300)) for item in items]
+    texts = [breakable(shorten(str(item), 300)) for item in items]
     shown = texts[:limit] + ([f"and {len(texts) - limit:,} more"] if len(texts) > limit else [])
     return Html(f"<ul>{''.join(f'<li>{text}</li>' for text in shown)}</ul>")
 

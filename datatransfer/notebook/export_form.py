@@ -236,7 +236,8 @@ class ExportForm(Form):
             for column in table.columns:
                 if column.name not in table.key and column.name != "entity_uuid":
                     name = f"{table.name}.{column.name}"
-                    options.append((f"{name} (looks like a secret)" if name in secrets else name, name))
+                    label = f"{name}\u200b (looks like a secret)" if name in secrets else name
+                    options.append((blocks.soft(label), name))
         kept = tuple(name for name in self.wizard.left_out if name in {value for _, value in options})
         if list(self.left_out.options) != options:
             with self.left_out.hold_trait_notifications():

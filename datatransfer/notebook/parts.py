@@ -43,7 +43,7 @@ STYLE = (
     ".dt-form .dt-findings .widget-inline-hbox>.widget-label{min-width:min(100%,20em)}"
     ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
-    ".dt-form .dt-t,.dt-form .dt-b>div,.dt-form .dt-b td:not(.dt-n){overflow-wrap:anywhere}</style>"
+    ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}</style>"
 )
 
 
@@ -64,7 +64,7 @@ def heading(text: str, level: int = 3) -> w.HTML:
 
 def words(text: str) -> str:
     """Return a line of text as HTML."""
-    return blocks.block("", f"<div>{blocks.escape(text)}</div>")
+    return blocks.block("", f"<div>{blocks.breakable(text)}</div>")
 
 
 def scrolled(label: str, content: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from datatransfer.display.blocks import names
+from datatransfer.display.blocks import names, soft
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class TablesList(w.VBox):
         self.find = parts.text("Find tables", hint="parts of a name, e.g. order item", on_change=self._found)
         self.find.continuous_update = True
         self.list = w.SelectMultiple(
-            options=self._tables, description="Tables", rows=min(_MANY, max(4, len(self._tables))),
-            style={"description_width": "initial"}, layout=parts.full(),
+            options=[(soft(table), table) for table in self._tables], description="Tables",
+            rows=min(_MANY, max(4, len(self._tables))), style={"description_width": "initial"}, layout=parts.full(),
         )  # fmt: skip
         self.list.observe(self._chosen, names="value")
         self.told = parts.html()
@@ -59,7 +59,7 @@ class TablesList(w.VBox):
         return found(self._tables, self.find.value)
 
     def _label(self, table: str) -> str:
-        return f"{table}: {self._counts[table].told}" if table in self._counts else table
+        return soft(f"{table}: {self._counts[table].told}" if table in self._counts else table)
 
     def _found(self, _words: str) -> None:
         self._list(self._listed())

@@ -17,11 +17,12 @@ from tests.browser.server import Server, jupyterlab
 from tests.support.servers import absent
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, ViewportSize
 
     from tests.browser.page import Lab
 
 HERE = Path(__file__).parent
+SCREEN: ViewportSize = {"width": 1280, "height": 1000}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,6 +64,7 @@ def lab(page: Lab) -> Iterator[Lab]:
     """
     page.errors.clear()
     page.foreign.clear()
+    page.page.set_viewport_size(SCREEN)  # as the test before may have left it otherwise
     yield page
     foreign, errors = list(page.foreign), list(page.errors)
     page.close()
@@ -75,7 +77,7 @@ def lab_page(browser: Browser, jupyter: Server, pictures: Path) -> Iterator[Lab]
     """Yield a page in a context of its own, at the size of a usual screen."""
     from tests.browser.page import Lab
 
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, locale="en-GB", timezone_id="UTC")
+    context = browser.new_context(viewport=SCREEN, locale="en-GB", timezone_id="UTC")
     try:
         page = Lab(context, jupyter, pictures)
         yield page

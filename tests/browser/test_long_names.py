@@ -20,6 +20,23 @@ CUT = """() => [...document.querySelectorAll(".jp-OutputArea-output *")].filter(
   part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX !== "visible")
   .map((part) => part.outerHTML.slice(0, 200))"""
 
+# where a line of what holds such names ends, as pairs of the characters before and after
+ENDS = """() => [...document.querySelectorAll(".jp-OutputArea-output .dt-b :is(td, th, div, li)")].flatMap((part) => {
+  const ends = [], walker = document.createTreeWalker(part, NodeFilter.SHOW_TEXT), range = document.createRange();
+  let before = null;
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentNode.closest("style, td, th, div, li") !== part || !/Sales|patient/.test(part.innerText)) continue;
+    for (let at = 0; at < node.length; at++) {
+      range.setStart(node, at); range.setEnd(node, at + 1);
+      const box = range.getClientRects()[0];
+      if (!box) continue;
+      if (before && box.top > before.box.top + 4) ends.push([before.text, node.data[at]]);
+      before = {box, text: node.data[at]};
+    }
+  }
+  return ends; })"""
+
 
 def form_of(lab: Lab, kind: str, url: str) -> FormPage:
     lab.page.set_viewport_size({"width": 800, "height": 1000})
@@ -30,6 +47,35 @@ def form_of(lab: Lab, kind: str, url: str) -> FormPage:
 
 def cut(lab: Lab) -> list[str]:
     return list(lab.page.evaluate(CUT))
+
+
+def test_long_names_are_broken_between_their_words(lab: Lab, databases: Databases, tmp_path: Path) -> None:
+    url = databases.create("sqlite")
+    run(
+        url,
+        """CREATE TABLE SalesOrderHeaderSalesReason (SalesOrderHeaderSalesReasonId INTEGER PRIMARY KEY,
+        passwordOfTheIntegrationUser TEXT)""",
+        """CREATE TABLE patient_laboratory_measurement_results (patient_laboratory_measurement_result_id INTEGER PRIMARY
+        KEY, sales_order_header_sales_reason_id INTEGER REFERENCES SalesOrderHeaderSalesReason)""",
+        "INSERT INTO SalesOrderHeaderSalesReason VALUES (1, 'a')",
+        "INSERT INTO patient_laboratory_measurement_results VALUES (1, 1)",
+    )
+    form = form_of(lab, "ExportForm", url)
+    form.choose("Tables", "SalesOrderHeaderSalesReason")
+    form.see("rows asked for")
+    form.click("Next")
+    form.see("nothing has been written")
+    assert cut(lab) == []
+    lab.close()
+    lab.notebook([f"import datatransfer as dt\ndb = dt.Database({url!r}); builder = dt.PackageBuilder(db).add_all()",
+                  "builder.preview()", f"builder.build({str(tmp_path / 'a.zip')!r}, progress=False)",
+                  "db"])  # fmt: skip
+    lab.run()
+    assert cut(lab) == []
+    ends = lab.page.evaluate(ENDS)
+    assert len(ends) > 3
+    inside = [f"{a}|{b}" for a, b in ends if not (a in "_./" or b == " " or a == " " or (a.islower() and b.isupper()))]
+    assert inside == []
 
 
 def test_an_export_shows_long_names_whole(lab: Lab, databases: Databases) -> None:

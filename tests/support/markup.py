@@ -10,6 +10,7 @@ from base64 import b64decode
 
 ELEMENTS = {
     "div", "span", "style", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "details", "summary",
+    "wbr",
 }  # fmt: skip
 ATTRIBUTES = {"class", "style", "scope", "colspan", "open", "aria-hidden"}
 CLASSES = re.compile(r"dt-[a-z]+( dt-[a-z]+)?")
@@ -54,7 +55,8 @@ class _Checked(html.parser.HTMLParser):
             assert name in ATTRIBUTES, (tag, name)
             assert name != "class" or CLASSES.fullmatch(value or ""), value
             assert name != "style" or STYLE.fullmatch(value or ""), value
-        self.stack.append(tag)
+        if tag != "wbr":
+            self.stack.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.stack.pop() == tag
