@@ -253,3 +253,28 @@ def test_the_finding_that_forbids_nothing_is_folded_away(databases: Databases, p
         assert form.findings.minor.button.description == f"▸ {count} more to know, which forbid nothing"
         assert not form.next.disabled
         form.wizard.close()
+
+
+def test_many_findings_are_shown_part_by_part(databases: Databases, tmp_path: Path) -> None:
+    columns = [f"c{k:02}x" for k in range(70)]
+    given = ", ".join(f"{name} TEXT" for name in columns)
+    source = made(databases, f"CREATE TABLE t (id INTEGER PRIMARY KEY, {given})", "INSERT INTO t (id) VALUES (1)")
+    url = made(databases, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package_of(source, tmp_path / "p.zip"))
+        lists = [each.description for each in walk(form.findings.to_choose) if isinstance(each, w.Dropdown)]
+        assert lists == [f"Column t.{name}" for name in columns[:30]]
+        named(form.findings, "Show 30 more of 40").click()
+        first = named(form.findings, "Column t.c00x")
+        named(form.findings, "Show 10 more of 10").click()
+        assert named(form.findings, "Column t.c00x") is first
+        lists = [each.description for each in walk(form.findings.to_choose) if isinstance(each, w.Dropdown)]
+        assert len(lists) == 70
+        for name in columns:
+            named(form.findings, f"Column t.{name}").value = 0
+        form.wait()
+        assert form.findings.settled.button.description == "▸ 70 settled"
+        assert not form.next.disabled
+        named(form.findings.settled, "Show 30 more of 40").click()
+        assert named(form.findings.settled, "Column t.c59x").value == 0
+        form.wizard.close()

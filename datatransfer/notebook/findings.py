@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -28,6 +29,35 @@ _TONES: dict[str, Tone] = {"error": "bad", "warning": "warn"}
 Chosen = Callable[["Misfit", Mapping], object]
 
 
+class _Lines(w.VBox):
+    """Lines of which more are made when they are asked for; a schema may differ in thousands."""
+
+    def __init__(self) -> None:
+        self._makers: Sequence[Callable[[], w.Widget]] = ()
+        self._shown = MOST
+        self._more = parts.button("", self._show_more)
+        super().__init__((), layout=parts.full())
+
+    def tell(self, makers: Sequence[Callable[[], w.Widget]]) -> None:
+        """Show other lines, as many as were shown of those before."""
+        self._makers = makers
+        self._draw(())
+
+    def _show_more(self) -> None:
+        made = self.children[: self._shown]
+        self._shown += MOST
+        self._draw(made)
+        control = next((found for line in self.children[len(made) :] if (found := keys.first(line))), None)
+        if control is not None:
+            control.focus()
+
+    def _draw(self, made: Sequence[w.Widget]) -> None:
+        lines = (*made, *(make() for make in self._makers[len(made) : self._shown]))
+        left = len(self._makers) - len(lines)
+        self._more.description = self._more.tooltip = f"Show {min(MOST, left):,} more of {left:,}"
+        self.children = (*lines, parts.row(self._more)) if left else lines
+
+
 class Findings(w.VBox):
     """The findings about the schemas, those that forbid the import with a list of what may be done.
 
@@ -51,14 +81,15 @@ class Findings(w.VBox):
         self.offered = parts.html()
         self.accept = parts.button("Accept all proposals", self._then_lead(accept), style="primary")
         self._back = parts.button("Take all back", self._then_lead(take_back), tip="open all that is settled again")
-        self._proposed, self.to_choose, self._minor, self._settled = (parts.column() for _ in range(4))
+        self._proposed, self.to_choose, self._minor, self._settled = (_Lines() for _ in range(4))
+        self.grave = parts.column()
         self.proposals = parts.Fold("", self._proposed)
         self.minor = parts.Fold("", self._minor)
-        self.settled = parts.Fold("", self._settled)
+        self.settled = parts.Fold("", parts.column(self._settled, parts.row(self._back)))
         super().__init__(
             (
-                self.title, self.offered, parts.row(self.accept), self.proposals, self.to_choose, self.minor,
-                self.settled,
+                self.title, self.offered, parts.row(self.accept), self.proposals, self.to_choose,
+                self.grave, self.minor, self.settled,
             ),
             layout=parts.full(),
         )  # fmt: skip
@@ -89,9 +120,8 @@ class Findings(w.VBox):
         fits = parts.mark("good", "the schemas fit")
         self.title.value = parts.heading("Findings about the schemas", 4).value if report.errors else fits
         self._offer(proposed, ways)
-        others_open = [item for item in report.errors if not item.sure]
-        told = [self._open(item, ways) for item in others_open[:MOST]] + _more(len(others_open))
-        self.to_choose.children = (*told, *(parts.html(_said(item, wording=self._wording)) for item in grave))
+        self.to_choose.tell([partial(self._open, item, ways) for item in report.errors if not item.sure])
+        self.grave.children = tuple(self._line(item) for item in grave)
         self._tell_minor([item for item in others if item not in grave])
         self._tell_settled(differences.settled, ways)
         self._lead()
@@ -102,22 +132,18 @@ class Findings(w.VBox):
         told = f"{count} that {lose} nothing: names in another spelling, types that keep every value"
         self.offered.value = parts.mark("quiet", told) if proposed else ""
         self.accept.tooltip = f"accept {count}; what would be left out stays your own decision"
-        self._proposed.children = (*(self._open(item, ways) for item in proposed[:MOST]), *_more(len(proposed)))
+        self._proposed.tell([partial(self._open, item, ways) for item in proposed])
         self.proposals.rename(f"{count}, one by one")
         for part in (self.offered, self.accept, self.proposals):
             parts.show(part, bool(proposed))
 
     def _tell_minor(self, minor: Sequence[Misfit]) -> None:
-        self._minor.children = (
-            *(parts.html(_said(item, wording=self._wording)) for item in minor[:MOST]),
-            *_more(len(minor)),
-        )
+        self._minor.tell([partial(self._line, item) for item in minor])
         self.minor.rename(f"{len(minor):,} more to know, which {'forbid' if len(minor) > 1 else 'forbids'} nothing")
         parts.show(self.minor, bool(minor))
 
     def _tell_settled(self, settled: Sequence[Settled], ways: Ways) -> None:
-        lines = [self._done(each, ways) for each in settled[:MOST]]
-        self._settled.children = (*lines, *_more(len(settled)), parts.row(self._back))
+        self._settled.tell([partial(self._done, each, ways) for each in settled])
         self.settled.rename(f"{len(settled):,} settled")
         parts.show(self.settled, bool(settled))
 
@@ -131,6 +157,9 @@ class Findings(w.VBox):
         if control is not None:
             control.focus()
 
+    def _line(self, finding: Misfit) -> w.Widget:
+        return parts.html(_said(finding, wording=self._wording))
+
     # --- one finding --------------------------------------------------------------------------------------------
 
     def _open(self, finding: Misfit, ways: Ways) -> w.Widget:
@@ -139,10 +168,9 @@ class Findings(w.VBox):
         found = ways.of(finding)
         if found:
             controls.append(self._choice(finding, found, _NOT_YET, ("decide …", _NOT_YET)))
-        value = ways.value(finding)
-        if value is not None:
+        if (value := ways.value(finding)) is not None:
             controls.append(self._value(finding, value))
-        return parts.column(parts.html(_said(finding, advice=not found, wording=self._wording)), *controls)
+        return parts.column(parts.html(_said(finding, advice=not controls, wording=self._wording)), *controls)
 
     def _done(self, settled: Settled, ways: Ways) -> w.Widget:
         """Show what was chosen about a finding, to be chosen otherwise or taken back."""
@@ -192,9 +220,3 @@ def _said(finding: Misfit, *, wording: Wording, advice: bool = True) -> str:
     if advice:
         said += f" ({wording.said(finding.hint)})"
     return parts.mark(_TONES.get(finding.severity, "quiet"), said)
-
-
-def _more(count: int) -> list[w.Widget]:
-    if count <= MOST:
-        return []
-    return [parts.html(parts.words(f"and {count - MOST:,} more, shown when some of these are settled"))]

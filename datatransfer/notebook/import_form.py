@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.receipts import Receipt
     from datatransfer.importing.validation import Misfit
     from datatransfer.package.report import Report
+_CHOICE_DELAY = 0.2  # who chooses quickly is answered once
 
 
 class ImportForm(Form):
@@ -210,11 +211,11 @@ class ImportForm(Form):
     def _check(self) -> None:
         self._compare(self.wizard.check)
 
-    def _compare(self, compare: Callable[[], SchemaReport]) -> None:
+    def _compare(self, compare: Callable[[], SchemaReport], *, delay: float = 0.0) -> None:
         self._clear_decisions()
         self.later.forget("plan")
         self._busy(self.summary, "comparing the schemas")
-        self.later.run("check", compare, self._tell_check)
+        self.later.run("check", compare, self._tell_check, delay=delay)
         self.refresh()
 
     def _tell_check(self, _report: SchemaReport) -> None:
@@ -224,7 +225,7 @@ class ImportForm(Form):
     def _chosen(self, finding: Misfit, mapping: Mapping) -> None:
         self.error.clear()
         self.wizard.choose(finding, mapping)
-        self._check()
+        self._compare(self.wizard.check, delay=_CHOICE_DELAY)
 
     def _accept_all(self) -> None:
         self.error.clear()

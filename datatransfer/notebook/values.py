@@ -19,17 +19,21 @@ _EXAMPLES = {
 
 def control(label: str, column: Column) -> w.Widget:
     """Return a control for a value of a column; it holds what says nothing."""
+    made = _made(label, column)
+    made.layout = w.Layout(width="34em", max_width="100%")
+    made.add_class("dt-line")  # begins where lists above and below it do
+    return made
+
+
+def _made(label: str, column: Column) -> w.Widget:
     kind = column.type.kind
-    layout = w.Layout(width="auto", max_width="100%")
     plain = next(iter(neutral(column)), "")
     if kind == "integer":
-        return w.IntText(value=plain, description=label, style=_WIDE, layout=layout)
+        return w.IntText(value=plain, description=label, style=_WIDE)
     if kind == "float":
-        return w.FloatText(value=plain, description=label, style=_WIDE, layout=layout)
+        return w.FloatText(value=plain, description=label, style=_WIDE)
     if kind == "boolean":
         return parts.choice(label, [("no", False), ("yes", True)], False)
     if kind == "date":
-        return w.DatePicker(value=dt.date(1970, 1, 1), description=label, style=_WIDE, layout=layout)
-    made = parts.text(label, str(plain), hint=f"e.g. {_EXAMPLES[kind]}" if kind in _EXAMPLES else "a text")
-    made.layout = layout
-    return made
+        return w.DatePicker(value=dt.date(1970, 1, 1), description=label, style=_WIDE)
+    return parts.text(label, str(plain), hint=f"e.g. {_EXAMPLES[kind]}" if kind in _EXAMPLES else "a text")
