@@ -17,7 +17,8 @@ from datatransfer.exporting.orphans import count_orphans, count_outside
 from datatransfer.exporting.plan import Plan
 from datatransfer.exporting.why import Why, explain
 from datatransfer.schema.graph import DependencyGraph
-from datatransfer.schema.tables import Table
+from datatransfer.schema.identity import keeps_uuids_apart
+from datatransfer.schema.tables import ENTITY_UUID, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,6 +238,7 @@ def facts(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
     ]
     for name in counts:
         table = closure.carried(name)
+        found += _shared_uuids(closure, table)
         found += [_secret(closure.plan.schema.table(name), column) for column in secrets_in(table)]
         found += [
             Warned("foreign_key_broken", "the foreign key names columns or a table that do not exist", fk.label)
@@ -247,6 +249,17 @@ def facts(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
     if closure.plan.is_everything:
         found += [Warned("left_out", f"{item.kind}: {item.reason}", item.name) for item in closure.plan.schema.left_out]
     return found + _filtered(closure, counts)
+
+
+def _shared_uuids(closure: Closure, table: Table) -> list[Warned]:
+    """Return the warning of rows that no import will take, because one UUID stands for several."""
+    if not table.tracked or keeps_uuids_apart(table):
+        return []
+    sql, uuid = closure.sql, f"t.{closure.db.dialect.quote(ENTITY_UUID)}"
+    rows = f"SELECT count(*) AS n FROM {sql.from_table(table, 't')}{closure.source(table.name).tail()}"
+    count = sql.number(f"SELECT sum(n) FROM ({rows} GROUP BY {uuid} HAVING {uuid} IS NOT NULL AND count(*) > 1) q")
+    text = f"{blocks.plural(count, 'row')} share their UUID with another, and no import takes both; give each its own"
+    return [Warned("uuid_shared", text, f"{table.name}.{ENTITY_UUID}")] if count else []
 
 
 def _secret(table: Table, column: str) -> Warned:

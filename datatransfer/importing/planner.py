@@ -34,6 +34,7 @@ from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.restless import restless
 from datatransfer.importing.revisions import revisions
 from datatransfer.importing.rights import lacking, refuse_lacking
+from datatransfer.importing.shareduuids import refuse_shared_uuids
 from datatransfer.importing.stages import Session
 from datatransfer.importing.staging import PART_ROWS, StagedTable, Stager
 from datatransfer.importing.straight import Straight
@@ -226,6 +227,7 @@ class Planner:
         plans, remap = plan.plans, plan.remap
         if self._losses.found:
             refuse_values(self._losses, plans, remap)
+        refuse_shared_uuids(plans.values(), self.policies.identity, self.writer)
         origin = self.package.metadata.origin
         known = KnownKeys(self.writer, origin, self.target.origin)
         same = origin == self.target.origin

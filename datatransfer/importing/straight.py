@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Identity, OnOrphan, Policies, Triggers
 from datatransfer.importing.unverified import declared_as
+from datatransfer.schema.identity import keeps_uuids_apart
 from datatransfer.schema.tables import Column, ForeignKey
 from datatransfer.schema.values import LogicalType
 
@@ -90,6 +91,8 @@ class Straight:
         """Whether columns travel as they are, keys can be told from the package, and every reference is verified."""
         fit = table.fit
         if any(column.lossy or column.given or column.fill is not None for column in fit.columns):
+            return False
+        if table.has_uuid and not keeps_uuids_apart(fit.source):
             return False
         if fit.keyed and not all(_is_known(fit.fit_of(column)) for column in fit.target.key):
             return False

@@ -2,7 +2,7 @@
 
 1. members: all there, none more, size and sha256 as recorded;
 2. tables: each part decodes to the columns and the number of rows that the manifest states;
-3. keys: no key twice; no NULL where the column says that there is none;
+3. keys: no key or UUID twice; no NULL where the column says that there is none;
 4. references: as many rows without a parent in the package as the manifest and the selection state, not more;
 5. documents: UUIDs and keys as recorded; files: every row that refers to one is there.
 """
@@ -22,6 +22,8 @@ from datatransfer.package.linking import Held, blobs, find_parents, hold, needed
 from datatransfer.package.manifest import MANIFEST_MEMBER, TableEntry
 from datatransfer.package.metadata import METADATA_MEMBER, PackageMetadata
 from datatransfer.package.report import Finding, Report
+from datatransfer.schema.identity import keeps_uuids_apart
+from datatransfer.schema.tables import ENTITY_UUID
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +85,8 @@ class _Verification:
         table, name = entry.table, entry.table.name
         required = [c.name for c in table.columns if not c.nullable and c.name not in table.key and not c.generated]
         names = needed_columns(table, self.manifest.schema.foreign_keys()) | set(table.key)
+        if table.tracked and not keeps_uuids_apart(table):
+            names.add(ENTITY_UUID)
         if self.manifest.encoding == "documents":
             names |= set(identity_columns(entry))
         nulls: Counter[str] = Counter()
@@ -109,6 +113,9 @@ class _Verification:
         if table.key and (twice := held.rows - _different(held)):
             said = f"{counted(twice, 'row has', 'rows have')} the key of another row"
             yield Finding("error", "duplicate-key", name, said, _AGAIN)
+        if table.tracked and not keeps_uuids_apart(table) and (shared := _sharing(held)):
+            where, message = f"{name}.{ENTITY_UUID}", f"{counted(shared, 'row has', 'rows have')} the UUID of another row"
+            yield Finding("warning", "duplicate-uuid", where, message, "give each its own in the source; export again")
         self.held[name] = held
         if self.manifest.encoding == "documents":
             yield from self.documents(entry)
@@ -170,6 +177,17 @@ def _different(held: Held) -> int:
         return int(pc.count_distinct(column).as_py()) + int(column.null_count)
     found, nulls = blobs(held, held.table.key)
     return int(pc.count_distinct(found.filter(pa.array(~nulls))).as_py()) + int(nulls.sum())
+
+
+def _sharing(held: Held) -> int:
+    """Return how many rows have a UUID that another row has as well, however it is written."""
+    import pyarrow.compute as pc
+
+    texts = held.columns[ENTITY_UUID]
+    if held.table.by_name[ENTITY_UUID].type.kind == "any":
+        texts = pc.utf8_slice_codeunits(texts, 1)
+    counts = pc.value_counts(pc.utf8_lower(pc.replace_substring(texts.drop_null(), "-", ""))).field("counts")
+    return int(pc.sum(counts.filter(pc.greater(counts, 1))).as_py() or 0)
 
 
 def _number(value: Any) -> int:

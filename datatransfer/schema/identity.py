@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import KeyValueError
 from datatransfer.schema.arrays import hexadecimal
+from datatransfer.schema.tables import ENTITY_UUID, Table
 from datatransfer.schema.values import LogicalType, untag
 
 if TYPE_CHECKING:
@@ -25,6 +26,19 @@ KEY_COLUMN = "datatransfer:key"
 RESERVED_PREFIX = "datatransfer:"
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def keeps_uuids_apart(table: Table) -> bool:
+    """Return whether a table lets no two rows have the same ``entity_uuid``.
+
+    Examples
+    --------
+    >>> from datatransfer.schema.tables import Column
+    >>> columns = (Column("id", LogicalType("integer")), Column("entity_uuid", LogicalType("uuid")))
+    >>> keeps_uuids_apart(Table("orders", columns, uniques=(("entity_uuid",),)))
+    True
+    """
+    return (ENTITY_UUID,) in (table.key, *table.uniques)
 
 
 def _plain(value: Any) -> Any:
