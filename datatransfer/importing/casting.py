@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.errors import ValueLossError
 from datatransfer.importing.convert import converter
-from datatransfer.schema.values import LogicalType, untag
+from datatransfer.schema.values import LogicalType, times_of_day, untag
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -243,7 +243,7 @@ def _to_time(array: pa.Array, source: LogicalType, target: LogicalType) -> pa.Ar
 def _to_time_of_day(array: pa.Array, source: LogicalType, target: LogicalType) -> pa.Array:
     import pyarrow.compute as pc
 
-    return array if source.kind == "time" else pc.utf8_trim_whitespace(array).cast(target.arrow())
+    return array if source.kind == "time" else times_of_day(pc.utf8_trim_whitespace(array))
 
 
 def _shortened(array: pa.Array, fraction_digits: int) -> pa.Array:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.display.plain import counted
 from datatransfer.errors import ValueLossError
-from datatransfer.schema.values import LogicalType, untag
+from datatransfer.schema.values import LogicalType, times_of_day, untag
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,6 +151,8 @@ def _from_any(array: pa.Array, target: LogicalType) -> pa.Array:
                 raise ValueError("an integer is neither 0 nor 1")
             value = bool(value)
         values.append(value)
+    if target.kind == "float":
+        return _exact_float(pa.array(values, type=pa.float64()), target)
     return pa.array(values, type=target.arrow())
 
 
@@ -185,7 +187,7 @@ def _decimal_to_float(array: pa.Array, target: LogicalType) -> pa.Array:
         if number is not None and number == number and Decimal(repr(number)) != Decimal(text):
             raise ValueError("a decimal does not fit a float")
         values.append(number)
-    return pa.array(values, type=target.arrow())
+    return _exact_float(pa.array(values, type=pa.float64()), target)
 
 
 def _decimal_to_integer(array: pa.Array, target: LogicalType) -> pa.Array:
@@ -239,6 +241,7 @@ _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("text", "timestamp"): _text_to_timestamp,
     ("text", "timestamptz"): _text_to_timestamp,
     ("text", "date"): _text_to_date,
+    ("text", "time"): lambda array, _target: times_of_day(array),
     ("timestamp", "date"): _timestamp_to_date,
     ("boolean", "decimal"): lambda array, _target: _integer_text(array),
     ("integer", "decimal"): lambda array, _target: _integer_text(array),

@@ -132,6 +132,15 @@ def arrow_schema(types: Mapping[str, LogicalType]) -> pa.Schema:
     return pa.schema([pa.field(name, kind.arrow()) for name, kind in types.items()])
 
 
+def times_of_day(texts: pa.Array) -> pa.Array:
+    """Read times as ISO 8601 writes them; Arrow itself reads moments only."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    moments = pc.binary_join_element_wise(pa.scalar("1970-01-01"), texts, " ")
+    return moments.cast(pa.timestamp("us")).cast(pa.time64("us"))
+
+
 # --- tagged values: a column whose values have several storage classes --------------------------------------------
 
 

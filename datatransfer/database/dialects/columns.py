@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.errors import ValueLossError
-from datatransfer.schema.values import LogicalType, tag
+from datatransfer.schema.values import LogicalType, tag, times_of_day
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -179,7 +179,7 @@ def _parsed(texts: pa.Array, kind: LogicalType) -> pa.Array:
     import pyarrow.compute as pc
 
     if kind.kind == "time":
-        return texts.cast(pa.time64("us"))
+        return times_of_day(texts)
     if kind.kind == "date":
         first, last = dt.date.min, dt.date.max
         found = texts.cast(pa.date32())
