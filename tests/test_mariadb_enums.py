@@ -65,10 +65,30 @@ def test_an_empty_text_that_is_no_member_is_refused_before_anything_is_written(
         assert indexes(target) == []
 
 
-def test_a_value_that_the_database_refuses_is_said_with_its_column(databases: Databases, tmp_path: Path) -> None:
-    with made(databases, "ENUM('a', 'secret')", "(1, 'secret', 1)") as db, made(databases, PLAIN) as target:
+@pytest.mark.parametrize(("kind", "value"), [("TEXT", "1"), ("TEXT", "A"), ("TEXT", "a "), ("ENUM('1', 'b')", "1")])
+def test_what_is_no_member_by_its_letters_is_refused_and_no_number_of_one(
+    databases: Databases, tmp_path: Path, kind: str, value: str
+) -> None:
+    with made(databases, kind, f"(1, '{value}', 1)") as db, made(databases, PLAIN) as target:
         with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package:
-            with pytest.raises(MergeError, match=r"^e: .*\(error 1265: column v\)") as caught:
+            with pytest.raises(ValueLossError, match=r"^e\.v: a text is no member of the ENUM .* in 1 row"):
+                dt.PackageImporter(package, target).run()
+        assert indexes(target) == []
+
+
+def test_members_of_odd_letters_are_known(databases: Databases, tmp_path: Path) -> None:
+    odd = r"ENUM('a\\b', 'x,y', 'two\nlines', 'it''s', '😀', '?')"
+    with made(databases, odd, *(f"({i}, {i}, {i})" for i in range(1, 7))) as db, made(databases, odd) as target:
+        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package:
+            dt.PackageImporter(package, target).run()
+        assert indexes(target) == indexes(db) == [(i, i) for i in range(1, 7)]
+
+
+def test_a_value_that_the_database_refuses_is_said_with_its_column(databases: Databases, tmp_path: Path) -> None:
+    wide, narrow = (f"VARCHAR(9) CHARACTER SET {name}" for name in ("utf8mb4", "latin1"))
+    with made(databases, wide, "(1, 'secret 😀', 1)") as db, made(databases, narrow) as target:
+        with dt.PackageBuilder(db).add_all().build(tmp_path / "p.zip", progress=False) as package:
+            with pytest.raises(MergeError, match=r"^e: .*\(error \d+: column v\)") as caught:
                 dt.PackageImporter(package, target).run()
         assert "secret" not in str(caught.value)
         assert indexes(target) == []

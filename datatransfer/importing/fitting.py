@@ -256,6 +256,7 @@ class _TableFitter:
                 if mixed:
                     return taken, self.writer.stage_values(from_json([tag(given)], taken), taken, there)
                 changed = converter(kind, taken, fraction_digits=digits)(from_json([given], kind))
+                self.writer.refuse_changed(changed, Column("", kind), there)
                 return taken, self.writer.stage_values(changed, taken, there)
             except ValueLossError:
                 continue

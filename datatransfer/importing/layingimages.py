@@ -63,7 +63,9 @@ class StagedImage:
         for fit, column in zip(self.fits, rows.columns, strict=False):
             digits, where = writer.fraction_digits(fit.target), f"{self.table.name}.{fit.target.name}"
             change = converter(fit.source.type, fit.kind, fraction_digits=digits, where=where)
-            arrays.append(writer.stage_values(change(column.combine_chunks()), fit.kind, fit.target))
+            changed = change(column.combine_chunks())
+            writer.refuse_changed(changed, fit.source, fit.target)
+            arrays.append(writer.stage_values(changed, fit.kind, fit.target))
         names = ["r", *(f"{self._letter}{i}" for i in range(len(self.fits)))]
         for name in rows.column_names[len(self.fits) :]:
             names.append(name)

@@ -11,7 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -260,8 +260,12 @@ class Stager:
         if fit.lossy:
             change = self.changes.casts.setdefault(where, Cast(fit.source.type, fit.kind, digits, where))
 
+        source = self._said_of(fit.source)
+
         def whole(array: pa.Array) -> pa.Array:
-            return self.writer.stage_values(change(array), fit.kind, fit.target)
+            changed = change(array)
+            self.writer.refuse_changed(changed, source, fit.target)
+            return self.writer.stage_values(changed, fit.kind, fit.target)
 
         def run(array: pa.Array) -> pa.Array:
             import pyarrow as pa
@@ -279,10 +283,16 @@ class Stager:
         if fit.lossy or not castable(fit.source.type, fit.kind):
             return False
         try:
-            self.writer.stage_values(Cast(fit.source.type, fit.kind, digits)(array), fit.kind, fit.target)
+            changed = Cast(fit.source.type, fit.kind, digits)(array)
+            self.writer.refuse_changed(changed, self._said_of(fit.source), fit.target)
+            self.writer.stage_values(changed, fit.kind, fit.target)
         except ValueLossError:
             return False
         return True
+
+    def _said_of(self, source: Column) -> Column:
+        """Return a column of the package; what SQLite declares says nothing of the values."""
+        return replace(source, declared="") if self.package.metadata.dialect == "sqlite" else source
 
     def converters(self, table: TableFit) -> list[tuple[ColumnFit, Convert]]:
         """Return how each column of the package that travels is converted; losses and changes are counted."""

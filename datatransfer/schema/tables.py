@@ -46,8 +46,8 @@ class Column:
         Whether the database counts it up itself (identity, serial, AUTO_INCREMENT, SQLite rowid).
     collation : str
         By what its texts are compared, as SQL names it; empty for the database's own. Of a package, only `FOLDING`.
-    formula, default : str
-        The SQL that computes it, and what it holds when it is not given. Known of databases only.
+    formula, default, base : str
+        The SQL that computes it, what it holds when not given, and what a domain stands for. Of databases only.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Column:
     collation: str = field(default="", compare=False)
     formula: str = field(default="", compare=False)
     default: str = field(default="", compare=False)
+    base: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the package format keeps of the column."""
@@ -349,8 +350,7 @@ class Schema:
     def children_of(self, name: str) -> tuple[ForeignKey, ...]:
         """Return the foreign keys that refer to a table."""
         if not self._children:
-            for table in self.tables:
-                self._children[table] = tuple(fk for fk in self.foreign_keys() if fk.parent == table)
+            self._children.update({t: tuple(fk for fk in self.foreign_keys() if fk.parent == t) for t in self.tables})
         return self._children.get(name, ())
 
     def without(self, gone: Mapping[str, Collection[str]]) -> Schema:

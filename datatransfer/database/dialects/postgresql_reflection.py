@@ -35,7 +35,8 @@ LEFT JOIN pg_collation c ON c.oid = a.attcollation LEFT JOIN pg_namespace n ON n
 WHERE a.attrelid IN ({oids}) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1, 2"""
 _TYPES = """
 SELECT t.oid::bigint, t.typname::text, n.nspname::text, t.typtype::text, t.typbasetype::bigint, t.typtypmod,
-  t.typnotnull, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END
+  t.typnotnull, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END,
+  CASE WHEN t.typlen = -1 THEN t.typelem::bigint ELSE 0 END
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype IN ('b', 'd', 'e')"""
 _UNIQUES = """
 SELECT i.indrelid::bigint, coalesce(k.contype::text, ''), i.indkey::smallint[]::int[], i.indnkeyatts::int
@@ -296,7 +297,20 @@ def _column(row: Any, types: Mapping[int, Any]) -> Column:
         collation=collation,
         formula=default if generated else "",
         default=default if default and not generated else "",
+        base=base if (base := _base(type_oid, declared, types)) != declared else "",
     )
+
+
+def _base(oid: int, shown: str, types: Mapping[int, Any]) -> str:
+    """Return the name of a type with what domains stand for in their places, also those of an array's elements."""
+    found = types.get(oid)
+    while found is not None and found[3] == "d":
+        oid, shown = found[4], found[7]
+        found = types.get(oid)
+    element = types.get(found[8]) if found is not None else None
+    if element is not None and element[3] == "d":
+        return f"{_base(element[0], shown.removesuffix('[]'), types)}[]"
+    return shown
 
 
 def _logical(oid: int, modifier: int, shown: str, types: Mapping[int, Any]) -> tuple[LogicalType, bool]:

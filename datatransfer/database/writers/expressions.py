@@ -5,14 +5,38 @@ Nothing is asked and nothing is run here: values and names come in, Arrow column
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from datatransfer.errors import ValueLossError
 from datatransfer.schema.tables import Column
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_PADDED = re.compile(r"char(acter)?\(\d+\)$")
+
+
+def is_padded(column: Column) -> bool:
+    """Return whether a server fills a column's texts up with spaces, which are no part of the value."""
+    return bool(_PADDED.match(column.declared))
+
+
+def refuse_where(odd: pa.Array, why: str, column: Column, cure: str) -> None:
+    """Refuse the values of a column that a mask marks, counted.
+
+    Raises
+    ------
+    ValueLossError
+    """
+    import pyarrow.compute as pc
+
+    rows = int(pc.sum(odd).as_py() or 0)
+    if rows:
+        raise ValueLossError(why, where=column.name, hint=cure, evidence={"rows": rows})
 
 
 class ValueExpressions:
@@ -25,6 +49,22 @@ class ValueExpressions:
     def fraction_digits(self, column: Column) -> int:
         """Return how many digits of a second a column keeps."""
         return 6
+
+    def refuse_changed(self, values: pa.Array, source: Column, column: Column) -> None:
+        """Refuse values that a column would hold as others.
+
+        Parameters
+        ----------
+        values : pyarrow.Array
+            Of the kind that the column takes.
+        source : Column
+            The package's, which says what its values may be; without a declared type where that says nothing.
+        column : Column
+
+        Raises
+        ------
+        ValueLossError
+        """
 
     def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
         """Turn values of a kind into what the staging table takes."""

@@ -19,6 +19,7 @@ from datatransfer.database.dialects.locks import held_tables
 from datatransfer.database.dialects.mariadb import AS_CHAR
 from datatransfer.database.writers.base import Writer
 from datatransfer.database.writers.mariadb_hashes import MariaDBHashes
+from datatransfer.database.writers.mariadb_refusals import refuse_changed
 from datatransfer.database.writers.session import refused_by_trigger
 from datatransfer.errors import DatabaseError, MergeError, PrivilegeError
 from datatransfer.schema.tables import Column, Table
@@ -32,7 +33,6 @@ _NONE = re.compile(r"(?!)")
 _NAMED = re.compile(r"constraint [`'](.+?)[`'] (?:failed|is violated|FOREIGN)", re.IGNORECASE)
 #: Where the server's messages name a constraint; what else they quote may be a value.
 _COLUMN = re.compile(r".* for column (?:`[^`]*`\.)*[`']([^`']+)[`'] at row \d+$", re.DOTALL)
-_MEMBER = re.compile(r"'((?:[^']|'')*)'")
 #: A number is out of range, a value is cut, has another form, or is too long.
 _NO_ROOM = (1264, 1265, 1366, 1406)
 _CONSTRAINT = {4025: _NAMED, 3819: _NAMED, 1452: _NAMED, 1062: re.compile(r" for key '([^']*)'$")}
@@ -159,6 +159,9 @@ class MariaDBWriter(MariaDBHashes, Writer):
         found = re.search(r"\((\d)\)", column.declared)
         return int(found.group(1)) if found else 0
 
+    def refuse_changed(self, values: pa.Array, source: Column, column: Column) -> None:
+        refuse_changed(values, source, column)
+
     def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -173,12 +176,6 @@ class MariaDBWriter(MariaDBHashes, Writer):
             raise ValueLossError(
                 f"a value is longer than the {room} bytes of {column.declared}", where=column.name,
                 hint="declare a longer type in the target, such as LONGTEXT or LONGBLOB",
-            )  # fmt: skip
-        has_empty = column.type.kind != "enum" or "" in _MEMBER.findall(column.declared)
-        if not has_empty and pc.any(pc.equal(values, ""), min_count=0).as_py():
-            raise ValueLossError(
-                "an empty text is no member of the ENUM in the target", where=column.name,
-                hint="repair the value in the source, or add it to the ENUM",
             )  # fmt: skip
         if kind.kind == "timestamptz":
             return values.cast(pa.timestamp("us"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.database.dialects.postgresql import AS_TEXT, OUTSIDE
 from datatransfer.database.writers.expressions import ValueExpressions
+from datatransfer.database.writers.postgresql_refusals import base_of, refuse_changed, takes_text
 from datatransfer.errors import ValueLossError
 from datatransfer.schema.tables import Column
 from datatransfer.schema.values import LogicalType
@@ -28,11 +29,16 @@ class PostgreSQLExpressions(ValueExpressions):
         same_native = source.kind == "native" and source.native.startswith("postgresql:")
         if same_native and kind.kind in OUTSIDE:
             return LogicalType("native", native=f"postgresql:{OUTSIDE[kind.kind][0]}")  # 'infinity' travels as text
+        if source.kind == "text" and kind.kind == "native" and not takes_text(column):
+            return None
         return kind
 
     def fraction_digits(self, column: Column) -> int:
-        found = re.search(r"^(?:time|timestamp)\((\d)\)", column.declared)
+        found = re.search(r"^(?:time|timestamp|interval)\((\d)\)", base_of(column))
         return int(found.group(1)) if found else 6
+
+    def refuse_changed(self, values: pa.Array, source: Column, column: Column) -> None:
+        refuse_changed(values, source, column)
 
     def stage_values(self, values: pa.Array, kind: LogicalType, column: Column) -> pa.Array:
         import pyarrow as pa

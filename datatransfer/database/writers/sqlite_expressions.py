@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from datatransfer.database.dialects.sqlite_classes import affinity
-from datatransfer.database.writers.expressions import ValueExpressions
+from datatransfer.database.writers.expressions import ValueExpressions, refuse_where
 from datatransfer.schema.tables import Column
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TEXTS = ("text", "json", "enum", "uuid", "native")
 _NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -44,7 +45,7 @@ class SQLiteExpressions(ValueExpressions):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if kind.kind in ("text", "any"):
+        if kind.kind in (*_TEXTS, "any"):
             self._check_affinity(values, kind, column)
         if kind.kind == "timestamp":
             return pc.strftime(values, format="%Y-%m-%d %H:%M:%S")
@@ -82,6 +83,21 @@ class SQLiteExpressions(ValueExpressions):
                 where=column.name,
                 hint="give the target's column the type that the source has",
             )
+
+    def refuse_changed(self, values: pa.Array, source: Column, column: Column) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_floating(values.type):
+            cure = "repair the value in the source, or let the target's column hold text"
+            refuse_where(pc.is_nan(values), "a float is no number, which SQLite stores as NULL", column, cure)
+        if pa.types.is_uint64(values.type):
+            wide = pc.greater(values, pa.scalar(2**63 - 1, pa.uint64()))
+            refuse_where(wide, "an integer does not fit 64 bits", column, "let the target's column hold text")
+        elif pa.types.is_integer(values.type) and affinity(column.declared) == "real":
+            whole = values.cast(pa.float64(), safe=False).cast(pa.int64(), safe=False)
+            why = "an integer has more digits than a float, as which the column stores it"
+            refuse_where(pc.not_equal(whole, values), why, column, "declare the column INTEGER in the target")
 
     def _check_decimals(self, values: pa.Array, column: Column) -> None:
         """SQLite keeps 15 digits of a decimal that it stores as a float, and all 18 of an integer."""

@@ -1,0 +1,111 @@
+"""Values that a column of MariaDB would hold as others, refused before they are staged.
+
+Its strict mode refuses what is too long or out of range, and says nothing where it fills up, rounds or guesses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from datatransfer.database.writers.expressions import is_padded, refuse_where
+from datatransfer.schema.tables import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MEMBER = re.compile(r"'((?:[^']|'')*)'")
+_MEANT = {"''": "'", r"\\": "\\", r"\n": "\n", r"\r": "\r", r"\0": "\0"}
+_ESCAPED = re.compile("|".join(map(re.escape, _MEANT)))
+#: Characters that the server shows as a question mark in the names of types.
+_WIDE = r"[\x{10000}-\x{10FFFF}]"
+_BINARY = re.compile(r"binary\((\d+)\)$")
+_ROUNDED = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
+_TIME = r"^-?\d{1,3}:\d\d(:\d\d(\.\d*)?)?$"
+_YEARS = (1901, 2155)
+
+
+def members(column: Column) -> list[str]:
+    """Return the labels of an ENUM or SET in their order; a character beyond the first 65,536 is told as ``?``.
+
+    Examples
+    --------
+    >>> from datatransfer.schema.values import LogicalType
+    >>> members(Column("state", LogicalType("enum"), "enum('new','it''s done')"))
+    ['new', "it's done"]
+    """
+    return [_ESCAPED.sub(lambda found: _MEANT[found[0]], label) for label in _MEMBER.findall(column.declared)]
+
+
+def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
+    """Refuse values that the column would hold as others.
+
+    Raises
+    ------
+    ValueLossError
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    declared = column.declared.lower()
+    if is_padded(column) and not is_padded(source):
+        why = f"a text ends with spaces, which {declared} takes away"
+        refuse_where(pc.ends_with(values, " "), why, column, "declare the column VARCHAR in the target")
+    elif size := _BINARY.match(declared):
+        why = f"a value has less than the {size[1]} bytes to which {declared} fills it up"
+        refuse_where(pc.less(pc.binary_length(values), int(size[1])), why, column, "declare the column VARBINARY")
+    elif declared.startswith("year"):
+        years = values.cast(pa.int64())
+        odd = pc.invert(pc.or_(pc.equal(years, 0), pc.and_(*_between(years))))
+        refuse_where(odd, "a number is no YEAR from 1901 to 2155, nor 0", column, "declare the column SMALLINT")
+    elif declared.startswith("enum("):
+        shown = pc.replace_substring_regex(values, _WIDE, "?")
+        odd = pc.invert(pc.is_in(shown, pa.array([*members(column), None], pa.string())))
+        refuse_where(odd, _odd_label(values.filter(odd)), column, "add it to the ENUM, or repair the value")
+    elif declared.startswith("set("):
+        _refuse_sets(values, column)
+    elif declared.startswith("time") and source.type.kind == "text" and column.type.kind == "native":
+        odd = pc.invert(pc.match_substring_regex(values, _TIME))
+        refuse_where(odd, "a text is no time of hours, minutes and seconds", column, "repair the value in the source")
+    elif digits := _ROUNDED.match(declared):
+        _refuse_rounded(values, int(digits[1]), column)
+
+
+def _between(years: pa.Array) -> tuple[pa.Array, pa.Array]:
+    import pyarrow.compute as pc
+
+    return pc.greater_equal(years, _YEARS[0]), pc.less_equal(years, _YEARS[1])
+
+
+def _odd_label(odd: pa.Array) -> str:
+    """Say what is wrong with values that are no members; an empty one looks like the error value of an ENUM."""
+    empty = set(odd.to_pylist()) == {""}
+    return f"{'an empty text' if empty else 'a text'} is no member of the ENUM in the target"
+
+
+def _refuse_sets(values: pa.Array, column: Column) -> None:
+    """Refuse texts that a SET writes otherwise, or takes for numbers of members."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = members(column)
+
+    def is_odd(text: str) -> bool:
+        parts = text.split(",") if text else []
+        return parts != [label for label in known if label in parts]
+
+    shown = pc.replace_substring_regex(values, _WIDE, "?").to_pylist()
+    odd = pa.array([text is not None and is_odd(text) for text in shown], type=pa.bool_())
+    why = "a text does not name members of the SET in the target, each once and in its order"
+    refuse_where(odd, why, column, "give the SET these members in that order, or declare the column VARCHAR")
+
+
+def _refuse_rounded(values: pa.Array, digits: int, column: Column) -> None:
+    """Refuse numbers of more digits after the point than a FLOAT(M,D) or DOUBLE(M,D) keeps."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = values.to_numpy(zero_copy_only=False)
+    odd = ~np.isnan(numbers) & (np.round(numbers.astype(np.float64), digits).astype(numbers.dtype) != numbers)
+    why = f"a number has more than the {digits} digits after the point that {column.declared} keeps"
+    refuse_where(pa.array(odd), why, column, "declare the column DOUBLE in the target")

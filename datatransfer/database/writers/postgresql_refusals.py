@@ -1,0 +1,163 @@
+"""Values that a column of PostgreSQL would cut, round or shorten without a word, refused before they are staged.
+
+Its casts from text are explicit ones, which fit a value to the type instead of refusing it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from datatransfer.database.writers.expressions import is_padded, refuse_where
+from datatransfer.schema.tables import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_CHAR = re.compile(r"character\((\d+)\)$")
+_BITS = re.compile(r"bit( varying)?\((\d+)\)$")
+_LEXEMES = r"^('([^']|'')+'(:\d+[A-D]?(,\d+[A-D]?)*)?( |$))*$"
+#: Elements that lose something without a limit in the name of their type.
+_LOSSY_ELEMENTS = ("name", '"char"', "jsonb", "bit", "money")
+#: Bytes that a value has room for.
+_BYTES = {"name": 63, '"char"': 1}
+#: Digits of a number that PostgreSQL keeps.
+_DIGITS_BEFORE, _DIGITS_AFTER = 131_072, 16_383
+_ESCAPED = re.compile(r"\\u(0000|[dD][89a-fA-F])")
+_ODD = re.compile("[\0\ud800-\udfff]")
+_TWICE = "a document has a member twice, of which jsonb keeps the last one"
+_NONE = "a document is none that jsonb takes"
+_DEEP = "a document is nested too deep to see whether jsonb keeps it"
+
+
+def base_of(column: Column) -> str:
+    """Return the type that says what a column's values are: what a domain stands for, else the declared one."""
+    return column.base or column.declared
+
+
+def takes_text(column: Column) -> bool:
+    """Return whether a text can be read as a value of the column's own type, so that it is seen what would be lost."""
+    declared = base_of(column)
+    if declared.endswith("[]"):
+        return "(" not in declared and declared.removesuffix("[]") not in _LOSSY_ELEMENTS
+    return not re.match("interval [a-z]", declared)  # which has some of its fields only
+
+
+def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
+    """Refuse values that the column would hold as others.
+
+    Raises
+    ------
+    ValueLossError
+    """
+    import pyarrow.compute as pc
+
+    declared = base_of(column)
+    padded = _CHAR.match(declared)
+    if padded and not is_padded(source) and source.declared != column.declared:
+        apart = pc.and_(pc.ends_with(values, " "), pc.not_equal(pc.utf8_length(values), int(padded[1])))
+        why = f"a text ends with spaces, which are no part of a value of {declared}"
+        refuse_where(apart, why, column, "declare the column varchar or text in the target, or repair the value")
+    if declared in _BYTES:
+        room = _BYTES[declared]
+        longer = pc.greater(pc.binary_length(values), room)
+        why = f"a text is longer than {room} {'bytes' if room > 1 else 'byte'}, and {declared} cuts it"
+        refuse_where(longer, why, column, "declare the column text in the target")
+    if source.type.kind == "text" and column.type.kind == "native":
+        _refuse_cut(values, column)
+    if declared == "jsonb" and source.declared not in ("jsonb", column.declared):
+        _refuse_documents(values, column)
+
+
+def _refuse_cut(values: pa.Array, column: Column) -> None:
+    """Refuse texts that a type of bits, time or money would fit to its size, or take for something else."""
+    import pyarrow.compute as pc
+
+    declared = base_of(column)
+    if bits := _BITS.match(declared):
+        size = f"0,{bits[2]}" if bits[1] else bits[2]
+        odd = pc.invert(pc.match_substring_regex(values, rf"^[01]{{{size}}}$"))
+        refuse_where(odd, f"a text is no value of {declared}", column, "declare the column bit varying in the target")
+    if declared.startswith(("interval", "time")):
+        odd = pc.invert(pc.match_substring_regex(values, "[:A-Za-z]"))
+        refuse_where(
+            odd, f"a text has no unit, and is no value of {declared}", column, "repair the value in the source"
+        )
+    if declared == "tsvector":
+        odd = pc.invert(pc.match_substring_regex(values, _LEXEMES))
+        refuse_where(
+            odd, "a text is no tsvector as PostgreSQL writes it", column, "declare the column text in the target"
+        )
+    if declared == "money":
+        odd = pc.invert(pc.match_substring_regex(values, r"^[^.]*\d(\.\d{0,2}0*)?\)?$"))
+        refuse_where(odd, "a text is no amount of money in cents", column, "declare the column numeric in the target")
+
+
+def _refuse_documents(values: pa.Array, column: Column) -> None:
+    """Refuse documents of which jsonb keeps less than they say, and those that it does not take at all."""
+    import pyarrow as pa
+
+    found = pa.array([None if v is None else _trouble(v) for v in values.to_pylist()], type=pa.string())
+    for why in (_TWICE, _NONE, _DEEP):
+        _refuse_named(found, why, column)
+
+
+def _refuse_named(found: pa.Array, why: str, column: Column) -> None:
+    import pyarrow.compute as pc
+
+    refuse_where(pc.equal(found, why), why, column, "declare the column json in the target, or repair the document")
+
+
+def _trouble(text: str) -> str:
+    """Return why jsonb does not hold what a text says, nothing if it does."""
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_int=str, parse_float=_number, parse_constant=_refused
+        )
+    except _RepeatedError:
+        return _TWICE
+    except RecursionError:
+        return _DEEP
+    except ValueError:
+        return _NONE
+    # A character that no text of PostgreSQL has can only be written by its number.
+    odd = _ESCAPED.search(text) and any(_ODD.search(part) for part in _texts(document))
+    return _NONE if odd else ""
+
+
+class _RepeatedError(Exception):
+    """An object has two members of one name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _RepeatedError
+    return made
+
+
+def _number(digits: str) -> str:
+    exact = Decimal(digits)
+    exponent = exact.as_tuple().exponent
+    if exact and (exact.adjusted() >= _DIGITS_BEFORE or (isinstance(exponent, int) and -exponent > _DIGITS_AFTER)):
+        raise ValueError("a number of too many digits")
+    return digits
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _texts(document: Any) -> Iterator[str]:
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list):
+            waiting += part
