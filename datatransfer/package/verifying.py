@@ -114,8 +114,9 @@ class _Verification:
             said = f"{counted(twice, 'row has', 'rows have')} the key of another row"
             yield Finding("error", "duplicate-key", name, said, _AGAIN)
         if table.tracked and not keeps_uuids_apart(table) and (shared := _sharing(held)):
-            where, message = f"{name}.{ENTITY_UUID}", f"{counted(shared, 'row has', 'rows have')} the UUID of another row"
-            yield Finding("warning", "duplicate-uuid", where, message, "give each its own in the source; export again")
+            said = f"{counted(shared, 'row has', 'rows have')} the UUID of another row"
+            cure = "give each its own in the source; export again"
+            yield Finding("warning", "duplicate-uuid", f"{name}.{ENTITY_UUID}", said, cure)
         self.held[name] = held
         if self.manifest.encoding == "documents":
             yield from self.documents(entry)
