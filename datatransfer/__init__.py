@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from datatransfer.exporting.builder import PackageBuilder
     from datatransfer.importing.actions import Newest
     from datatransfer.importing.importer import PackageImporter
+    from datatransfer.importing.listing import receipts
     from datatransfer.importing.mapping import Mapping
-    from datatransfer.importing.receipts import receipt, receipts
+    from datatransfer.importing.receipts import receipt
     from datatransfer.importing.stages import drop_stage, stages
     from datatransfer.notebook.export_form import ExportForm
     from datatransfer.notebook.import_form import ImportForm
@@ -124,7 +125,8 @@ _ROOMS = {
     "datatransfer.importing.actions": ("Newest",),
     "datatransfer.importing.importer": ("PackageImporter",),
     "datatransfer.importing.mapping": ("Mapping",),
-    "datatransfer.importing.receipts": ("receipt", "receipts"),
+    "datatransfer.importing.listing": ("receipts",),
+    "datatransfer.importing.receipts": ("receipt",),
     "datatransfer.importing.stages": ("drop_stage", "stages"),
     "datatransfer.background.job": ("Job",),
     "datatransfer.background.journal": ("jobs",),

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias, cast
 from datatransfer import interrupts
 from datatransfer.errors import Cancelled
 
-Phase = Literal["select", "read", "files", "write", "verify", "stage", "plan", "merge", "receipt"]
+Phase = Literal["select", "read", "files", "write", "verify", "stage", "plan", "merge", "receipt", "check", "undo"]
 _EVERY = 0.5
 """Seconds after which what still runs is stopped once more: it may have begun after the first time."""
 

@@ -34,6 +34,8 @@ WORDS = {
     "plan": "planning",
     "merge": "merging",
     "receipt": "writing the receipt",
+    "check": "looking for later changes",
+    "undo": "taking rows back",
 }
 """What a bar calls each phase."""
 

@@ -207,6 +207,37 @@ def test_a_merge_that_waits_for_another_is_cancelled(databases: Databases, tmp_p
     assert_equal(before, exact_digest(target))
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_undo_tells_how_far_it_is_and_is_cancelled_in_the_midst_of_a_statement(
+    databases: Databases, tmp_path: Path, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = two_shops(databases, dialect)
+    package = export_all(source, tmp_path / "all.zip")
+    with dt.Database(target) as db:
+        receipt = dt.PackageImporter(package, db).run()
+        before = exact_digest(target)
+        writer = WRITERS[db.engine.dialect.name]
+        delete = writer.delete
+
+        def endless(self: Any, *arguments: Any) -> int:
+            self.run(f"SELECT 1 WHERE {NEVER[dialect]}")
+            return int(delete(self, *arguments))
+
+        monkeypatch.setattr(writer, "delete", endless)
+        _cancelled(receipt.start_undo())
+        monkeypatch.undo()
+        assert leftovers(target) == []
+        assert_equal(before, exact_digest(target))
+        told: list[Any] = []
+        job = receipt.start_undo(progress=told.append)
+        assert job.result(60).undo_of == str(receipt.import_id)
+        assert job.kind == "undo"
+        steps = [(event.phase, event.rows_done, event.rows_total) for event in told if isinstance(event, dt.Progress)]
+        rows = receipt.total("insert")
+        assert [steps[0], steps[1], steps[-1]] == [("check", 0, 0), ("undo", 0, rows), ("undo", rows, rows)]
+    assert list(dt.jobs().tail(2)["state"]) == ["cancelled", "done"]
+
+
 def test_a_large_file_is_cancelled_in_its_midst(databases: Databases, tmp_path: Path) -> None:
     class Endless(dt.MemoryStore):
         def open(self, path: str) -> Any:

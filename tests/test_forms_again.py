@@ -11,11 +11,14 @@ import datatransfer as dt
 from datatransfer.background import start
 from datatransfer.errors import UndoConflictError
 from datatransfer.events import Cancellation, Listener, Progress
+from datatransfer.importing.reversal import Reversal
 from datatransfer.notebook import parts
 from tests.support.copies import empty_copy
+from tests.support.digest import assert_equal, exact_digest
 from tests.support.forms import is_shown, package_of, ready_to_import, shop, to_plan
 from tests.support.servers import Databases
 from tests.support.sql import asked, run
+from tests.support.stopping import wait_until
 
 
 def test_there_is_no_way_back_from_a_receipt_only_to_another_import(databases: Databases, tmp_path: Path) -> None:
@@ -160,3 +163,40 @@ def _no_way_back(form: dt.ExportForm | dt.ImportForm) -> None:
     assert not is_shown(form.back)
     with pytest.raises(dt.UsageError, match="no step back"):
         form.wizard.back()
+
+
+def test_an_undo_by_form_runs_in_the_background_and_can_be_cancelled(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = package_of(shop(databases), tmp_path / "all.zip")
+    url = empty_copy(shop(databases), databases)
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package)
+        form.next.click()
+        form.wait()
+        before = exact_digest(url)
+
+        def endless(self: Reversal, **_options: bool) -> None:
+            self.listener(Progress("undo", "orders", 1, 6))
+            self.writer.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n")
+
+        monkeypatch.setattr(Reversal, "run", endless)
+        undoing = form.undoing
+        undoing.sure.value = True
+        undoing.button.click()
+        wait_until(lambda: "1 of 6 rows" in undoing.progress.line.value)
+        assert "taking rows back orders" in undoing.progress.line.value
+        assert is_shown(undoing.progress.cancel)
+        undoing.progress.cancel.click()
+        form.wait()
+        assert isinstance(form.error.error, dt.Cancelled)
+        assert "cancelled after" in undoing.progress.line.value
+        assert_equal(before, exact_digest(url))
+        assert not undoing.button.disabled
+        monkeypatch.undo()
+        undoing.button.click()
+        form.wait()
+        assert form.error.error is None
+        assert not is_shown(undoing.progress)
+        assert asked(url, "SELECT id FROM orders") == []
+        form.wizard.close()

@@ -163,7 +163,8 @@ def _side(typed: str, options: argparse.Namespace, stack: ExitStack) -> DataPack
 
 def receipts(options: argparse.Namespace, out: Output) -> int:
     """List the imports into a database, or show one."""
-    from datatransfer.importing.receipts import receipt, receipts
+    from datatransfer.importing.listing import receipts
+    from datatransfer.importing.receipts import receipt
 
     with database(options.url, options) as target:
         if options.import_id is None:

@@ -47,7 +47,7 @@ def undo(options: argparse.Namespace, out: Output) -> int:
         wanted = receipt(target, options.import_id)
         if options.check:
             return _check_undo(wanted, out)
-        undone = wanted.undo(keep_edited=options.keep_edited, backup=options.backup)
+        undone = wanted.undo(keep_edited=options.keep_edited, backup=options.backup, listener=out.listener)
         for warning in undone.warnings:
             out.warn(Warned("undo", warning))
         tables = records(undone.summary)

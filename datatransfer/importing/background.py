@@ -1,4 +1,4 @@
-"""An import in a worker thread."""
+"""An import or an undo in a worker thread, and what the journal of such jobs says of imports that were resumed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def start(
     code = f"dt.PackageImporter(dt.DataPackage.open({str(path)!r}), {importer.target.code}).resume()"
     facts = {**_facts(importer), **({} if resume is False else {"resumes": str(resume)})}
     return background.start("import", f"{path} to {url}", work, code=code, facts=facts, listener=progress)
+
+
+def start_undo(receipt: Receipt, progress: Listener | None, options: Mapping[str, Any]) -> Job[Receipt]:
+    """Start what `Receipt.start_undo` describes."""
+    receipt.target.check_threads()
+
+    def work(listener: Listener, cancellation: Cancellation) -> Receipt:
+        return receipt.undo(listener=listener, cancellation=cancellation, **options)
+
+    url, wanted = receipt.target.url_shown, str(receipt.import_id)
+    code = f"dt.receipt({receipt.target.code}, {wanted!r}).undo()"
+    facts = {"database": url, "import": wanted}
+    return background.start("undo", f"import {wanted} in {url}", work, code=code, facts=facts, listener=progress)
 
 
 def resumed(importer: PackageImporter, session: Session | None, done: Receipt) -> Receipt:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, cast
 
 from datatransfer.display import blocks, shown
 from datatransfer.display.charts import Chart, Panel, bars
+from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.importing.actions import Action
 
 if TYPE_CHECKING:
-    from datatransfer.database.ledger import ImportRecord
+    from datatransfer.database.ledger import ImportedFile, ImportRecord
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
 
@@ -145,3 +146,17 @@ def state_since(record: ImportRecord) -> str:
 
 def _shown(time: dt.datetime | None) -> str:
     return time.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
+
+
+def receipt_story(receipt: Receipt, files: Sequence[ImportedFile]) -> str:
+    """Return a receipt as text: when, what, from where, how it was decided, and the way back."""
+    lines = [f"{name:<9} {visible(value)}" for name, value in receipt.facts()]
+    lines += ["", aligned(list(receipt.summary.columns), receipt.summary.to_numpy().tolist())]
+    lines += [f"warning: {visible(warning)}" for warning in receipt.warnings]
+    if files:
+        lines += ["", f"{counted(len(files), 'file')}:"]
+        lines += [f"  {file.action:<8} {visible(file.path)}" for file in files[:_FILES]]
+        lines += [f"  and {len(files) - _FILES} more"] if len(files) > _FILES else []
+    if receipt.way_back:
+        lines += ["", f"to undo it: {receipt.way_back}"]
+    return "\n".join(lines)

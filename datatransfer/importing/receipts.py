@@ -16,23 +16,24 @@ from datatransfer.database import ledger
 from datatransfer.database.connection import checked
 from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.display import shown
-from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.errors import UnknownTableError, UsageError
 from datatransfer.given import instance, suggestion, uuid_of
-from datatransfer.importing.looks import actions_chart, receipt_html, seconds_chart, state_since
-from datatransfer.schema.keycolumns import key_values
+from datatransfer.importing import background
+from datatransfer.importing.listing import key_frame
+from datatransfer.importing.looks import actions_chart, receipt_html, receipt_story, seconds_chart, state_since
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from datatransfer.background import Job
     from datatransfer.database.connection import Database
     from datatransfer.display.charts import Chart
+    from datatransfer.events import Cancellation, Listener
     from datatransfer.importing.undo import UndoReport
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
 _UNDONE = {"removed": "delete", "restored": "update", "brought back": "insert", "kept": "keep"}
-_STORY_FILES = 20
 
 
 @dataclass
@@ -168,7 +169,7 @@ class Receipt(shown.Listed):
         import pandas as pd
 
         self._check(table)
-        frames = [self._frame(keys) for keys in self._key_maps(table)]
+        frames = [key_frame(keys) for keys in self._key_maps(table)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["action"])
 
     def _check(self, table: str) -> None:
@@ -183,18 +184,6 @@ class Receipt(shown.Listed):
         with self.target.connect() as conn:
             for _, _, keys in ledger.key_maps(conn, table=table, import_id=self.import_id):
                 yield keys
-
-    @staticmethod
-    def _frame(keys: pa.Table) -> pd.DataFrame:
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        for name in keys.column_names:
-            if name.startswith(("s.", "t.")):
-                side = "source." if name.startswith("s.") else "target."
-                columns[side + name[2:]] = pd.Series(key_values(keys[name].combine_chunks()))
-        columns["action"] = keys["action"].to_pylist()
-        return pd.DataFrame(columns)
 
     def before_images(self, table: str) -> pd.DataFrame:
         """Return the rows of a table that were updated or removed, as they were before.
@@ -256,7 +245,13 @@ class Receipt(shown.Listed):
         return undo.check_undo(self.target, self.import_id, lock_timeout=lock_timeout)
 
     def undo(
-        self, *, keep_edited: bool = False, backup: str | Path | None = None, lock_timeout: float = LOCK_SECONDS
+        self,
+        *,
+        keep_edited: bool = False,
+        backup: str | Path | None = None,
+        lock_timeout: float = LOCK_SECONDS,
+        listener: Listener | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Receipt:
         """Take back what the import wrote, in one transaction; its files, too, if only this import brought them.
 
@@ -268,6 +263,8 @@ class Receipt(shown.Listed):
             A package that gets the rows which are removed or restored, as they are, before any of them is.
         lock_timeout : float
             Seconds that a statement waits for a lock of another session, as for `PackageImporter`.
+        listener, cancellation : optional
+            As for `PackageImporter`.
 
         Returns
         -------
@@ -280,6 +277,8 @@ class Receipt(shown.Listed):
             Rows were edited since, or others refer to them or hold their values; nothing was changed.
         AlreadyUndoneError
             It was undone before.
+        Cancelled
+            Somebody asked to stop; nothing was changed.
 
         Examples
         --------
@@ -288,10 +287,35 @@ class Receipt(shown.Listed):
         from datatransfer.importing import undo
 
         self._refuse_unrecorded()
-        target, wanted = self.target, self.import_id
-        done = undo.undo(target, wanted, keep_edited=keep_edited, backup=backup, lock_timeout=lock_timeout)
+        done = undo.undo(
+            self.target, self.import_id, keep_edited=keep_edited, backup=backup, lock_timeout=lock_timeout,
+            listener=listener, cancellation=cancellation,
+        )  # fmt: skip
         self._record()
-        return receipt(target, done)
+        return receipt(self.target, done)
+
+    def start_undo(self, *, progress: Listener | None = None, **options: Any) -> Job[Receipt]:
+        """Do what `undo` does in a worker thread, and return at once.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            A listener, called in that thread; `Job.progress` tells the same.
+        **options
+            As for `undo`.
+
+        Returns
+        -------
+        Job
+            Its result is the receipt of the undo.
+
+        Raises
+        ------
+        UsageError
+            The import wrote nothing, or the target is in memory. All else comes from `Job.result`.
+        """
+        self._refuse_unrecorded()
+        return background.start_undo(self, progress, options)
 
     def _refuse_unrecorded(self) -> None:
         if not self.recorded:
@@ -329,17 +353,7 @@ class Receipt(shown.Listed):
     def story(self) -> str:
         """Return the receipt as text: when, what, from where, how it was decided, and the way back."""
         self._record()
-        lines = [f"{name:<9} {visible(value)}" for name, value in self.facts()]
-        lines += ["", aligned(list(self.summary.columns), self.summary.to_numpy().tolist())]
-        lines += [f"warning: {visible(warning)}" for warning in self.warnings]
-        files = self._files()
-        if files:
-            lines += ["", f"{counted(len(files), 'file')}:"]
-            lines += [f"  {file.action:<8} {visible(file.path)}" for file in files[:_STORY_FILES]]
-            lines += [f"  and {len(files) - _STORY_FILES} more"] if len(files) > _STORY_FILES else []
-        if self.way_back:
-            lines += ["", f"to undo it: {self.way_back}"]
-        return "\n".join(lines)
+        return receipt_story(self, self._files())
 
     def __str__(self) -> str:
         return self.story()
@@ -355,32 +369,6 @@ class Receipt(shown.Listed):
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
-
-
-def receipts(db: Database) -> pd.DataFrame:
-    """Return one row for each import into a database and each undo, oldest first.
-
-    Returns
-    -------
-    pandas.DataFrame
-        import_id, kind (``import`` or ``undo``), undo_of, package_id, state, finished, inserted, updated, removed,
-        reused, skipped.
-    """
-    import pandas as pd
-
-    numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
-    with checked(db).connect() as conn:
-        records = ledger.list_imports(conn)
-    rows = []
-    for record in records:
-        totals = {name: sum(c.get(action, 0) for c in record.counts.values()) for name, action in numbers.items()}
-        undo_of = record.options.get("undo_of", "")
-        rows.append(
-            {"import_id": record.import_id, "kind": "undo" if undo_of else "import", "undo_of": undo_of,
-             "package_id": record.package_id, "state": record.state, "finished": record.finished, **totals}
-        )  # fmt: skip
-    names = ["import_id", "kind", "undo_of", "package_id", "state", "finished", *numbers]
-    return pd.DataFrame(rows, columns=names)
 
 
 def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:

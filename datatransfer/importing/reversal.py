@@ -13,6 +13,7 @@ from datatransfer.database import ledger
 from datatransfer.database.dialects.base import RowSource
 from datatransfer.display.plain import counted
 from datatransfer.errors import MergeError, UndoConflictError
+from datatransfer.events import Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.images import (
     DELETE,
@@ -50,10 +51,16 @@ class Reversal:
         Of the change.
     backup : Backup, optional
         Gets the rows before they change.
+    listener : callable
+        Told after each table.
     """
 
-    def __init__(self, touched: TouchedRows, record: ledger.ImportRecord, backup: Backup | None = None) -> None:
+    def __init__(
+        self, touched: TouchedRows, record: ledger.ImportRecord, backup: Backup | None, listener: Listener
+    ) -> None:
         self.backup = backup
+        self.listener = listener
+        self._done = self._total = 0
         self.touched = touched
         self.record = record
         self.writer: Writer = touched.writer
@@ -103,6 +110,9 @@ class Reversal:
             origin=self.record.origin,
             options={"undo_of": self.record.import_id, "keep_edited": keep_edited},
         )
+        kinds = ((INSERT, "keys"), (DELETE, "before"), (UPDATE, "before"))
+        self._total = sum(self._wanted(t, a) for t in self.tables for a, held in kinds if a in getattr(t, held))
+        self.listener(Progress("undo", rows_total=self._total))
         for touched in self.tables:
             self._remember(touched)
         for touched in self.tables:
@@ -145,6 +155,8 @@ class Reversal:
                 hint="nothing was changed; a trigger or rule of the target may be in the way",
             )  # fmt: skip
         self.counts.setdefault(touched.table.name, {})[done] = rows
+        self._done += rows
+        self.listener(Progress("undo", touched.table.name, self._done, self._total))
 
     def _remember(self, touched: Touched) -> None:
         """Record the rows that are about to be deleted or restored, as they are."""

@@ -26,6 +26,7 @@ from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers.session import LOCK_SECONDS
 from datatransfer.display import blocks, shown
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
+from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint, refuse_unknown
 from datatransfer.importing import stages
 from datatransfer.importing.backup import Backup
@@ -36,6 +37,7 @@ from datatransfer.importing.rights import refuse_staging, refuse_undo
 from datatransfer.importing.sides import check_seconds
 from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
 from datatransfer.importing.undofiles import UndoFiles, finish_files
+from datatransfer.progress import checked_listener, listening
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,6 +164,8 @@ def undo(
     keep_edited: bool = False,
     backup: str | Path | None = None,
     lock_timeout: float = LOCK_SECONDS,
+    listener: Listener | None = None,
+    cancellation: Cancellation | None = None,
 ) -> str:
     """Take back what an import wrote; return the id of the undo, which is a change of its own.
 
@@ -176,6 +180,10 @@ def undo(
     lock_timeout : float
         Seconds that a statement waits for a lock of another session before the undo ends with a `DatabaseError` that
         names the table; MariaDB counts whole ones.
+    listener : callable, optional
+        Told how far it is; by default bars in a terminal or notebook, else nobody.
+    cancellation : Cancellation, optional
+        Ends it in the midst of a statement, but not once COMMIT has begun.
 
     Raises
     ------
@@ -187,37 +195,45 @@ def undo(
         The role may not do what takes the import back; nothing was changed.
     DatabaseError
         The database does not answer, or refuses.
+    Cancelled
+        Somebody asked to stop; nothing was changed.
     """
-    with database_errors(db.engine, "undoing the import", where=str(import_id)):
+    checked_listener(listener)
+    with database_errors(db.engine, "undoing the import", where=str(import_id)), listening(listener) as told:
         check_seconds(lock_timeout)
         refuse_unknown()
-        return _undo(db, import_id, lock_timeout, keep_edited=keep_edited, backup=backup)
+        how = _How(lock_timeout, keep_edited, backup, told, cancellation or Cancellation())
+        return _undo(db, import_id, how)
 
 
-def _undo(
-    db: Database, import_id: str | uuid.UUID, lock_timeout: float, *, keep_edited: bool, backup: str | Path | None
-) -> str:
+@dataclass(frozen=True)
+class _How:
+    """How to undo."""
+
+    lock_timeout: float
+    keep_edited: bool
+    backup: str | Path | None
+    listener: Listener
+    cancellation: Cancellation
+
+
+def _undo(db: Database, import_id: str | uuid.UUID, how: _How) -> str:
     try:
         record = _undoable(db, str(import_id))
     except AlreadyUndoneError:
         stages.sweep(db)
         finish_files(db, str(import_id))  # of an undo that ended between its commit and its files
         raise
-    db.refresh(lock_timeout=lock_timeout)
-    writer = _begin(db, record.import_id, lock_timeout)
+    how.listener(Progress("check"))
+    db.refresh(lock_timeout=how.lock_timeout)
+    writer = _begin(db, record.import_id, how.lock_timeout)
     try:
         failpoint("undo.begin")
-        if not writer.transactional_ddl:  # making our tables would commit the undo half way
-            ledger.create_ledger(writer.conn)
-        touched = TouchedRows(writer, record.import_id)
-        touched.lay()
-        _refuse_gaps(touched, record)
-        refuse_undo(touched)
-        saved = Backup(backup, db) if backup else None
-        files = UndoFiles(writer, record.import_id)
-        files.lay()
+        saved = Backup(how.backup, db) if how.backup else None
+        with writer.stoppable(how.cancellation):
+            touched, files = _laid(writer, record)
         try:
-            _reverse(touched, files, Reversal(touched, record, saved), keep_edited=keep_edited)
+            _reverse(touched, files, Reversal(touched, record, saved, how.listener), how)
         except DatabaseError:
             if not writer.unanswered or not stages.was_committed(db, writer):
                 raise
@@ -233,10 +249,23 @@ def _undo(
     return str(writer.import_id)
 
 
-def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, *, keep_edited: bool) -> None:
+def _laid(writer: Writer, record: ledger.ImportRecord) -> tuple[TouchedRows, UndoFiles]:
+    """Lay beside the target what the import wrote."""
+    if not writer.transactional_ddl:  # making our tables would commit the undo half way
+        ledger.create_ledger(writer.conn)
+    touched = TouchedRows(writer, record.import_id)
+    touched.lay()
+    _refuse_gaps(touched, record)
+    refuse_undo(touched)
+    files = UndoFiles(writer, record.import_id)
+    files.lay()
+    return touched, files
+
+
+def _reverse(touched: TouchedRows, files: UndoFiles, reversal: Reversal, how: _How) -> None:
     """Run the one transaction."""
-    writer = touched.writer
-    with writer.merge():
+    writer, keep_edited = touched.writer, how.keep_edited
+    with writer.merge(how.cancellation):
         _still_merged(writer, reversal.record.import_id)  # another process may have been quicker
         touched.later.refuse_others()
         reversal.prepare()

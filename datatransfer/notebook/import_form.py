@@ -365,9 +365,7 @@ class ImportForm(Form):
             return
         self.error.clear()
         self.over.disabled = True
-        self._busy(self.undoing.said, "taking back what was written")
-        undo = self.undoing.begin(receipt)
-        self.later.run("undo", undo, partial(self._tell_undone, receipt))
+        self.undoing.begin(receipt, partial(self._tell_undone, receipt), self._failed)
 
     def _tell_undone(self, receipt: Receipt, undone: Receipt) -> None:
         self.told.value = receipt._repr_html_()  # it says itself that it does not hold any more
@@ -381,5 +379,6 @@ class ImportForm(Form):
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs in the background any more; for scripts."""
         self.later.wait(timeout)
+        self.undoing.wait(timeout)
         if self.wizard.job is not None:
             self.wizard.job.wait(timeout)
