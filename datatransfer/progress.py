@@ -8,6 +8,7 @@ is not known here.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -120,13 +121,19 @@ class TqdmListener:
         self._stream = stream
         self._widgets = stream is None and in_notebook()
         self._bars: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._clock: threading.Thread | None = None
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, Warned):
-            self._warn(event)
-        else:
+        with self._lock:
+            if isinstance(event, Warned):
+                self._warn(event)
+                return
             self._show(event)
+            if self._bars and self._clock is None:
+                self._clock = threading.Thread(target=self._go_on, name="datatransfer-clock", daemon=True)
+                self._clock.start()
 
     def __enter__(self) -> TqdmListener:
         return self
@@ -138,9 +145,22 @@ class TqdmListener:
 
     def close(self) -> None:
         """Take all bars away."""
-        for bar in self._bars.values():
-            bar.close()
-        self._bars.clear()
+        with self._lock:
+            for bar in self._bars.values():
+                bar.close()
+            self._bars.clear()
+
+    def _go_on(self) -> None:
+        """Let bars show once a second how long they are at it, also where nothing is told for long."""
+        while True:
+            time.sleep(1.0)
+            with self._lock:
+                if not self._bars:
+                    self._clock = None
+                    return
+                for bar in self._bars.values():
+                    if time.time() >= bar.start_t + bar.delay:
+                        bar.refresh()
 
     def _warn(self, event: Warned) -> None:
         if self._widgets:  # a notebook's result object lists the warnings; a line of stderr would stay in the file

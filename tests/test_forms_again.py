@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import ipywidgets as w
@@ -157,6 +159,30 @@ def test_the_bar_of_a_transfer_that_did_not_end_stays_where_it_was(error: Except
         assert box.bar.bar_style == ("success" if ends else style)
         assert (mark in box.line.value) != ends
         assert (f"while merging orders, {rows} of 200 rows" in box.line.value) != ends
+
+
+def test_the_bar_of_a_long_statement_says_for_how_long_it_is_at_it_and_promises_nothing() -> None:
+    ended = threading.Event()
+
+    def merged(listener: Listener, _cancellation: Cancellation) -> None:
+        listener(Progress("merge", "users", rows_done=50, rows_total=200))
+        time.sleep(0.1)
+        listener(Progress("merge", "orders", rows_done=100, rows_total=200))
+        assert ended.wait(60)
+
+    box = parts.ProgressBox()
+    job = start("import", "all.zip", merged, recorded=False)
+    box.follow(job)
+    wait_until(lambda: "merging orders, 100 of 200 rows, at this for " in box.line.value)
+    first = box.line.value
+    assert "left of this phase" not in box.line.value
+    assert "rows/s" not in box.line.value
+    assert "dt-moving" in box.bar._dom_classes
+    wait_until(lambda: "at this for " in box.line.value != first)
+    ended.set()
+    assert job.wait(30)
+    wait_until(lambda: "done after" in box.line.value)
+    assert "dt-moving" not in box.bar._dom_classes
 
 
 def _no_way_back(form: dt.ExportForm | dt.ImportForm) -> None:

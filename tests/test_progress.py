@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from datatransfer.display.plain import aligned, visible
 from datatransfer.events import Progress, Warned, silent
 from datatransfer.progress import TqdmListener, default_listener, in_notebook, tqdm_listener
+from tests.support.stopping import wait_until
 
 
 class Terminal(io.StringIO):
@@ -19,6 +21,17 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+def test_a_bar_shows_how_long_it_is_at_it_where_nothing_is_told() -> None:
+    stream = Terminal()
+    with tqdm_listener(delay=1.5, stream=stream) as listener:
+        listener(Progress("merge", "orders", rows_done=0, rows_total=100))
+        assert "merging" not in stream.getvalue()
+        wait_until(lambda: "00:03<?" in stream.getvalue())
+        assert "merging" in stream.getvalue()
+        assert "orders" in stream.getvalue()
+    wait_until(lambda: "datatransfer-clock" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_a_phase_becomes_a_bar_with_its_words_and_table() -> None:

@@ -109,12 +109,14 @@ class Build:
                 self.tell(Warned("orphan", f"{counted(count, 'reference')} to rows that do not exist: {done}", label))
 
     def _passing(self, prepared: Prepared, total: int) -> Iterator[pa.RecordBatch]:
+        name = prepared.table.name
+        self.tell(Progress("read", name, self.done, max(total, self.done), self.bytes))
         for batch in self.rows.batches(prepared):
             failpoint("export.batch")
             yield batch
             self.done += batch.num_rows
             self.bytes += batch.nbytes
-            self.tell(Progress("read", prepared.table.name, self.done, max(total, self.done), self.bytes))
+            self.tell(Progress("read", name, self.done, max(total, self.done), self.bytes))
 
     # --- files ------------------------------------------------------------------------------------------------------
 

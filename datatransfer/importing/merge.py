@@ -147,6 +147,7 @@ class Merge:
             self._placer.place(ours)
             for plan in plans:
                 self.cancellation.check()
+                self.listener(Progress("merge", plan.fit.source.name, self._done, total))
                 self._merge_table(plan)
                 failpoint("merge.table")
                 self._done += plan.staged.rows
@@ -159,6 +160,7 @@ class Merge:
                 if plan.counts.get(Action.INSERT):
                     self.writer.advance_sequences(plan.fit.target)
             self.plan.timings |= {"wait": locked - begun, "merge": time.monotonic() - locked}
+            self.listener(Progress("receipt"))
             write_receipt(self.plan, self.warnings, self._placer.placed, self.images)
             self._after.record()
             if before_commit is not None:

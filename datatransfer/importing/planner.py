@@ -237,11 +237,11 @@ class Planner:
         self._look_at_tables(plans)
         for name, table in plans.items():
             self.cancellation.check()
+            self.listener(Progress("plan", name))
             references.index_parents(table, plans, mapped=matcher.needs_map(table))
             warnings += references.resolve(table, plans, known, same)
             matcher.plan_table(table)
             failpoint("plan.table")
-            self.listener(Progress("plan", name))
         comparer = Comparer(remap, self.policies, self._generation)
         for table in plans.values():
             comparer.compare(table)

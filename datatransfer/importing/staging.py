@@ -195,6 +195,7 @@ class Stager:
             self._load(table, self._told(name, ahead), done)
 
     def _told(self, name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        self.listener(Progress("stage", name, self._done, self._total))
         for batch in batches:
             failpoint("stage.batch")
             self.cancellation.check()  # once more: no signal reaches the thread that reads ahead

@@ -9,7 +9,7 @@ import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.notebook import copying, keys, parts, scripts
-from datatransfer.notebook.parts import Later
+from datatransfer.notebook.later import Later
 from datatransfer.notebook.wording import Wording
 
 

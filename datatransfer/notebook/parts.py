@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import ipywidgets as w
 
-from datatransfer.background import Job, start
+from datatransfer.background import Job
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
 from datatransfer.errors import Cancelled, DataTransferError
@@ -24,6 +23,7 @@ from datatransfer.progress import WORDS
 
 T = TypeVar("T")
 _NEARLY = 0.97
+_SILENT = 2.0
 _WIDE = {"description_width": "initial"}
 
 
@@ -43,7 +43,9 @@ STYLE = (
     ".dt-form .dt-findings .dt-line>.widget-label{min-width:min(100%,20em)}.dt-form .dt-line>input{flex:0 1 12em}"
     ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
-    ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}</style>"
+    ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}"
+    "@keyframes dt-moving{to{opacity:.4}}.dt-moving .progress{animation:dt-moving 1.5s infinite alternate}"
+    "@media(prefers-reduced-motion:reduce){.dt-moving .progress{animation:none}}</style>"
 )
 
 
@@ -182,6 +184,7 @@ class ProgressBox(w.VBox):
         self.line = html()
         self.cancel = button("Cancel", self._cancel, tip="stop; nothing is left behind")
         self.job: Job[Any] | None = None
+        self._lock = threading.Lock()
         super().__init__((self.bar, self.line, row(self.cancel)), layout=full())
         show(self, False)
 
@@ -194,6 +197,12 @@ class ProgressBox(w.VBox):
         self.line.value = words("starting")
         show(self, True)
         job.watch(self._update)
+        threading.Thread(target=self._go_on, args=(job,), name="datatransfer-clock", daemon=True).start()
+
+    def _go_on(self, job: Job[Any]) -> None:
+        """Show once a second that a job is at work, also where it tells nothing for long."""
+        while job is self.job and not job.wait(1.0):
+            self._update(job)
 
     def _cancel(self) -> None:
         if self.job is not None:
@@ -202,18 +211,23 @@ class ProgressBox(w.VBox):
             self.line.value = words("stopping …")
 
     def _update(self, job: Job[Any]) -> None:
-        if job is not self.job:
-            return
-        if job.state != "running":
-            self._end(job)
-            return
-        if self.cancel.disabled:
-            return
-        self.bar.value = _far(job.progress)
-        self.line.value = words(told(job.progress))
+        with self._lock:
+            if job is not self.job:
+                return
+            if job.state != "running":
+                self._end(job)
+                return
+            if self.cancel.disabled:
+                return
+            progress = job.progress
+            silent = job.seconds - progress.seconds
+            self.bar.value = _far(progress)
+            self.line.value = words(told(progress, silent))
+            (self.bar.add_class if silent >= _SILENT else self.bar.remove_class)("dt-moving")
 
     def _end(self, job: Job[Any]) -> None:
         self.cancel.disabled = True
+        self.bar.remove_class("dt-moving")
         show(self.cancel, False)
         said = f"{job.state} after {job.seconds:.1f} s"
         if job.state == "done":
@@ -231,8 +245,11 @@ def _far(progress: Any) -> float:
     return min(progress.fraction or 0.0, _NEARLY)
 
 
-def told(progress: Any) -> str:
-    """Return how far a job is: phase, table, rows, speed, what is left of the phase."""
+def told(progress: Any, silent: float = 0.0) -> str:
+    """Return how far a job is: phase, table, rows, speed, what is left of the phase.
+
+    Nobody knows these two when it has told nothing for some seconds; then these are told.
+    """
     if not progress.phase:
         return "starting"
     parts = [" ".join(part for part in (WORDS.get(progress.phase, progress.phase), progress.table) if part)]
@@ -240,6 +257,8 @@ def told(progress: Any) -> str:
         parts.append(progress.rows_told)
     if progress.bytes_done:
         parts.append(blocks.size(progress.bytes_done))
+    if silent >= _SILENT:
+        return ", ".join([*parts, f"at this for {duration(silent)}"])
     if progress.rows_per_second >= 1:
         parts.append(f"{progress.rows_per_second:,.0f} rows/s")
     if progress.seconds_left is not None:
@@ -325,59 +344,3 @@ def report_of(error: BaseException) -> str:
     if isinstance(error, DataTransferError):
         return json.dumps({"class": type(error).__name__, **error.to_dict()}, indent=1, default=str)
     return json.dumps({"class": type(error).__name__, "error": "unexpected"}, indent=1)
-
-
-class Later:
-    """Runs small things in a worker thread, so that a button returns at once; the latest of each name counts.
-
-    Parameters
-    ----------
-    failed : callable
-        Takes what was raised.
-    """
-
-    def __init__(self, failed: Callable[[BaseException], object]) -> None:
-        self._failed = failed
-        self._turn: dict[str, int] = {}
-        self._jobs: dict[str, Job[Any]] = {}
-        self._lock = threading.Lock()
-
-    def run(self, name: str, work: Callable[[], T], done: Callable[[T], object], *, delay: float = 0.0) -> Job[T]:
-        """Run work, after a delay in which a later call of the same name replaces it; then tell its result."""
-        with self._lock:
-            turn = self._turn[name] = self._turn.get(name, 0) + 1
-
-        def whole(_listener: object, _cancellation: object) -> T | None:
-            time.sleep(delay)
-            return work() if self._turn[name] == turn else None
-
-        def ended(job: Job[Any]) -> None:
-            if job.state == "running" or self._turn[name] != turn:
-                return
-            error = job.exception()
-            if error is not None:
-                self._failed(error)
-            else:
-                try:
-                    done(job.result())
-                except Exception as failure:  # what is shown next depends on it
-                    self._failed(failure)
-
-        job: Job[Any] = start(name, name, whole, recorded=False)
-        self._jobs[name] = job
-        job.watch(ended)
-        return job
-
-    def forget(self, name: str) -> None:
-        """Tell nothing of what still runs under this name, neither its result nor its error."""
-        with self._lock:
-            self._turn[name] = self._turn.get(name, 0) + 1
-
-    def wait(self, timeout: float = 60.0) -> None:
-        """Wait until nothing runs any more, nor what that has begun in turn; for tests and scripts."""
-        until = time.monotonic() + timeout
-        waited: list[Job[Any]] = []
-        while waited != (waiting := list(self._jobs.values())):
-            waited = waiting
-            if not all(job.wait(max(0.0, until - time.monotonic())) for job in waiting):
-                raise TimeoutError("work in the background has not ended")
