@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from IPython.testing.globalipapp import start_ipython
+from IPython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 
 import datatransfer as dt
 from datatransfer.notebook.magics import VERBS, run, usage
@@ -63,8 +65,17 @@ def test_help_is_shown_and_a_misspelt_verb_gets_the_one_that_is_close() -> None:
     assert caught.value.hint == "did you mean 'inspect'?"
 
 
-def test_it_is_loaded_as_an_extension(shop: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    shell = start_ipython()
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """A shell of IPython that is gone afterwards: where there is one, errors are shown in its way."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+    assert get_ipython() is None
+
+
+def test_it_is_loaded_as_an_extension(
+    shop: tuple[str, Path], capsys: pytest.CaptureFixture[str], shell: InteractiveShell
+) -> None:
     assert run("", {}) == (usage(), None)
     shell.run_line_magic("load_ext", "datatransfer")
     result = shell.run_line_magic("datatransfer", f"verify {shop[1]}")
