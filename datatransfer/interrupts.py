@@ -30,7 +30,17 @@ _EVERY = 0.5
 """Seconds after which a statement that still runs is cancelled once more: it may have begun after the first time."""
 
 
-class Terminated(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came during a transfer; the text says what is so."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Tell IPython how to show it when it ends a cell: briefly, with the usual traceback on request."""
+        from datatransfer.display.problems import rendered_interrupt
+
+        return rendered_interrupt(self)
+
+
+class Terminated(Interrupted):
     """SIGTERM came, and the process is to end as with Ctrl-C."""
 
 
@@ -79,8 +89,8 @@ class _Hold:
         for number, handler in self._handlers.items():  # last: from here on a signal raises anywhere
             signal.signal(number, handler)
 
-    def error(self) -> KeyboardInterrupt:
-        return (Terminated if self.came == signal.SIGTERM else KeyboardInterrupt)(self.text)
+    def error(self) -> Interrupted:
+        return (Terminated if self.came == signal.SIGTERM else Interrupted)(self.text)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._handled += 1

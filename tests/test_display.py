@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dtm
 import itertools
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -366,6 +367,28 @@ def test_the_usual_traceback_is_a_command_away(magic: str) -> None:
 def test_who_asked_for_another_kind_of_traceback_gets_it() -> None:
     (shown,) = run_cells(CELLS, "%xmode Plain", "ask()")
     assert "connection.py" in "".join(shown)
+
+
+INTERRUPTED = """
+import os, signal
+from datatransfer import interrupts
+def work():
+    with interrupts.held():
+        os.kill(os.getpid(), signal.SIGINT)
+        interrupts.checkpoint()
+"""
+
+
+def test_an_interrupt_that_ends_a_cell_is_short_and_says_what_is_so() -> None:
+    (shown, whole) = run_cells(INTERRUPTED, "work()", "%xmode Verbose\nwork()")
+    assert re.sub("\x1b.*?m", "", shown[0]) == "KeyboardInterrupt"
+    assert shown[1:] == [
+        "  what:       interrupted; nothing was left behind",
+        "  called in:  this cell, line 1",
+        "  called in:  this cell, line 6, work()",
+        "  traceback:  %tb Verbose",
+    ]
+    assert "hold.error()" in "".join(whole)
 
 
 def test_errors_of_others_and_scripts_keep_their_tracebacks() -> None:

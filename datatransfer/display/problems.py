@@ -75,10 +75,21 @@ def rendered(error: Any) -> list[str]:
         return usual
     lines = [f"{_RED}{type(error).__name__}{_PLAIN} ({error.code})"]
     lines += [f"  {name + ':':<12}{_indented(value)}" for name, value in _facts(error) if value]
-    own = _callers(error.__traceback__)
-    lines += [f"  {'called in:':<12}{visible(line)}" for line in own]
-    lines.append(f"  {'traceback:':<12}%tb Verbose")
-    return lines
+    return lines + _more(error)
+
+
+def rendered_interrupt(error: KeyboardInterrupt) -> list[str]:
+    """Return the lines that IPython prints for a transfer that was interrupted, see `rendered`."""
+    usual = _usual(error)
+    if usual is not None:
+        return usual
+    return [f"{_RED}KeyboardInterrupt{_PLAIN}", f"  {'what:':<12}{_indented(str(error))}", *_more(error)]
+
+
+def _more(error: BaseException) -> list[str]:
+    """Return where a call was made that failed, and how to see more."""
+    called = [f"  {'called in:':<12}{visible(line)}" for line in _callers(error.__traceback__)]
+    return [*called, f"  {'traceback:':<12}%tb Verbose"]
 
 
 def _indented(text: str) -> str:
