@@ -40,6 +40,9 @@ class Interrupted(KeyboardInterrupt):
         return rendered_interrupt(self)
 
 
+Interrupted.__name__ = "KeyboardInterrupt"  # by which clients of a kernel know it
+
+
 class Terminated(Interrupted):
     """SIGTERM came, and the process is to end as with Ctrl-C."""
 

@@ -159,7 +159,8 @@ class TqdmListener:
                     self._clock = None
                     return
                 for bar in self._bars.values():
-                    if time.time() >= bar.start_t + bar.delay:
+                    # A bar of a notebook is shown first by an event, in the thread of the cell that it belongs to.
+                    if getattr(bar, "displayed", not self._widgets) and time.time() >= bar.start_t + bar.delay:
                         bar.refresh()
 
     def _warn(self, event: Warned) -> None:

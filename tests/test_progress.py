@@ -34,6 +34,19 @@ def test_a_bar_shows_how_long_it_is_at_it_where_nothing_is_told() -> None:
     wait_until(lambda: "datatransfer-clock" not in {thread.name for thread in threading.enumerate()})
 
 
+def test_a_bar_of_a_notebook_is_shown_first_by_an_event_in_the_thread_of_its_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("datatransfer.progress.in_notebook", lambda: True)
+    with tqdm_listener(delay=0.5) as listener:
+        listener(Progress("merge", "orders", rows_done=0, rows_total=100))
+        bar = listener._bars["merge"]
+        time.sleep(2.5)
+        assert not bar.displayed
+        listener(Progress("merge", "orders", rows_done=1, rows_total=100))
+        assert bar.displayed
+
+
 def test_a_phase_becomes_a_bar_with_its_words_and_table() -> None:
     stream = Terminal()
     with tqdm_listener(delay=0, stream=stream) as listener:
