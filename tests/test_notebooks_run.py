@@ -18,6 +18,8 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SECONDS = 20
+WIDEST = 88
+"""Characters of a line of code that JupyterLab shows on a usual screen without scrolling."""
 OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 
 
@@ -80,3 +82,18 @@ def test_notebook_explains_itself_and_ends_in_assertions(path: Path) -> None:
     prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     assert prose >= len(code_cells(notebook)) / 2
     assert "assert " in "".join(cell.source for cell in code_cells(notebook)[-2:])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_code_is_read_without_scrolling(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    lines = [line for cell in code_cells(notebook) for line in cell.source.splitlines()]
+    assert [line for line in lines if len(line) > WIDEST] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_lead_to_notebooks_that_are_there(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    links = [link for cell in notebook.cells for link in re.findall(r"\]\((\w+\.ipynb)\)", cell.source)]
+    assert [link for link in links if not (FOLDER / link).is_file()] == []
+    assert links or path == NOTEBOOKS[-1]
