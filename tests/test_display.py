@@ -28,7 +28,8 @@ from datatransfer.exporting.plan import Plan, Rules
 from datatransfer.exporting.preview import Selection, TableCount
 from datatransfer.importing.checking import SchemaReport
 from datatransfer.importing.receipts import Known, Receipt
-from datatransfer.importing.undo import UndoReport
+from datatransfer.importing.touched import STATES
+from datatransfer.importing.undo import _MEANT, UndoReport
 from datatransfer.importing.validation import Misfit
 from datatransfer.package.manifest import FileEntry, FileReference, Manifest, TableEntry
 from datatransfer.package.report import Finding, Report
@@ -298,6 +299,44 @@ SHOWN = (dt.Database, dt.PackageBuilder, Selection, dt.DataPackage, Receipt, dt.
 @pytest.mark.parametrize("kind", SHOWN, ids=lambda kind: kind.__name__)
 def test_the_question_mark_shows_examples(kind: type) -> None:
     assert "Examples" in (kind.__doc__ or "")
+
+
+# --- what is read off them -------------------------------------------------------------------------------------------
+
+
+def test_an_undo_that_is_looked_at_tells_only_states_that_there_are_and_what_they_mean() -> None:
+    counts = {"orders": {("insert", "reversible"): 7, ("insert", "edited"): 2}}
+    shown = html_text(UndoReport("x", counts, [("orders", 1, "edited", "")])._repr_html_())
+    assert "edited" in shown
+    assert "changed since the import" in shown
+    assert "orphaned" not in shown
+    assert "gone" not in shown
+    assert set(STATES) - {"reversible"} == set(_MEANT)
+
+
+def test_numbers_of_a_table_stand_to_the_right_and_texts_to_the_left(tmp_path: Path) -> None:
+    rows = [{"id": 1, "name": "Ada", "age": None}, {"id": 10, "name": "Bea", "age": 41}]
+    made = table("people", {"id": "integer", "name": "text", "age": "integer"})
+    shown = write(tmp_path / "p.zip", [(made, rows)])["people"]._repr_html_()
+    assert '<tr><td class="dt-n">1</td><td>Ada</td><td class="dt-n">NULL</td></tr>' in shown
+    assert '<th scope="col" class="dt-n">age</th>' in shown
+
+
+def test_the_end_of_a_long_error_is_shown() -> None:
+    error = dt.SchemaMismatchError("the package does not fit the target: " + "another column; " * 30 + "THE END")
+    assert "THE END" in html_text(error._repr_html_())
+
+
+def test_a_builder_tells_what_is_held_back(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.executescript("""CREATE TABLE a (id INTEGER PRIMARY KEY, secret TEXT, code TEXT);
+            CREATE TABLE b (id INTEGER PRIMARY KEY, a_id INTEGER REFERENCES a (id))""")
+    connection.close()
+    with dt.Database(f"sqlite:///{tmp_path}/a.db") as db:
+        builder = dt.PackageBuilder(db).add("a").leave_out("a.secret", "a.code").stop("b.a_id", direction="down")
+        shown = html_text(builder._repr_html_())
+    assert "a.code, a.secret" in shown
+    assert "b.a_id, down: stop" in shown
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -55,6 +55,12 @@ def check_picture(markup: str) -> list[str]:
 # --- layout ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_children_of_one_entity_stand_below_each_other() -> None:
+    children = [f"invoice {n}" for n in range(9)]
+    drawn = layered(dict.fromkeys(["customer", *children], 80.0), [Link(name, "customer") for name in children])
+    assert len({drawn.boxes[name].x for name in children}) == 1
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[dict[str, float], list[Link]]:
     """Make widths of boxes, and links among them in any direction."""

@@ -170,19 +170,23 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | Figure) and not isinstance(value, bool)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, most: int = 200) -> str:
     if isinstance(value, Html):
         return f"<td>{value}</td>"
     if _is_number(value):
         return f"<td{_NUMBER}>{escape(value) if isinstance(value, str) else f'{value:,}'}</td>"
-    return f"<td>{breakable(shorten(str(value), 200))}</td>"
+    return f"<td>{breakable(shorten(str(value), most))}</td>"
+
+
+_MOST = 2000
+"""Characters of a fact that are shown: of what an error says, the end is often what to do."""
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     """Return names and values, a line each; pairs without a value are left out."""
     # not muted: JupyterLab lays stripes behind rows, on which its quieter text falls below a contrast of 4.5:1
     lines = [
-        f'<tr><th scope="row">{escape(name)}</th>{_cell(value)}</tr>'
+        f'<tr><th scope="row">{escape(name)}</th>{_cell(value, _MOST)}</tr>'
         for name, value in pairs
         if value not in ("", None)
     ]

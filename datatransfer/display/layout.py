@@ -17,6 +17,8 @@ from itertools import pairwise
 from math import ceil, sqrt
 
 HEIGHT = 40.0
+_MOST = 9
+"""Boxes that a layer may hold in any case: the children of one entity that are drawn, and one that counts others."""
 _LANE, _GAP, _LANE_GAP, _SWEEPS = 4.0, 18.0, 8.0, 8
 
 
@@ -91,7 +93,7 @@ class _Drawing:
         for left, right in self.ends.values():
             lefts[right].add(left)
             rights[left].add(right)
-        most = max(6, ceil(1.3 * sqrt(len(self.widths))))
+        most = max(_MOST, ceil(1.3 * sqrt(len(self.widths))))
         rank: dict[str, int] = {}
         held: dict[int, int] = defaultdict(int)
         for name in self.widths:

@@ -80,7 +80,7 @@ class PackageBuilder:
 
     @shown.as_html
     def _repr_html_(self) -> str:
-        return builder_html(self)
+        return builder_html(self, self._rules, self._left_out)
 
     # --- what to take -----------------------------------------------------------------------------------------------
 

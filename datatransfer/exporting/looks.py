@@ -8,6 +8,8 @@ from datatransfer.display import blocks
 
 if TYPE_CHECKING:
     from datatransfer.exporting.builder import PackageBuilder
+    from datatransfer.exporting.leaving import Columns
+    from datatransfer.exporting.plan import Rules
     from datatransfer.exporting.preview import Selection
 
 
@@ -22,7 +24,7 @@ def selection_html(selection: Selection) -> str:
     told = f"{blocks.plural(selection.total, 'row')} of {blocks.plural(len(counts), 'table')}"
     parts = [
         blocks.note("quiet", f"{told}, about {blocks.size(selection.bytes)}; nothing has been written"),
-        blocks.table(("table", "rows", "", "about", "", "because"), rows),
+        blocks.table(("table", "rows", "", "size, about", "", "because"), rows),
     ]
     if selection.referenced_files:
         shown = [(f"{r.table}.{r.column}", r.path, n, r.problem) for r, n in selection.referenced_files]
@@ -37,8 +39,14 @@ def selection_html(selection: Selection) -> str:
     return blocks.block("Selection", *parts)
 
 
-def builder_html(builder: PackageBuilder) -> str:
-    """Return a builder as HTML: what was asked for so far."""
+def builder_html(builder: PackageBuilder, rules: Rules, left_out: Columns) -> str:
+    """Return a builder as HTML: what was asked for so far, and what is held back."""
     roots = [f"{root.table}: {root.describe()}" for root in builder.roots]
     asked = blocks.listing(roots) if roots else blocks.note("quiet", "nothing was asked for yet: add(…) or add_all()")
-    return blocks.block("Package builder", blocks.facts([("from", builder.db.url_shown)]), asked)
+    ruled = [
+        f"{fk.label}, {direction}: {rule.action}{f' where {rule.where}' if rule.where else ''}"
+        for fk, direction, rule in rules
+    ]
+    columns = [f"{table}.{column}" for table, names in left_out.items() for column in sorted(names)]
+    facts = [("from", builder.db.url_shown), ("rules", "; ".join(ruled)), ("left out", ", ".join(columns))]
+    return blocks.block("Package builder", blocks.facts(facts), asked)

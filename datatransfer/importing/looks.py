@@ -90,7 +90,9 @@ def receipt_html(receipt: Receipt, names: Mapping[str, str]) -> str:
     if record is None:
         state = blocks.note("quiet", "nothing was written: it was all there already")
     else:
-        state = blocks.note("quiet" if record.state == "undone" else "good", receipt.when)
+        total = sum(sum(counts.values()) for counts in receipt.counts.values())
+        of = f"{blocks.plural(total, 'row')} of {blocks.plural(len(receipt.counts), 'table')}"
+        state = blocks.note("quiet" if record.state == "undone" else "good", f"{receipt.when}: {of}")
     rows = []
     for table, counts in receipt.counts.items():
         numbers = [counts.get(action, 0) for action in names.values()]
@@ -116,7 +118,7 @@ def _counts(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[int], int]]
         [(name, total, blocks.share(total, most), *(numbers[at] for at in used)) for name, numbers, total in kept],
     )
     left = [head for at, head in enumerate(heads) if at not in used]
-    return table + (blocks.note("quiet", f"none: {', '.join(left)}") if left and kept else "")
+    return table + (blocks.note("quiet", f"0 rows: {', '.join(left)}") if left and kept else "")
 
 
 def _warnings(texts: Sequence[str]) -> list[str]:

@@ -46,6 +46,15 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
 
+_MEANT = {
+    "edited": "changed since the import",
+    "referenced": "rows that came later refer to it",
+    "taken": "its key, or a value that must be unique, belongs to another row by now",
+    "orphaned": "it would come back without its parent",
+    "gone": "deleted since the import: nothing is left to take back",
+}
+"""What the states of rows mean that are not simply put back."""
+
 
 @dataclass(frozen=True)
 class UndoReport:
@@ -103,12 +112,15 @@ class UndoReport:
     @shown.as_html
     def _repr_html_(self) -> str:
         words = "everything can be taken back" if self.ok else "some rows cannot simply be taken back"
-        rows = [[name, *(self._total(name, s) for s in STATES)] for name in self.counts]
+        found = [state for state in STATES if any(self._total(name, state) for name in self.counts)]
+        rows = [[name, *(self._total(name, s) for s in found)] for name in self.counts]
+        meant = blocks.facts([(state, _MEANT[state]) for state in found if state in _MEANT])
         listed = blocks.table(["table", "key", "state", "by"], self.rows)
         more = blocks.fold(f"{blocks.plural(len(self.rows), 'row')} in another state", listed) if self.rows else ""
         state = blocks.note("good" if self.ok else "warn", words)
         warned = [blocks.note("warn", warning) for warning in self.warnings]
-        return blocks.block("Undo", state, blocks.table(["table", *STATES], rows), more, *warned)
+        counted = blocks.table(["table", *found], rows) if found else ""
+        return blocks.block("Undo, looked at beforehand", state, counted, meant, more, *warned)
 
 
 @interrupts.held()

@@ -50,7 +50,7 @@ def verified(report: Report | None) -> str:
 def origin_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:
     """Return from where and when a package is."""
     return [
-        ("from", f"{metadata.dialect} database {metadata.origin}"),
+        ("from", f"{metadata.dialect} database, origin {metadata.origin}"),
         ("at revision", metadata.source_revision or ""),
         ("made", f"{metadata.created:%Y-%m-%d %H:%M} UTC by {metadata.created_by}"),
     ]
@@ -122,7 +122,7 @@ def _counted_files(manifest: Manifest) -> str:
 def _format_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:
     return [
         ("format", f"{metadata.format_version}, {metadata.encoding}"),
-        ("needs", ", ".join(f"{name} {version}" for name, version in sorted(metadata.requires.items()))),
+        ("reader needs", ", ".join(f"{name} {version}" for name, version in sorted(metadata.requires.items()))),
         ("package id", str(metadata.package_id)),
         ("digest", metadata.digest or "not recorded"),
         ("manifest sha256", metadata.manifest_sha256),

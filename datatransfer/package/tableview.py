@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _QUICK_BYTES = 256 << 10
 _FIRST_ROWS = 10
+_NUMBERS = frozenset({"integer", "float", "decimal"})
 
 
 class PackageTable(shown.Listed):
@@ -112,7 +113,11 @@ class PackageTable(shown.Listed):
         if self._entry.parts[0].bytes > _QUICK_BYTES:
             return blocks.note("quiet", "a large table: .head() reads its first rows")
         found = self.head(_FIRST_ROWS)
-        rows = [[_shown(value) for value in row] for row in found.itertuples(index=False, name=None)]
+        told = [blocks.Figure if column.type.kind in _NUMBERS else str for column in self.table.columns]
+        rows = [
+            [kind(_shown(value)) for kind, value in zip(told, row, strict=True)]
+            for row in found.itertuples(index=False, name=None)
+        ]
         more = len(self) - len(rows)
         return blocks.table(list(found.columns), rows) + (blocks.note("quiet", f"and {more:,} more") if more else "")
 
