@@ -18,7 +18,7 @@ from datatransfer.schema.values import LogicalType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_HINT = "nothing was changed"
+_HINT = "change the target, or pass the mapping that each finding names; nothing was changed"
 _MOST = 20
 
 

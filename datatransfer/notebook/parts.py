@@ -45,7 +45,11 @@ STYLE = (
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}"
     "@keyframes dt-moving{to{opacity:.4}}.dt-moving .progress{animation:dt-moving 1.5s infinite alternate}"
-    "@media(prefers-reduced-motion:reduce){.dt-moving .progress{animation:none}}</style>"
+    "@media(prefers-reduced-motion:reduce){.dt-moving .progress{animation:none}}"
+    # ipywidgets draws the arrow of a list in black, whatever the theme
+    "[data-jp-theme-light=false] .dt-form select,.vscode-dark .dt-form select{--jp-widgets-dropdown-arrow:"
+    "url(\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath d='M5 7l4 4 4-4' "
+    "fill='none' stroke='%23e8e8e8' stroke-width='2'/%3E%3C/svg%3E\")}</style>"
 )
 
 

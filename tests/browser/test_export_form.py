@@ -144,6 +144,13 @@ def test_a_table_of_five_hundred_is_found_by_keys(lab: Lab, tmp_path: Path) -> N
     form.at("What belongs to it")
 
 
+def test_the_arrow_of_a_list_is_seen_in_the_dark(lab: Lab, tmp_path: Path) -> None:
+    form = opened(lab, sqlite_copy("chinook", tmp_path), theme="dark")
+    drawn = form.control("Only some rows of").evaluate("(list) => getComputedStyle(list).backgroundImage")
+    assert "stroke='%23e8e8e8'" in drawn
+    assert lab.foreign == []
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_everybody_can_use_every_step_of_an_export(lab: Lab, tmp_path: Path, theme: str) -> None:
     form = opened(lab, sqlite_copy("chinook", tmp_path), theme=theme)
