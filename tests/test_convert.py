@@ -13,6 +13,7 @@ from datatransfer.importing.convert import converter, convertible
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.values import LogicalType, tag
 
+_UUID = "6fa459ea-ee8a-3ca4-894e-db77e160355e"
 INTEGER, FLOAT, TEXT = LogicalType("integer"), LogicalType("float"), LogicalType("text")
 
 
@@ -29,6 +30,8 @@ INTEGER, FLOAT, TEXT = LogicalType("integer"), LogicalType("float"), LogicalType
         (LogicalType("decimal"), LogicalType("float", bits=32), ["0.5", "16777216", None], [0.5, 16777216.0, None]),
         (LogicalType("any"), LogicalType("decimal", precision=5, scale=2), [tag(4), tag(2.99)], ["4", "2.99"]),
         (LogicalType("any"), FLOAT, [tag(4), tag(2.5), None], [4.0, 2.5, None]),
+        (LogicalType("uuid"), LogicalType("text", length=32), [_UUID, None], [_UUID.replace("-", ""), None]),
+        (LogicalType("uuid"), LogicalType("text", length=36), [_UUID], [_UUID]),
     ],
 )
 def test_what_fits_comes_through(

@@ -17,6 +17,8 @@ from tests.support.servers import Databases
 from tests.support.sql import asked, run
 from tests.support.transfer import PAIRS, export_all, import_into
 
+_UUID = "6fa459ea-ee8a-3ca4-894e-db77e160355e"
+
 
 class _Matrix:
     """A package and a target of other types; ``carried`` counts the cases whose values arrived."""
@@ -166,6 +168,10 @@ def test_a_value_that_would_change_is_refused_by_name_before_anything_is_staged(
         (("sqlite", "TEXT", '{"a": "\\ud83d\\ude00 \\\\u0000", "b": {"a": -0}}', "postgresql", "jsonb"), None),
         (("mariadb", "JSON", '{"b": 1.50, "a": [{"b": 1}]}', "postgresql", "document"), None),
         (("postgresql", "timestamp", "2024-02-29 12:00:00", "postgresql", "later"), None),
+        (("postgresql", "uuid", _UUID, "mariadb", "CHAR(32)"), _UUID.replace("-", "")),
+        (("postgresql", "uuid", _UUID, "postgresql", "varchar(32)"), _UUID.replace("-", "")),
+        (("postgresql", "uuid", _UUID, "sqlite", "CHAR(32)"), _UUID.replace("-", "")),
+        (("mariadb", "UUID", _UUID, "mariadb", "CHAR(36)"), _UUID),
         (("mariadb", "SET('a','b')", "a,b", "mariadb", "SET('a','x','b')"), "a,b"),
     ],
 )
@@ -178,3 +184,20 @@ def test_a_value_that_keeps_its_meaning_is_carried_and_known_again(
     if held_there is not None:
         assert asked(url, "SELECT v FROM t") == [(held_there,)]
     assert import_into(package, url, on_match="update").total("reuse") == 1
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb", "sqlite"])
+def test_uuids_as_keys_are_the_same_rows_where_they_are_32_digits(
+    dialect: str, databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create("postgresql"), databases.create(dialect)
+    for at, kind in ((source, "uuid"), (url, "CHAR(32)")):
+        run(at, f"CREATE TABLE t (id {kind} PRIMARY KEY)")
+        run(at, f"CREATE TABLE u (id INTEGER PRIMARY KEY, t {kind} NOT NULL, FOREIGN KEY (t) REFERENCES t (id))")
+    run(source, f"INSERT INTO t VALUES ('{_UUID}')", f"INSERT INTO u VALUES (1, '{_UUID}')")
+    package = export_all(source, tmp_path / "package.zip")
+    receipt = import_into(package, url)
+    assert asked(url, "SELECT t.id FROM t JOIN u ON u.t = t.id") == [(_UUID.replace("-", ""),)]
+    assert import_into(package, url, on_match="error").total("reuse") == 2
+    receipt.undo()
+    assert asked(url, "SELECT count(*) FROM t") == [(0,)]

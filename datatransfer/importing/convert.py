@@ -233,6 +233,16 @@ def _timestamp_to_date(array: pa.Array, target: LogicalType) -> pa.Array:
     return days
 
 
+def _uuid_to_text(array: pa.Array, target: LogicalType) -> pa.Array:
+    """Write UUIDs into 32 characters without their dashes, as SQLAlchemy's `Uuid` does where no type is for them."""
+    import pyarrow.compute as pc
+
+    text = array.cast(target.arrow())
+    return pc.replace_substring(text, "-", "") if target.length == _DIGITS_OF_UUID else text
+
+
+_DIGITS_OF_UUID = 32
+
 _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("float", "decimal"): _float_to_decimal,
     ("decimal", "float"): _decimal_to_float,
@@ -243,6 +253,7 @@ _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("text", "date"): _text_to_date,
     ("text", "time"): lambda array, _target: times_of_day(array),
     ("timestamp", "date"): _timestamp_to_date,
+    ("uuid", "text"): _uuid_to_text,
     ("boolean", "decimal"): lambda array, _target: _integer_text(array),
     ("integer", "decimal"): lambda array, _target: _integer_text(array),
 }
