@@ -38,11 +38,14 @@ class Panel:
         Several series of one label are stacked.
     said : callable
         Turns a number into text.
+    units : bool
+        Whether that text has its unit with it, and is not followed by the name of the series.
     """
 
     heading: str
     rows: Mapping[str, Mapping[str, float]]
     said: Callable[[int], str] = "{:,}".format
+    units: bool = False
 
     def total(self, label: str) -> float:
         """Return the sum of a label's numbers."""
@@ -151,7 +154,7 @@ def _column(panel: Panel, labels: Sequence[str], x: float, top: float) -> tuple[
             if not value:
                 continue
             width = max(1.5, value / most * _PANEL)
-            said = f"{label}: {panel.said(int(value))} {name}"
+            said = f"{label}: {panel.said(int(value))}" + ("" if panel.units else f" {name}")
             parts.append(
                 f'<g><title>{escape(one_line(said))}</title><rect class="dt-k dt-s{tone(name, series)}" x="{at:.1f}" '
                 f'y="{y:.1f}" width="{width:.1f}" height="{_BAR}"/></g>'
@@ -187,7 +190,7 @@ def tables_chart(title: str, rows: Mapping[str, int], sizes: Mapping[str, int]) 
     """Return rows and bytes by table."""
     return bars(title, [
         Panel("rows", {name: {"rows": value} for name, value in rows.items()}),
-        Panel("bytes", {name: {"bytes": value} for name, value in sizes.items()}, size),
+        Panel("bytes", {name: {"bytes": value} for name, value in sizes.items()}, size, units=True),
     ])  # fmt: skip
 
 
