@@ -94,8 +94,9 @@ def _refuse_sets(values: pa.Array, column: Column) -> None:
         parts = text.split(",") if text else []
         return parts != [label for label in known if label in parts]
 
-    shown = pc.replace_substring_regex(values, _WIDE, "?").to_pylist()
-    odd = pa.array([text is not None and is_odd(text) for text in shown], type=pa.bool_())
+    shown = pc.replace_substring_regex(values, _WIDE, "?")
+    different = [text for text in pc.unique(shown).to_pylist() if text is not None and is_odd(text)]
+    odd = pc.is_in(shown, pa.array(different, type=pa.string()))
     why = "a text does not name members of the SET in the target, each once and in its order"
     refuse_where(odd, why, column, "give the SET these members in that order, or declare the column VARCHAR")
 
