@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from datatransfer.errors import ValueLossError
-from datatransfer.importing.convert import converter, convertible
+from datatransfer.package.convert import converter, convertible
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.values import LogicalType, tag
 

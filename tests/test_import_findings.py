@@ -11,8 +11,8 @@ from sqlalchemy.pool import NullPool
 
 import datatransfer as dt
 from datatransfer.errors import SchemaMismatchError, ValueLossError
-from datatransfer.importing.convert import converter
 from datatransfer.importing.losses import failing
+from datatransfer.package.convert import converter
 from datatransfer.schema.values import LogicalType
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.servers import Databases

@@ -64,6 +64,8 @@ def test_every_pair_of_databases(
         assert_equal(exact_digest(source), exact_digest(target))
     kinds = library.kinds(name)
     assert_equal(logical_digest(source, kinds), logical_digest(target, kinds))
+    with dt.Database(target) as db:
+        assert package.diff(db).values.tolist() == []
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

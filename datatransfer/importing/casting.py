@@ -1,7 +1,7 @@
 """Lossy conversions that were asked for: digits rounded, texts cut, times shortened; and which values changed by it.
 
 Arrow in, Arrow out, a column at a time. What cannot be said as the other kind at all, or is out of its range, is
-refused as in `datatransfer.importing.convert`; nothing becomes NULL, and no number becomes another one of its size.
+refused as in `datatransfer.package.convert`; nothing becomes NULL, and no number becomes another one of its size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import ValueLossError
-from datatransfer.importing.convert import converter
+from datatransfer.package.convert import converter
 from datatransfer.schema.values import LogicalType, times_of_day, untag
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.errors import ValueLossError
 from datatransfer.importing import cures
 from datatransfer.importing.casting import castable
-from datatransfer.importing.convert import converter, convertible
 from datatransfer.importing.mapping import Mapping
 from datatransfer.importing.spellings import respelled, similar
 from datatransfer.importing.validation import ColumnFit, Misfit, TableFit
+from datatransfer.package.convert import converter, convertible
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey, Schema, Table
 from datatransfer.schema.values import LogicalType, from_json, tag

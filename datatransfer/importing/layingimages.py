@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datatransfer.importing.convert import converter
 from datatransfer.importing.validation import ColumnFit
+from datatransfer.package.convert import converter
 from datatransfer.schema.tables import Column, Table
 from datatransfer.schema.values import LogicalType
 

@@ -21,11 +21,11 @@ from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.casting import Cast, castable
-from datatransfer.importing.convert import Convert, converter
 from datatransfer.importing.keptkeys import keep
 from datatransfer.importing.losses import Changes, Losses
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.package.contents import BATCH_ROWS
+from datatransfer.package.convert import Convert, converter
 from datatransfer.package.linking import as_parents_write
 from datatransfer.schema.keysets import KeySet
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey

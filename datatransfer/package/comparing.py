@@ -1,7 +1,8 @@
 """The difference of two packages, or of a package and anything else that gives its rows in the same way.
 
 Rows are the same entity if they have the same UUID; of what is left, if they have the same key. Values are compared as
-the digest sees them, except that a foreign key is equal if both parents are the same entity, whatever their keys are.
+the digest sees them, those of two types as `datatransfer.package.alike` does; but a foreign key is equal if both
+parents are the same entity, whatever their keys are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from datatransfer.package.alike import differing
 from datatransfer.package.linking import Held, blobs, find_parents, hold
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_key, entity_uuid
 from datatransfer.schema.notations import as_postgresql_writes, from_iso, is_written_as
@@ -156,14 +158,14 @@ def _identities(held: Held, origin: uuid.UUID) -> tuple[list[str], list[str]]:
     kinds = [table.by_name[name].type for name in table.key]
     columns = [held.columns[name].to_pylist() for name in table.key]
     keys = [canonical_key(values, kinds) for values in zip(*columns, strict=True)]
-    if table.tracked:
-        return keys, [value or "" for value in held.columns[ENTITY_UUID].to_pylist()]
-    uuids = [str(entity_uuid(origin, table.name, key)) for key in keys]
+    if table.tracked:  # some databases keep them as 32 digits
+        return keys, [(value or "").replace("-", "").lower() for value in held.columns[ENTITY_UUID].to_pylist()]
+    uuids = [entity_uuid(origin, table.name, key).hex for key in keys]
     if ORIGIN_COLUMN in held.columns:
         recorded = zip(held.columns[ORIGIN_COLUMN].to_pylist(), held.columns[KEY_COLUMN].to_pylist(), strict=True)
         for row, (other, other_key) in enumerate(recorded):
             if other:
-                uuids[row] = str(entity_uuid(uuid.UUID(other), table.name, other_key))
+                uuids[row] = entity_uuid(uuid.UUID(other), table.name, other_key).hex
     return keys, uuids
 
 
@@ -218,7 +220,8 @@ def _changes(
     for column in one.column_names:
         if column in ignored or column not in two.by_name:
             continue
-        differs = _differs(before.held, after.held, column, (rows, places))
+        values = before.held.values(column, rows), after.held.values(column, places)
+        differs = differing(*values, (one.by_name[column], two.by_name[column]))
         for at in differs.tolist():
             if (column, at) in same_parents:
                 continue
@@ -244,16 +247,6 @@ def _same_parents(
         for column in fk.columns:
             good[column] = good[column] & equal if column in good else equal
     return {(column, at) for column, found in good.items() for at in found}
-
-
-def _differs(before: Held, after: Held, column: str, where: tuple[Places, Places]) -> Places:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    left = blobs(before, [column])[0].cast(pa.large_binary()).take(pa.array(where[0]))
-    right = blobs(after, [column])[0].cast(pa.large_binary()).take(pa.array(where[1]))
-    return np.flatnonzero(np.asarray(pc.not_equal(left, right)))
 
 
 def _value(table: _Table, column: str, row: int) -> Any:

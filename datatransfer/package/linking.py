@@ -33,6 +33,12 @@ class Held:
     rows: int
     columns: Mapping[str, pa.ChunkedArray]
 
+    def values(self, name: str, rows: npt.NDArray[np.int64]) -> pa.Array:
+        """Return the values of a column in some rows."""
+        import pyarrow as pa
+
+        return together(self, [name]).column(0).take(pa.array(rows))
+
 
 def hold(table: Table, batches: Iterable[pa.RecordBatch], names: Collection[str]) -> Held:
     """Keep some columns of the rows that come; all other columns are let go batch by batch."""
