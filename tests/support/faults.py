@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -173,9 +174,11 @@ class Proxy:
                 threading.Thread(target=self._downstream, args=(server, client, cut), daemon=True).start()
 
     def _upstream(self, client: socket.socket, server: socket.socket, cut: threading.Event) -> None:
+        committing = {b"COMMIT"}  # and the names of statements that say so, which psycopg prepares when they come again
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if self.armed.is_set() and b"COMMIT" in data:
+                committing.update(name + b"\0" for name in re.findall(rb"(_pg3_\d+)\0COMMIT", data))
+                if self.armed.is_set() and any(word in data for word in committing):
                     self.armed.clear()
                     self.struck.set()
                     if not self.deliver:
