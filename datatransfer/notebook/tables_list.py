@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from datatransfer.display.blocks import names, soft
+from datatransfer.display.plain import counted
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class TablesList(w.VBox):
         """Say how many tables are listed, and which are chosen that are not."""
         here = self._listed()
         unseen = [table for table in self.chosen if table not in here]
-        said = [f"{len(here):,} of {len(self._tables):,} tables"] if len(here) < len(self._tables) else []
+        said = [f"{len(here):,} of {counted(len(self._tables), 'table')}"] if len(here) < len(self._tables) else []
         said += [f"chosen as well: {names(unseen, _NAMED)}"] if unseen else []
         self.told.value = f"<div role='status'>{parts.words('; '.join(said))}</div>" if said else ""
 
