@@ -201,3 +201,17 @@ def test_uuids_as_keys_are_the_same_rows_where_they_are_32_digits(
     assert import_into(package, url, on_match="error").total("reuse") == 2
     receipt.undo()
     assert asked(url, "SELECT count(*) FROM t") == [(0,)]
+
+
+@pytest.mark.parametrize(("dialect", "declared"), [("postgresql", "numeric(20,2)"), ("mariadb", "BIGINT UNSIGNED")])
+def test_rows_whose_integer_keys_became_decimals_elsewhere_are_known_when_they_come_back(
+    dialect: str, declared: str, databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create("sqlite"), databases.create(dialect)
+    run(source, "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES (1, 'a'), (7, NULL)")
+    run(url, f"CREATE TABLE t (id {declared} PRIMARY KEY, v TEXT)")
+    import_into(export_all(source, tmp_path / "there.zip"), url)
+    back = export_all(url, tmp_path / "back.zip")
+    run(source, "UPDATE t SET v = 'edited' WHERE id = 7")
+    assert import_into(back, source, on_match="update").total("update") == 1
+    assert asked(source, "SELECT id, v FROM t ORDER BY id") == [(1, "a"), (7, None)]

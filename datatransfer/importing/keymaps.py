@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.importing.actions import Action
@@ -317,6 +317,16 @@ def lay_keys(
     return sql
 
 
+def _whole(values: Iterable[Any], kind: LogicalType) -> pa.Array:
+    """Return keys as integers, also those that another database keeps as decimals: it shows them as text."""
+    from decimal import Decimal
+
+    import pyarrow as pa
+
+    exact = (Decimal(value) if isinstance(value, str) else value for value in values)
+    return pa.array([None if value is None else int(value) for value in exact], type=kind.arrow())
+
+
 def as_staged(writer: Writer, array: pa.Array, kind: LogicalType) -> pa.Array:
     """Return key values, as receipts keep them, as they are staged for a kind."""
     import pyarrow as pa
@@ -333,7 +343,7 @@ def as_staged(writer: Writer, array: pa.Array, kind: LogicalType) -> pa.Array:
         return pa.array(key_values(array), type=kind.arrow())
     text = of_one_class(array, "i" if kind.kind == "integer" else "t")
     if kind.kind == "integer":
-        return pa.array(key_values(array), type=kind.arrow()) if text is None else text.cast(kind.arrow())
+        return text.cast(kind.arrow()) if text is not None else _whole(key_values(array), kind)
     if text is None:
         text = pa.array([None if v is None else str(v) for v in key_values(array)], type=pa.string())
     if writer.name == "sqlite":
