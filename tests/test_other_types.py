@@ -215,3 +215,27 @@ def test_rows_whose_integer_keys_became_decimals_elsewhere_are_known_when_they_c
     run(source, "UPDATE t SET v = 'edited' WHERE id = 7")
     assert import_into(back, source, on_match="update").total("update") == 1
     assert asked(source, "SELECT id, v FROM t ORDER BY id") == [(1, "a"), (7, None)]
+
+
+@pytest.mark.parametrize(
+    ("source_dialect", "declared", "dialect", "other"),
+    [
+        ("sqlite", "VARCHAR(5)", "postgresql", "char(5)"),
+        ("postgresql", "varchar(5)", "postgresql", "char(5)"),
+        ("postgresql", "char(5)", "mariadb", "CHAR(5)"),
+        ("mariadb", "CHAR(5)", "postgresql", "char(5)"),
+    ],
+)
+def test_rows_whose_keys_are_padded_elsewhere_are_known_when_they_come_back(
+    source_dialect: str, declared: str, dialect: str, other: str, databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create(source_dialect), databases.create(dialect)
+    for at, kind in ((source, declared), (url, other)):
+        run(at, f"CREATE TABLE t (id {kind} PRIMARY KEY, v VARCHAR(9))")
+        run(at, f"CREATE TABLE u (id INTEGER PRIMARY KEY, t {kind}, FOREIGN KEY (t) REFERENCES t (id))")
+    run(source, "INSERT INTO t VALUES ('a', 'x')", "INSERT INTO u VALUES (1, 'a')")
+    import_into(export_all(source, tmp_path / "there.zip"), url)
+    receipt = import_into(export_all(url, tmp_path / "back.zip"), source, on_match="update")
+    assert receipt.total("insert") == 0
+    assert asked(source, "SELECT count(*) FROM t JOIN u ON u.t = t.id") == [(1,)]
+    assert asked(source, "SELECT count(*) FROM t") == [(1,)]

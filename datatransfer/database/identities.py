@@ -8,8 +8,9 @@ held as Arrow columns, one set an import, and the keys of each batch are looked 
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -25,6 +26,8 @@ from datatransfer.schema.tables import Table
 if TYPE_CHECKING:
     import pyarrow as pa
     import sqlalchemy as sa
+
+_PADDED = re.compile(r"char(acter)?\(\d+\)")
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ class Inserted:
     there: tuple[pa.Array, ...]
     theirs: tuple[pa.Array, pa.Array] | None
 
-    def texts_here(self) -> pa.Array:
-        """Return the canonical keys in this database."""
+    def texts_here(self, padded: Collection[str]) -> pa.Array:
+        """Return the canonical keys in this database, without what fills the columns up that are padded."""
         kinds = [self.table.column(name).type for name in self.table.key]
-        pairs = [as_kind(array, kind) for array, kind in zip(self.here, kinds, strict=True)]
+        named = zip(self.table.key, self.here, strict=True)
+        here = [_bare(array) if name in padded else array for name, array in named]
+        pairs = [as_kind(array, kind) for array, kind in zip(here, kinds, strict=True)]
         return canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs])
 
     def identities(self, places: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -83,17 +88,20 @@ class Recorded:
         As its rows are read.
     inserted : sequence of Inserted
         The newest import first: it counts where several name a row.
+    padded : collection of str
+        Columns of the key whose texts the database fills up with spaces, or shows without: no part of the key.
     """
 
-    def __init__(self, table: Table, inserted: Sequence[Inserted]) -> None:
+    def __init__(self, table: Table, inserted: Sequence[Inserted], padded: Collection[str] = ()) -> None:
         import pyarrow as pa
 
         self._table = table
+        self._padded = padded
         self._inserted = inserted
         types = [one.here[0].type for one in inserted] + [table.column(table.key[0]).type.arrow()]
         self._by_number = len(table.key) == 1 and all(found == pa.int64() for found in types)
         self._finders = [
-            IntegerFinder(one.here[0]) if self._by_number else TextFinder(one.texts_here()) for one in inserted
+            IntegerFinder(one.here[0]) if self._by_number else TextFinder(one.texts_here(padded)) for one in inserted
         ]
 
     def beside(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -101,10 +109,9 @@ class Recorded:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        keys = [batch.column(name) for name in self._table.key]
-        wanted = (
-            keys[0] if self._by_number else canonical_keys(keys, [self._table.column(n).type for n in self._table.key])
-        )
+        names = self._table.key
+        keys = [_bare(batch.column(name)) if name in self._padded else batch.column(name) for name in names]
+        wanted = keys[0] if self._by_number else canonical_keys(keys, [self._table.column(n).type for n in names])
         origins = texts = pa.nulls(batch.num_rows, pa.string())
         for one, finder in zip(self._inserted, self._finders, strict=True):
             found = finder.find(wanted)
@@ -113,8 +120,8 @@ class Recorded:
                 origins, texts = pc.coalesce(origins, more[0]), pc.coalesce(texts, more[1])
             if not origins.null_count:
                 break
-        names = [*batch.schema.names, ORIGIN_COLUMN, KEY_COLUMN]
-        return pa.RecordBatch.from_arrays([*batch.columns, origins, texts], names=names)
+        columns = [*batch.schema.names, ORIGIN_COLUMN, KEY_COLUMN]
+        return pa.RecordBatch.from_arrays([*batch.columns, origins, texts], names=columns)
 
 
 class Identities:
@@ -150,7 +157,9 @@ class Identities:
         if not table.key or table.tracked:
             return None
         inserted = list(self._inserted(table))
-        return Recorded(table, inserted) if inserted else None
+        server = self._conn.dialect.name != "sqlite"
+        padded = {c.name for c in table.columns if server and _PADDED.fullmatch(c.declared)}
+        return Recorded(table, inserted, padded) if inserted else None
 
     def keys_of(self, table: Table, wanted: Sequence[uuid.UUID]) -> list[tuple[Any, ...]]:
         """Return the keys of rows that were imported with one of these UUIDs."""
@@ -185,6 +194,13 @@ class Identities:
             made = _together(table, origin, chunks) if origin is not None else None
             if made is not None:
                 yield made
+
+
+def _bare(texts: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.utf8_rtrim(texts, characters=" ") if pa.types.is_string(texts.type) else texts
 
 
 def _kept_imports(conn: sa.Connection, space: str | None) -> dict[str, str]:
