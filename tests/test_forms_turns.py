@@ -14,6 +14,7 @@ import datatransfer as dt
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.importing.importer import PackageImporter
 from datatransfer.importing.plan import ImportPlan
+from datatransfer.notebook import import_form
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.package.package import DataPackage
 from tests.support.forms import SHOP, package_of, ready_to_import, shop
@@ -30,7 +31,7 @@ class Gate:
         self.reached, self.opened = Event(), Event()
         self.log: list[str] = []
 
-    def guard(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, *, holds: bool) -> None:
+    def guard(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, holds: bool) -> None:
         """Note each call of a method; if it holds, the first one waits before it does anything."""
         original = getattr(owner, name)
 
@@ -207,6 +208,28 @@ def test_controls_of_the_form_may_be_changed_while_it_is_at_work(target: dt.Data
     form.wait()
     assert form.error.error is None
     assert form.wizard.step == "inside"
+    form.wizard.close()
+    assert dt.stages(target).empty
+
+
+@pytest.mark.parametrize(("keys", "is_planned"), [("users.emial", False), ("users.email", True)])
+def test_a_plan_that_is_being_drawn_is_not_shown_when_another_was_asked_for(
+    target: dt.Database, package: Path, monkeypatch: pytest.MonkeyPatch, keys: str, is_planned: bool
+) -> None:
+    form = ready_to_import(target, package)
+    gate = Gate()
+    gate.guard(monkeypatch, import_form, "plan_html", holds=True)
+    form._plan_again()
+    assert gate.reached.wait(SECONDS)
+    form._plan_again()
+    form.match_on.value = keys
+    gate.opened.set()
+    form.wait()
+    assert "given up" not in form.summary.value
+    assert (form.error.error is None) == is_planned
+    assert (form.wizard.plan is not None) == is_planned
+    assert ("Import plan" in form.summary.value) == is_planned
+    assert not form.conflicts.children  # with these keys there are none
     form.wizard.close()
     assert dt.stages(target).empty
 

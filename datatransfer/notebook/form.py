@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ipywidgets as w
 
@@ -11,6 +12,20 @@ from datatransfer.display import blocks
 from datatransfer.notebook import copying, keys, parts, scripts
 from datatransfer.notebook.later import Later
 from datatransfer.notebook.wording import Wording
+
+F = TypeVar("F", bound="Form")
+P = ParamSpec("P")
+
+
+def in_turn(act: Callable[Concatenate[F, P], None]) -> Callable[Concatenate[F, P], None]:
+    """Let nothing be shown of what was chosen before, while something else is being chosen."""
+
+    @wraps(act)
+    def acted(form: F, /, *given: P.args, **named: P.kwargs) -> None:
+        with form.later.lock:
+            act(form, *given, **named)
+
+    return acted
 
 
 class Form(w.VBox):

@@ -11,7 +11,7 @@ import ipywidgets as w
 from datatransfer.importing.looks import plan_html
 from datatransfer.notebook import parts
 from datatransfer.notebook.findings import Findings
-from datatransfer.notebook.form import Form
+from datatransfer.notebook.form import Form, in_turn
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.import_words import LABELS, WORDING
 from datatransfer.notebook.interrupted import Interrupted, left_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.importing.checking import SchemaReport
     from datatransfer.importing.mapping import Mapping
-    from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
     from datatransfer.importing.validation import Misfit
     from datatransfer.package.report import Report
@@ -91,6 +90,7 @@ class ImportForm(Form):
         if step == "plan":
             self._check()
         elif step == "run":
+            self.later.forget("plan")  # it is carried out now, not looked at
             self._follow(self.wizard.start())
 
     def _failed(self, error: BaseException) -> None:
@@ -103,6 +103,7 @@ class ImportForm(Form):
             self.undoing.refused(error)
         self._tell(error, offer=offers)
 
+    @in_turn
     def _go_back(self) -> None:
         for name in ("check", "plan"):
             self.later.forget(name)
@@ -116,6 +117,7 @@ class ImportForm(Form):
         self.verified = parts.html()
         return parts.column(self.left, self.picker, self.verified)
 
+    @in_turn
     def _named(self, path: str) -> None:
         self.error.clear()
         if not path:
@@ -138,7 +140,6 @@ class ImportForm(Form):
         self.inside.value = self.wizard.package._repr_html_()
         self.graph.value = parts.scrolled("Graph of the package", self.wizard.package.graph.to_svg())
         self.refresh()
-
         self._tell_choices()
 
     def _tell_choices(self) -> None:
@@ -222,15 +223,18 @@ class ImportForm(Form):
         self.findings.tell(self.wizard.differences, self.wizard.ways())
         self._make_plan()
 
+    @in_turn
     def _chosen(self, finding: Misfit, mapping: Mapping) -> None:
         self.error.clear()
         self.wizard.choose(finding, mapping)
         self._compare(self.wizard.check, delay=_CHOICE_DELAY)
 
+    @in_turn
     def _accept_all(self) -> None:
         self.error.clear()
         self._compare(self.wizard.accept_all)
 
+    @in_turn
     def _take_all_back(self) -> None:
         self.error.clear()
         self.wizard.differences.clear()
@@ -250,15 +254,10 @@ class ImportForm(Form):
 
     def _clear_decisions(self) -> None:
         """Show neither conflicts nor decisions while there is no plan to decide on; what was decided is kept."""
-        self.conflicts.clear()
+        self.conflicts.tell([])
         self.decided.tell([])
 
-    def _tell_plan(self, plan: ImportPlan) -> None:
-        self.summary.value = plan_html(plan, calls=False)
-        self.conflicts.tell(plan)
-        self.decided.tell(self.wizard.decisions)
-        self.refresh()
-
+    @in_turn
     def _plan_again(self) -> None:
         self.error.clear()
         if self.wizard.step == "run":
@@ -271,16 +270,17 @@ class ImportForm(Form):
         def chosen(value: str) -> None:
             if self._telling:
                 return
-            self.error.clear()
-            self.wizard.set_policy(name, value)
-            self._make_plan()
+            with self.later.lock:
+                self.error.clear()
+                self.wizard.set_policy(name, value)
+                self._make_plan()
 
         return chosen
 
+    @in_turn
     def _match_on_written(self, text: str) -> None:
         if self._telling:
             return
-
         self.error.clear()
         self.wizard.drop_plan()  # made with other keys than those that stand there now
         self._busy(self.summary, "planning with these keys")
@@ -299,6 +299,7 @@ class ImportForm(Form):
                 self.wizard.set_match_on(table, found.get(table, []))
         return True
 
+    @in_turn
     def _decide(self, table: str, keys: list[Any], action: str | None) -> None:
         self.error.clear()
         self.wizard.decide_soon(table, keys, action)
@@ -306,12 +307,22 @@ class ImportForm(Form):
 
     def _settle(self, words: str) -> None:
         self._busy(self.summary, words)
-        self.later.run("plan", self.wizard.settle, self._tell_settled)
+        self.later.run("plan", self._settled, self._tell_settled)
         self.refresh()
 
-    def _tell_settled(self, _nothing: None) -> None:
-        if self.wizard.plan is not None:
-            self._tell_plan(self.wizard.plan)
+    def _settled(self) -> tuple[str, list[w.Widget]] | None:
+        """Bring the plan to what was chosen, and return how it looks; nobody waits for what is read meanwhile."""
+        with self.wizard.in_turn():  # a plan that is dropped now stays until it was looked at
+            self.wizard.settle()
+            plan = self.wizard.plan
+            return None if plan is None else (plan_html(plan, calls=False), self.conflicts.lines(plan))
+
+    def _tell_settled(self, looks: tuple[str, list[w.Widget]] | None) -> None:
+        if looks is not None:
+            self.summary.value, lines = looks
+            self.conflicts.tell(lines)
+            self.decided.tell(self.wizard.decisions)
+            self.refresh()
         for error in self.wizard.refused()[:1]:
             self._failed(error)
 

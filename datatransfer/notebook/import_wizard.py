@@ -80,7 +80,7 @@ class ImportWizard:
         self._planning: Cancellation | None = None
 
     @contextmanager
-    def _in_turn(self) -> Iterator[None]:
+    def in_turn(self) -> Iterator[None]:
         """Work on package and plan when nobody else does."""
         try:
             with self._turn:
@@ -106,7 +106,7 @@ class ImportWizard:
         PackageError
             It is none, or cannot be read.
         """
-        with self._in_turn():
+        with self.in_turn():
             self.close()
             package = DataPackage.open(Path(path).expanduser())
             try:
@@ -120,7 +120,7 @@ class ImportWizard:
     def close(self) -> None:
         """Let go of package and plan."""
         self.drop_plan()
-        with self._in_turn():
+        with self.in_turn():
             self._discard_outdated()  # it reads the package that is closed now
             if self.package is not None:
                 self.package.close()
@@ -146,13 +146,13 @@ class ImportWizard:
         UsageError
             The target is not what it was, and what was chosen does not hold any more; it is forgotten.
         """
-        with self._in_turn():
+        with self.in_turn():
             return self.differences.compare(self._compare)
 
     def accept_all(self) -> SchemaReport:
         """Choose all that is proposed and loses nothing; the plan has to be made anew."""
         self.drop_plan()
-        with self._in_turn():
+        with self.in_turn():
             return self.differences.accept(self._compare)
 
     def _compare(self, mapping: Mapping) -> SchemaReport:
@@ -206,7 +206,7 @@ class ImportWizard:
         Cancelled
             Something else was chosen meanwhile.
         """
-        with self._in_turn():
+        with self.in_turn():
             self.drop_plan()
             self._discard_outdated()
             with self._swap:
@@ -240,7 +240,7 @@ class ImportWizard:
 
     def decide(self, table: str, which: list[Any], action: str | None) -> None:
         """Decide for entities of the plan, by their keys in the package; None takes back what was decided."""
-        with self._in_turn():
+        with self.in_turn():
             if self.plan is None:
                 raise UsageError("there is no plan", hint="plan first")
             self._decide(self.plan, table, which, action)
@@ -266,7 +266,7 @@ class ImportWizard:
         Nothing is done before the findings are settled, nor when the step was left. What is refused leaves the plan as
         it was, see `refused`; what is stopped, as something else is chosen, is done by the next call.
         """
-        with self._in_turn():
+        with self.in_turn():
             if self.step != "plan" or self.unsettled or self.differences.is_outdated:
                 return
             self._settling = True

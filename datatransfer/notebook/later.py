@@ -19,17 +19,23 @@ class Later:
     ----------
     failed : callable
         Takes what was raised.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held while a result is told; who holds it while others are chosen is not told one of what was chosen before.
+        Work never takes it, and goes on meanwhile.
     """
 
     def __init__(self, failed: Callable[[BaseException], object]) -> None:
         self._failed = failed
         self._turn: dict[str, int] = {}
         self._jobs: dict[str, Job[Any]] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def run(self, name: str, work: Callable[[], T], done: Callable[[T], object], *, delay: float = 0.0) -> Job[T]:
         """Run work, after a delay in which a later call of the same name replaces it; then tell its result."""
-        with self._lock:
+        with self.lock:
             turn = self._turn[name] = self._turn.get(name, 0) + 1
 
         def whole(_listener: object, _cancellation: object) -> T | None:
@@ -37,12 +43,13 @@ class Later:
             return work() if self._turn[name] == turn else None
 
         def ended(job: Job[Any]) -> None:
-            if job.state == "running" or self._turn[name] != turn:
-                return
-            error = job.exception()
-            if error is not None:
-                self._failed(error)
-            else:
+            with self.lock:
+                if job.state == "running" or self._turn[name] != turn:
+                    return
+                error = job.exception()
+                if error is not None:
+                    self._failed(error)
+                    return
                 try:
                     done(job.result())
                 except Exception as failure:  # what is shown next depends on it
@@ -55,7 +62,7 @@ class Later:
 
     def forget(self, name: str) -> None:
         """Tell nothing of what still runs under this name, neither its result nor its error."""
-        with self._lock:
+        with self.lock:
             self._turn[name] = self._turn.get(name, 0) + 1
 
     def wait(self, timeout: float = 60.0) -> None:

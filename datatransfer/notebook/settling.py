@@ -60,15 +60,10 @@ class Conflicts(w.VBox):
         self._decided = decided
         super().__init__((), layout=parts.full())
 
-    def clear(self) -> None:
-        """Show none."""
-        self.children = ()
-
-    def tell(self, plan: ImportPlan) -> None:
-        """Show the conflicts of a plan."""
+    def lines(self, plan: ImportPlan) -> list[w.Widget]:
+        """Return what shows the conflicts of a plan, for `tell`; this asks the database."""
         if not plan.conflict_count:
-            self.clear()
-            return
+            return []
         frame = plan.conflicts
         title = f"{blocks.plural(plan.conflict_count, 'conflict')} to decide"
         lines: list[w.Widget] = [parts.heading(title, 4)]
@@ -87,6 +82,10 @@ class Conflicts(w.VBox):
             lines.append(self._choice(label, str(entity.table), [key], several=_is_open(str(entity.reason))))
         if len(frame) > MOST:
             lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or for these first")))
+        return lines
+
+    def tell(self, lines: Sequence[w.Widget]) -> None:
+        """Show conflicts."""
         self.children = tuple(lines)
 
     def _choice(self, label: str, table: str, keys: list[Any], *, several: bool) -> w.Widget:
