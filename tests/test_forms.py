@@ -389,10 +389,31 @@ def test_a_condition_that_the_database_refuses_is_shown_and_can_be_mended(databa
         assert isinstance(form.error.error, dt.ConditionError)
         assert "counting" not in form.count.value
         assert "see the error" in form.count.value
+        assert form.next.disabled
+        assert "the condition of users is not accepted" in form.state_line.value
         form.where.value = "id = 1"
         form.later.wait()
         assert form.error.error is None
         assert ">1<" in form.count.value
+        assert not form.next.disabled
+
+
+def test_a_condition_that_was_not_counted_yet_is_told_again_after_a_step_back(databases: Databases) -> None:
+    with dt.Database(shop(databases)) as db:
+        form = dt.ExportForm(db)
+        form.tables.value = ("users",)
+        form.where.value = "nonsense ("
+        form.next.click()
+        form.later.wait()
+        assert form.wizard.step == "closure"
+        form.back.click()
+        form.later.wait()
+        assert isinstance(form.error.error, dt.ConditionError)
+        assert form.next.disabled
+        form.tables.value = ("orders",)
+        form.later.wait()
+        assert form.error.error is None
+        assert not form.next.disabled
 
 
 def test_every_control_has_a_label(databases: Databases) -> None:

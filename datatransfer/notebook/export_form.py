@@ -99,7 +99,9 @@ class ExportForm(Form):
         return [("Try again", self._again)]
 
     def _entered(self, step: str) -> None:
-        if step == "closure" and self.wizard.selection is None:
+        if step == "choose" and self.wizard.not_accepted:
+            self._count()  # the error that says why is shown again
+        elif step == "closure" and self.wizard.selection is None:
             self._preview()
         elif step == "run":
             self._run()
@@ -126,6 +128,7 @@ class ExportForm(Form):
         )  # fmt: skip
 
     def _tables_chosen(self, chosen: Sequence[str]) -> None:
+        self.error.clear()
         for table in [table for table in self.wizard.roots if table not in chosen]:
             self.wizard.unchoose(table)
         for table in chosen:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from datatransfer.display.blocks import plural
+from datatransfer.errors import ConditionError
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.exporting.roots import count
 from datatransfer.notebook import writing
@@ -65,6 +66,7 @@ class ExportWizard:
     on_orphan: str = "error"
     on_missing_file: str = "error"
     counts: dict[str, RowCount] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     selection: Selection | None = None
     job: Job[DataPackage] | None = None
 
@@ -107,7 +109,17 @@ class ExportWizard:
         ConditionError
             The database does not accept the condition.
         """
-        return count(self.db, table, where or None)
+        self.refused.pop(table, None)
+        try:
+            return count(self.db, table, where or None)
+        except ConditionError:
+            self.refused[table] = where.strip()
+            raise
+
+    @property
+    def not_accepted(self) -> list[str]:
+        """The tables of which the condition, as it stands there now, was refused when it was counted last."""
+        return [table for table, where in self.roots.items() if where and self.refused.get(table) == where]
 
     @property
     def edges(self) -> list[EdgeChoice]:
@@ -167,6 +179,8 @@ class ExportWizard:
         """Why the next step cannot be taken yet; empty if it can."""
         if self.step == "choose" and not self.roots:
             return "choose at least one table"
+        if self.step == "choose" and self.not_accepted:
+            return f"the condition of {self.not_accepted[0]} is not accepted"
         if self.step == "closure" and self.selection is None:
             return "the selection is not counted yet"
         if self.step == "closure" and self.selection is not None and not self.selection.total:
