@@ -74,6 +74,7 @@ def test_all_proposals_are_accepted_at_once(databases: Databases, camel: Path, d
         form = ready_to_import(target, camel)
         assert "that lose nothing" in form.findings.offered.value
         assert told(form.findings.to_choose) == ""
+        assert "MediaTypes → media_type<" in told(form.findings.proposals)
         form.findings.accept.click()
         form.wait()
         assert not is_shown(form.findings.accept)
@@ -141,6 +142,9 @@ def test_nothing_is_dropped_and_nothing_guessed_by_accepting_all(databases: Data
     )  # fmt: skip
     with dt.Database(url) as target:
         form = ready_to_import(target, package_of(source, tmp_path / "p.zip"))
+        assert "P.FirstName → first_name<" in told(form.findings.proposals)
+        assert "P.whole: its values become integer<" in told(form.findings.proposals)
+        assert "→" not in told(form.findings.to_choose)
         form.findings.accept.click()
         form.wait()
         assert form.wizard.mapping == dt.Mapping(
@@ -250,7 +254,7 @@ def test_the_finding_that_forbids_nothing_is_folded_away(databases: Databases, p
         form = ready_to_import(target, package)
         count = len(form.wizard.differences.report)  # type: ignore[arg-type]
         assert count > 1
-        assert form.findings.minor.button.description == f"▸ {count} more to know, which forbid nothing"
+        assert form.findings.minor.button.description == f"▸ {count} notes, none stops the import"
         assert not form.next.disabled
         form.wizard.close()
 

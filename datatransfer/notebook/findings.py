@@ -12,7 +12,7 @@ from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
 from datatransfer.importing.mapping import Mapping
 from datatransfer.notebook import keys, parts, values
-from datatransfer.notebook.ways import way_of
+from datatransfer.notebook.ways import proposal, way_of
 
 if TYPE_CHECKING:
     from datatransfer.importing.validation import Misfit
@@ -139,7 +139,8 @@ class Findings(w.VBox):
 
     def _tell_minor(self, minor: Sequence[Misfit]) -> None:
         self._minor.tell([partial(self._line, item) for item in minor])
-        self.minor.rename(f"{len(minor):,} more to know, which {'forbid' if len(minor) > 1 else 'forbids'} nothing")
+        stops = "none stops the import" if len(minor) > 1 else "it does not stop the import"
+        self.minor.rename(f"{blocks.plural(len(minor), 'note')}, {stops}")
         parts.show(self.minor, bool(minor))
 
     def _tell_settled(self, settled: Sequence[Settled], ways: Ways) -> None:
@@ -170,7 +171,10 @@ class Findings(w.VBox):
             controls.append(self._choice(finding, found, _NOT_YET, ("decide …", _NOT_YET)))
         if (value := ways.value(finding)) is not None:
             controls.append(self._value(finding, value))
-        return parts.column(parts.html(_said(finding, advice=not controls, wording=self._wording)), *controls)
+        said = _said(finding, advice=not controls, wording=self._wording)
+        if told := proposal(finding):
+            said += parts.mark("quiet", told)
+        return parts.column(parts.html(said), *controls)
 
     def _done(self, settled: Settled, ways: Ways) -> w.Widget:
         """Show what was chosen about a finding, to be chosen otherwise or taken back."""

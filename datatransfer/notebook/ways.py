@@ -130,6 +130,18 @@ def way_of(mapping: Mapping) -> Way:
     return Way(described(mapping), mapping)
 
 
+def proposal(finding: Misfit) -> str:
+    """Return what is proposed about a finding and loses nothing, empty if nothing is."""
+    if not finding.sure:
+        return ""
+    names = [*finding.cure.rename_tables.values()]
+    names = names or [name for columns in finding.cure.rename.values() for name in columns.values()]
+    if not names:
+        return f"{blocks.visible(finding.where)}: {described(finding.cure, lossless=True)}"
+    others = described(Mapping(cast=finding.cure.cast), lossless=True)
+    return ", ".join(filter(None, (blocks.visible(f"{finding.where} → {names[0]}"), others)))
+
+
 def described(mapping: Mapping, *, lossless: bool = False) -> str:
     """Return what a mapping of one finding does.
 
