@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from datatransfer.display import blocks
+from datatransfer.exporting.preview import secrets_in
 from datatransfer.importing.frames import Frames
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
     from datatransfer.importing.plan import ImportPlan
+    from datatransfer.importing.validation import TableFit
     from datatransfer.notebook.import_wizard import ImportWizard
 
 MOST = 30
@@ -44,6 +46,7 @@ _MEANT = {
 _DECISIONS = parts.explained(list(_MEANT), _MEANT)
 _OWN_ROW = ("insert", "rename")
 _NOT_YET = "decide …"
+_DIFFERS = "differs, not shown"
 _TAKE_BACK = "take back"
 
 
@@ -76,8 +79,10 @@ class Conflicts(w.VBox):
         frames = Frames(plan.remap, plan.plans)
         named = [name for name in dict.fromkeys(shown["table"]) if plan.plans[name].key]
         held = {name: frames.texts(name, "conflict", MOST) for name in named}
+        secrets = {name: _secrets(plan.plans[name].fit) for name in dict.fromkeys(shown["table"])}
         for entity in shown.itertuples():
-            lines.append(parts.html(_told(entity, held.get(entity.table, {}).get(entity.source_key, {}))))
+            texts = held.get(entity.table, {}).get(entity.source_key, {})
+            lines.append(parts.html(_told(entity, texts, secrets[entity.table])))
             label, key = f"{entity.table} {_key(entity.source_key)}", entity.source_key
             lines.append(self._choice(label, str(entity.table), [key], several=_is_open(str(entity.reason))))
         if len(frame) > MOST:
@@ -166,17 +171,29 @@ def _is_open(reason: str) -> bool:
     return reason.startswith("several rows")
 
 
-def _told(entity: Any, texts: Mapping[str, Any]) -> str:
-    """Return why an entity is in conflict, what it is, of which row of the target, and what differs."""
+def _secrets(fit: TableFit) -> set[str]:
+    """Return the columns of package and target that look like secrets, on one side or the other."""
+    named = {*secrets_in(fit.source), *secrets_in(fit.target)}
+    pairs = ((column.source.name, column.target.name) for column in fit.columns)
+    return {name for pair in pairs if named.intersection(pair) for name in pair}
+
+
+def _told(entity: Any, texts: Mapping[str, Any], secrets: Container[str]) -> str:
+    """Return why an entity is in conflict, what it is, of which row of the target, and what differs; no secrets."""
     said = f"{entity.table} {_key(entity.source_key)}: {entity.reason}"
     if not _is_open(entity.reason) and entity.target_key is not None:
         said += f" (there: {_key(entity.target_key)})"
     reason = parts.mark("warn", said)
-    told = [f"{name} {blocks.shorten(str(value), 40)!r}" for name, value in texts.items() if value]
+    told = [
+        f"{name} {blocks.shorten(str(value), 40)!r}" for name, value in texts.items() if value and name not in secrets
+    ]
     reason += parts.words(", ".join(told[:4])) if told else ""
     before, after = entity.before or {}, entity.after or {}
     if not isinstance(before, dict) or not isinstance(after, dict):
         return reason
-    rows = [(name, before.get(name, ""), after.get(name, "")) for name in dict.fromkeys([*before, *after])]
+    rows = [
+        (name, *((_DIFFERS, _DIFFERS) if name in secrets else (before.get(name, ""), after.get(name, ""))))
+        for name in dict.fromkeys([*before, *after])
+    ]
     table = blocks.table(("field", "in the target", "in the package"), rows, limit=10)
     return reason + (blocks.block("", table) if rows else "")
