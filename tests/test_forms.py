@@ -221,6 +221,7 @@ def test_a_broken_package_says_so_and_nothing_can_go_on(databases: Databases, pa
         assert isinstance(form.error.error, dt.PackageError)
         assert "what to do" in form.error.said.value
         form.error.copy.click()
+        assert form.error.report.rows == len(form.error.report.value.splitlines()) < 25
         assert '"code"' in form.error.report.value or '"error"' in form.error.report.value
 
 
@@ -431,6 +432,7 @@ def test_code_is_shown_and_follows_what_is_chosen(databases: Databases) -> None:
         form.tables.value = ("users",)
         form.later.wait()
         assert "builder.add('users')" in form.code.value
+        assert form.code.rows == len(form.code.value.splitlines()) < 25
         form.show_code.click()
         assert form.code.layout.display == "none"
 

@@ -52,7 +52,7 @@ class Form(w.VBox):
         self.next = parts.button("Next", self._go_on, style="primary")
         self.over = parts.button("Start over", self._start_over, tip="begin another one; what was done stays done")
         self.show_code = parts.button("Show code", self._toggle_code, tip="the calls that repeat what was chosen")
-        self.code = w.Textarea(description="Code", rows=10, layout=parts.full(display="none"))
+        self.code = w.Textarea(description="Code", layout=parts.full(display="none"))
         self.error = parts.ErrorBox(*self._error_actions(), wording=self.wording)
         self.title = parts.html(parts.STYLE + parts.heading(title).value)
         super().__init__(
@@ -113,7 +113,7 @@ class Form(w.VBox):
         blocked = self.wizard.blocked if step not in (run, last) else ""
         self.state_line.value = parts.mark("warn", f"{self.next.description}: {blocked}") if blocked else ""
         if self.code.layout.display is None:
-            self.code.value = self._code()
+            parts.fill(self.code, self._code())
 
     def _turned(self, _turn: w.Button, content: Mapping[str, Any], _buffers: object) -> None:
         """Lead the keys to the page that a person has turned to; code that does so leaves them where they are."""

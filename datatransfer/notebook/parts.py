@@ -24,6 +24,7 @@ from datatransfer.progress import WORDS
 T = TypeVar("T")
 _NEARLY = 0.97
 _SILENT = 2.0
+_MOST_LINES = 25
 _WIDE = {"description_width": "initial"}
 
 
@@ -97,6 +98,12 @@ def text(label: str, value: str = "", *, hint: str = "", on_change: Callable[[st
     if on_change is not None:
         made.observe(lambda change: on_change(change["new"]), names="value")
     return made
+
+
+def fill(area: w.Textarea, text: str) -> None:
+    """Show text in a box that is as high as its lines need, within reason."""
+    area.rows = min(text.count("\n") + 1, _MOST_LINES)
+    area.value = text
 
 
 def explained(words: Sequence[str], told: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -303,7 +310,7 @@ class ErrorBox(w.VBox):
         self.buttons = {label: button(label, function) for label, function in actions}
         self.copy = button("Copy report", self._report, tip="put the report on the clipboard, and show it")
         self.copy.add_class(copying.BUTTON)
-        self.report = w.Textarea(description="Report", rows=8, layout=full(), style=_WIDE)
+        self.report = w.Textarea(description="Report", layout=full(), style=_WIDE)
         super().__init__((self.said, row(*self.buttons.values(), self.copy), self.report), layout=full())
         self.add_class(copying.BOX)
         self.clear()
@@ -319,7 +326,7 @@ class ErrorBox(w.VBox):
         """Show an error, and those of the buttons that help."""
         self.error = error
         self.said.value = error_html(error, self._wording) + copying.STATUS
-        self.report.value = report_of(error)  # a script copies it while the button is clicked
+        fill(self.report, report_of(error))  # a script copies it while the button is clicked
         for label, each in self.buttons.items():
             show(each, label in offer)
         show(self.report, False)
