@@ -216,6 +216,7 @@ def test_an_undo_by_form_runs_in_the_background_and_can_be_cancelled(
         undoing.progress.cancel.click()
         form.wait()
         assert isinstance(form.error.error, dt.Cancelled)
+        assert "begin again when you like" in form.error.said.value
         assert "cancelled after" in undoing.progress.line.value
         assert_equal(before, exact_digest(url))
         assert not undoing.button.disabled

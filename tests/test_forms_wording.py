@@ -96,6 +96,14 @@ def test_schemas_that_differ_only_since_they_were_compared(databases: Databases,
         form.wizard.close()
 
 
+def test_what_was_cancelled_is_begun_again_by_the_button_that_is_there(databases: Databases) -> None:
+    with dt.Database(shop(databases)) as target:
+        form = dt.ImportForm(target)
+        form.error.tell(dt.Cancelled("cancelled"), offer=["Resume", "Roll back"])
+        assert "go back, or press “Resume” or “Roll back” when you like" in form.error.said.value
+        assert "the same package again" in form.policies["identity"].tooltip
+
+
 def test_the_plan_in_a_form_names_no_policies_as_python_does(databases: Databases, tmp_path: Path) -> None:
     package, url = package_of(shop(databases), tmp_path / "a.zip"), databases.create("sqlite")
     run(url, *SHOP)

@@ -23,7 +23,7 @@ def blocked(wizard: ImportWizard) -> str:
 
 def _by_package(wizard: ImportWizard) -> str:
     if wizard.package is None or wizard.report is None:
-        return "choose a package"
+        return "choose another package, this one cannot be read" if wizard.unreadable else "choose a package"
     return "" if wizard.report.ok else "the package is damaged"
 
 

@@ -16,7 +16,7 @@ from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.import_words import LABELS, WORDING
 from datatransfer.notebook.interrupted import Interrupted, left_of
 from datatransfer.notebook.picker import PathPicker
-from datatransfer.notebook.settling import NATURAL_KEYS, POLICIES, Conflicts, Decided, natural_keys
+from datatransfer.notebook.settling import NATURAL_KEYS, POLICIES, TIPS, Conflicts, Decided, natural_keys
 from datatransfer.notebook.undoing import Undoing
 
 if TYPE_CHECKING:
@@ -196,6 +196,8 @@ class ImportForm(Form):
             for name, (label, told) in POLICIES.items()
         ]
         self.policies = dict(zip(POLICIES, policies, strict=True))
+        for name, tip in TIPS.items():
+            self.policies[name].tooltip = tip
         self.match_on = parts.text(
             NATURAL_KEYS, hint="e.g. users.email, orders.(shop, number)", on_change=self._match_on_written
         )

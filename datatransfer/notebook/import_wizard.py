@@ -69,6 +69,7 @@ class ImportWizard:
     job: Job[Receipt] | None = None
     receipt: Receipt | None = None
     resumed: str = ""
+    unreadable: bool = False
 
     def __post_init__(self) -> None:
         self._turn, self._swap = RLock(), Lock()
@@ -108,7 +109,11 @@ class ImportWizard:
         """
         with self.in_turn():
             self.close()
-            package = DataPackage.open(Path(path).expanduser())
+            try:
+                package = DataPackage.open(Path(path).expanduser())
+            except BaseException:
+                self.unreadable = True
+                raise
             try:
                 report = package.verify()
             except BaseException:
@@ -126,7 +131,7 @@ class ImportWizard:
                 self.package.close()
             self.package = self.report = self.receipt = None
             self.differences, self.decisions, self.match_on = Differences(), [], {}
-            self.policies, self.resumed = dict(_USUAL), ""
+            self.policies, self.resumed, self.unreadable = dict(_USUAL), "", False
             self._waiting.clear()
             self._refused.clear()
 

@@ -325,7 +325,7 @@ class ErrorBox(w.VBox):
     def tell(self, error: BaseException, *, offer: Sequence[str] = ()) -> None:
         """Show an error, and those of the buttons that help."""
         self.error = error
-        self.said.value = error_html(error, self._wording) + copying.STATUS
+        self.said.value = error_html(error, self._wording, offer) + copying.STATUS
         fill(self.report, report_of(error))  # a script copies it while the button is clicked
         for label, each in self.buttons.items():
             show(each, label in offer)
@@ -336,11 +336,11 @@ class ErrorBox(w.VBox):
         show(self.report, True)
 
 
-def error_html(error: BaseException, wording: Wording | None = None) -> str:
+def error_html(error: BaseException, wording: Wording | None = None, offer: Sequence[str] = ()) -> str:
     """Return an error as a box: what, where, what to do; the kind and the evidence folded away."""
     if isinstance(error, DataTransferError):
         words = wording or Wording()
-        rows = [("what", words.message(error)), ("where", error.where), ("what to do", words.advice(error))]
+        rows = [("what", words.message(error)), ("where", error.where), ("what to do", words.advice(error, offer))]
         kind = f"{type(error).__name__} ({error.code})"
     else:
         rows = [("what", "something went wrong that this library did not foresee"), ("what to do", "copy the report")]

@@ -35,6 +35,10 @@ POLICIES = {
     ),
     "triggers": ("Triggers of the target", {"suspend": "they rest meanwhile", "fire": "they act on each row"}),
 }
+TIPS = {
+    "identity": "keep: what comes has its UUIDs, so that the same package again is found and adds nothing; "
+    "copy: it gets new UUIDs, as entities of its own",
+}
 NATURAL_KEYS = "Natural keys"
 _MEANT = {
     "skip": "the target's row stays",

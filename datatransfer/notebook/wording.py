@@ -7,7 +7,7 @@ translated by one table, as for the command line. Knows no widgets, databases or
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from datatransfer.errors import Cancelled, DataTransferError, PackageError
 
@@ -62,10 +62,11 @@ class Wording:
             return f"the package does not fit the target: {told}"
         return self.said(error.message)
 
-    def advice(self, error: DataTransferError) -> str:
-        """Return what to do."""
+    def advice(self, error: DataTransferError, offer: Sequence[str] = ()) -> str:
+        """Return what to do, where buttons are offered for it."""
         if isinstance(error, Cancelled):  # its own hint speaks of calls
-            return "go back, or begin again when you like"
+            again = " or ".join(f"“{label}”" for label in offer)
+            return f"go back, or press {again} when you like" if again else "begin again when you like"
         for kind in type(error).__mro__:
             if kind in self._kinds:
                 return self._kinds[kind]

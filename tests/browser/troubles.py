@@ -120,7 +120,7 @@ class Troubles:
             yield "export-4-running", form
             form.click("Cancel")
             form.see("stopping")
-        form.see("or begin again when you like")
+        form.see("or press “Try again” when you like")
         yield "export-4-cancelled", form
 
     def spelling(self) -> Iterator[tuple[str, FormPage]]:
