@@ -15,9 +15,10 @@ from datatransfer.errors import UndoConflictError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.importing.reversal import Reversal
 from datatransfer.notebook import parts
+from datatransfer.notebook.export_wizard import ExportWizard
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
-from tests.support.forms import is_shown, package_of, ready_to_import, shop, to_plan
+from tests.support.forms import is_shown, named, package_of, ready_to_import, shop, to_plan
 from tests.support.servers import Databases
 from tests.support.sql import asked, run
 from tests.support.stopping import wait_until
@@ -91,23 +92,43 @@ def test_an_undo_that_is_refused_can_leave_the_rows_that_were_edited(databases: 
 def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: Databases, tmp_path: Path) -> None:
     with dt.Database(shop(databases)) as db:
         form = dt.ExportForm(db)
-        form.choice.choose_all()
+        form.tables.value = ("users",)
+        form.where.value = "id < 3"
         form.later.wait()
         form.next.click()
+        form.later.wait()
+        named(form, "orders.user_id: take the orders that refer to users").value = "stop"
+        form.later.wait()
+        named(form, "Columns to leave out").value = ("users.password",)
         form.later.wait()
         form.next.click()
         form.picker.path.value = str(tmp_path / "all.zip")
+        named(form, "Replace a package of that name").value = True
+        named(form, "Rows are stored as").value = "documents"
         form.next.click()
         form.wait()
         assert form.wizard.step == "done"
         _no_way_back(form)
         first = form.package
+        form.show_code.click()
+        assert "leave_out" in form.code.value
         form.over.click()
-        assert form.wizard.step == "choose"
-        assert form.wizard.roots == {"users": "", "orders": ""}
+        assert form.wizard == ExportWizard(db, counts=form.wizard.counts)
+        assert form.choice.chosen == []
+        assert form.picker.value == form.count.value == ""
+        assert named(form, "Rows are stored as").value == "auto"
+        assert not named(form, "Replace a package of that name").value
+        assert not any(word in form.code.value for word in ("add", "leave_out", "build("))
         assert is_shown(form.back)
         assert first is not None
         assert form.package is first
+        form.tables.value = ("users",)
+        form.next.click()
+        form.later.wait()
+        assert form.where.value == ""
+        assert named(form, "Columns to leave out").value == ()
+        assert named(form, "orders.user_id: take the orders that refer to users").value == "follow"
+        assert "6 rows of 2 tables" in form.selection.value
 
 
 def test_the_keys_follow_a_person_to_another_page_and_not_code(

@@ -113,6 +113,15 @@ class ExportForm(Form):
         self.later.forget("preview")  # of what may be chosen otherwise now
         super()._go_back()
 
+    def _start_over(self) -> None:
+        super()._start_over()
+        self.choice.clear()
+        self.picker.clear()
+        self._list_columns([], ())
+        for name, control in self.controls.items():
+            control.value = getattr(self.wizard, name)
+        self.refresh()
+
     # --- 1 choose -----------------------------------------------------------------------------------------------
 
     def _choose_page(self) -> w.Widget:
@@ -243,11 +252,15 @@ class ExportForm(Form):
                     options.append((blocks.soft(label), name))
         kept = tuple(name for name in self.wizard.left_out if name in {value for _, value in options})
         if list(self.left_out.options) != options:
-            with self.left_out.hold_trait_notifications():
-                self.left_out.unobserve(self._left_out_chosen, names="value")
-                self.left_out.options = options
-                self.left_out.value = kept
-            self.left_out.observe(self._left_out_chosen, names="value")
+            self._list_columns(options, kept)
+
+    def _list_columns(self, options: Sequence[tuple[str, str]], kept: tuple[str, ...]) -> None:
+        """List columns, without leaving others out."""
+        with self.left_out.hold_trait_notifications():
+            self.left_out.unobserve(self._left_out_chosen, names="value")
+            self.left_out.options = options
+            self.left_out.value = kept
+        self.left_out.observe(self._left_out_chosen, names="value")
 
     def _left_out_chosen(self, change: dict[str, tuple[str, ...]]) -> None:
         self.wizard.leave_out(list(change["new"]))
@@ -263,6 +276,9 @@ class ExportForm(Form):
             parts.choice(label, parts.explained(list(told), told), on_change=self._set(name))
             for name, label, told in _POLICIES
         ]
+        self.controls = {"overwrite": overwrite} | {
+            name: each for (name, _, _), each in zip(_POLICIES, lists, strict=True)
+        }
         return parts.column(self.picker, overwrite, parts.row(*lists))
 
     def _named(self, path: str) -> None:

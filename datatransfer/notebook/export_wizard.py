@@ -223,9 +223,9 @@ class ExportWizard:
         return self.step
 
     def start_over(self) -> Step:
-        """Begin another export, with what was chosen for the one before."""
+        """Begin another export, of which nothing is chosen yet."""
         refuse_back(self.job, ended=False)
-        self.job, self.step = None, "choose"
+        vars(self).update(vars(ExportWizard(self.db, counts=self.counts)))
         return self.step
 
     # --- what comes of it ---------------------------------------------------------------------------------------

@@ -217,9 +217,9 @@ class ProgressBox(w.VBox):
 
     def _cancel(self) -> None:
         if self.job is not None:
-            self.job.cancel()
             self.cancel.disabled = True
             self.line.value = words("stopping …")
+            self.job.cancel()  # it may have ended, and said so, when this returns
 
     def _update(self, job: Job[Any]) -> None:
         with self._lock:

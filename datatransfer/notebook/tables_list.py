@@ -56,6 +56,11 @@ class TablesList(w.VBox):
         self.find.value = ""
         self.list.value = tuple(self._tables)
 
+    def clear(self) -> None:
+        """Choose none, and list all."""
+        self.find.value = ""
+        self.list.value = ()
+
     def _listed(self) -> list[str]:
         return found(self._tables, self.find.value)
 
