@@ -110,6 +110,11 @@ def test_there_is_no_way_back_from_a_package_only_to_another_export(databases: D
         assert form.wizard.step == "done"
         _no_way_back(form)
         first = form.package
+        assert "not verified yet<" in form.result.value
+        form.verify.click()
+        form.wait()
+        assert "verified: complete and valid" in form.result.value
+        assert not is_shown(form.verify)
         form.show_code.click()
         assert "leave_out" in form.code.value
         form.over.click()

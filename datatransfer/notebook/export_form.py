@@ -15,6 +15,7 @@ from datatransfer.notebook.form import Form
 from datatransfer.notebook.picker import PathPicker
 from datatransfer.notebook.tables_list import TablesList
 from datatransfer.notebook.wording import Wording
+from datatransfer.package.looks import package_html
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -114,6 +115,7 @@ class ExportForm(Form):
         super()._go_back()
 
     def _start_over(self) -> None:
+        self.later.forget("verify")
         super()._start_over()
         self.choice.clear()
         self.picker.clear()
@@ -300,7 +302,9 @@ class ExportForm(Form):
 
     def _done_page(self) -> w.Widget:
         self.result = parts.html()
-        return parts.column(self.result)
+        self.verified = parts.html()
+        self.verify = parts.button("Verify", self._verify, tip="read the whole package, and check what is in it")
+        return parts.column(self.result, self.verified, parts.row(self.verify))
 
     def _run(self) -> None:
         job = self.wizard.start()
@@ -320,9 +324,21 @@ class ExportForm(Form):
             self._failed(error)
             return
         package = self._package = job.result()
-        self.result.value = parts.mark("good", f"written: {package.path}") + package._repr_html_()
+        self._tell_package(package)
         self.wizard.next()
         self.refresh()
+
+    def _tell_package(self, package: DataPackage) -> None:
+        self.result.value = parts.mark("good", f"written: {package.path}") + package_html(package, calls=False)
+        self.verified.value = ""
+        parts.show(self.verify, package.report is None)
+
+    def _verify(self) -> None:
+        package = self.package
+        if package is not None:
+            self.error.clear()
+            self._busy(self.verified, "verifying")
+            self.later.run("verify", package.verify, lambda _report: self._tell_package(package))
 
     def wait(self, timeout: float = 60.0) -> None:
         """Wait until nothing runs in the background any more; for scripts."""

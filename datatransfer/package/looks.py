@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 _FILES = 20
 
 
-def package_html(package: DataPackage) -> str:
-    """Return a package as HTML: what it is, from where and when, its tables and files, and whether it was verified."""
+def package_html(package: DataPackage, *, calls: bool = True) -> str:
+    """Return a package as HTML: what it is, from where and when, its tables and files, and whether it was verified.
+
+    Parameters
+    ----------
+    package : DataPackage
+    calls : bool
+        Whether it names the call that verifies it; a form has a button for that.
+    """
     metadata, manifest = package.metadata, package.manifest_data
     counts = metadata.counts
     held = ", ".join((
@@ -28,17 +35,17 @@ def package_html(package: DataPackage) -> str:
     left_out = ", ".join(f"{name}.{column}" for name, columns in package.left_out.items() for column in columns)
     chosen = [("chosen", selection_words(metadata.selection)), ("left out", left_out)]
     facts = blocks.facts([("holds", held), *origin_facts(metadata), *chosen])
-    parts = [verified(package.report), facts, _tables(manifest)]
+    parts = [verified(package.report, calls=calls), facts, _tables(manifest)]
     if manifest.files:
         parts.append(_files(manifest))
     parts.append(blocks.fold("format", blocks.facts(_format_facts(metadata))))
     return blocks.block(f"Package {package.path.name}", *parts)
 
 
-def verified(report: Report | None) -> str:
+def verified(report: Report | None, *, calls: bool = True) -> str:
     """Say whether a package was verified, and with what result."""
     if report is None:
-        return blocks.note("quiet", "not verified yet: package.verify()")
+        return blocks.note("quiet", f"not verified yet{': package.verify()' if calls else ''}")
     if not report:
         title = blocks.plural(len(report.errors), "error")
         return blocks.note("bad", f"verified: {title}", blocks.listing(report.errors, limit=5))
