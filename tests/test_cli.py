@@ -119,6 +119,17 @@ def test_verify_says_complete_and_valid_or_exits_with_5(shop: Shop, capsys: pyte
     assert "gone.zip" in complaint(capsys, "verify", shop.path("gone.zip"), code=5)
 
 
+def test_files_that_were_missing_are_told_and_do_not_fail(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(shop.files.partition("=")[2] or shop.files, "invoice.txt").unlink()
+    arguments = ["export", shop.url, shop.path("gap.zip"), "--all", "--files", shop.files, "--on-missing-file", "skip"]
+    assert "0 files, 1 missing" in said(capsys, *arguments)
+    assert "0 files, 1 missing:" in said(capsys, "inspect", shop.path("gap.zip"))
+    document = told(capsys, "verify", shop.path("gap.zip"))
+    assert document["ok"]
+    assert [(one["code"], one["where"]) for one in document["findings"]] == [("missing-file", "invoice.txt")]
+    assert "valid, but files were missing when it was made" in said(capsys, "verify", shop.path("gap.zip"))
+
+
 def test_plan_import_and_import_again(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     package = shop.path("all.zip")
     said(capsys, "export", shop.url, package, "--all", "--files", shop.files)

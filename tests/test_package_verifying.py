@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from datatransfer.errors import PackageError
 from datatransfer.package.package import DataPackage
+from datatransfer.package.writer import PackageWriter
 from tests.support.lies import change, damageable
-from tests.support.packages import metadata, picture, shop, table, write
+from tests.support.packages import batch, metadata, picture, shop, table, write
 from tests.support.transfer import ENCODINGS
 
 
@@ -69,9 +71,6 @@ def test_rows_keys_and_references_are_counted(tmp_path: Path) -> None:
 
 
 def test_announced_orphans_and_rows_left_out_are_no_findings(tmp_path: Path) -> None:
-    from datatransfer.package.writer import PackageWriter
-    from tests.support.packages import batch
-
     (customers, people), (orders, bought) = shop()[0], shop()[1]
     lost = [*bought, {"id": 9, "customer_id": 77, "note": "x"}]
     for name, orphans, outside in [("a", {"orders.customer_id": 1}, {}), ("b", {}, {"orders.customer_id": 1})]:
@@ -121,3 +120,27 @@ def test_a_document_is_compared_with_its_sha256_whenever_it_is_read(tmp_path: Pa
     document.write_bytes(document.read_bytes().replace(b" ", b"\t", 1))
     with pytest.raises(PackageError, match=r"customers_1\.json.*sha256"):
         package["customers"].to_arrow()
+
+
+def test_a_file_that_was_missing_is_told_wherever_the_package_is_looked_at(tmp_path: Path) -> None:
+    with PackageWriter(tmp_path / "p.zip", encoding="columns") as writer:
+        for one, rows in shop():
+            writer.write_table(one, [batch(one, rows)])
+        content, references = picture("a.png", "[1]")
+        writer.write_file(io.BytesIO(content), references=references)
+        for key in ("[2]", "[3]"):
+            writer.record_missing(picture("gone.png", key)[1][0], "there is no such file")
+        writer.finish(metadata())
+    package = DataPackage.open(tmp_path / "p.zip")
+    assert "1 file, 1 missing" in repr(package)
+    assert "1 file, 1 missing" in repr(package.manifest_data)
+    assert package._repr_html_().count("1 file, 1 missing") == 2
+    report = package.verify()
+    assert (report.ok, report.complete, report.valid) == (True, True, True)
+    assert [(f.severity, f.code, f.where) for f in report] == [("warning", "missing-file", "gone.png")]
+    assert report.findings[0].message.endswith("was missing when the package was made: there is no such file")
+    assert report.findings[0].hint == "export again where the file is there"
+    for shown in (repr(report), report._repr_html_(), package._repr_html_()):
+        assert "valid, but files were missing when it was made" in shown
+        assert "complete" not in shown
+    assert "gone.png" in package._repr_html_()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datatransfer.cli.output import Output, records
 from datatransfer.cli.sources import database, is_address
 from datatransfer.cli.wording import as_typed
-from datatransfer.display.plain import aligned, counted, size, visible
+from datatransfer.display.plain import aligned, size, visible
 from datatransfer.errors import PackageError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _contents(package: DataPackage) -> tuple[Document, str]:
     ]
     text = "\n".join(map(visible, facts)) + "\n\n" + text_of(document["tables"], nothing="no tables")
     if document["files"]:
-        text += f"\n\n{counted(len(document['files']), 'file')}:\n{text_of(document['files'])}"
+        text += f"\n\n{package.manifest_data.counted_files()}:\n{text_of(document['files'])}"
     return document, text
 
 
@@ -124,9 +124,10 @@ def verify(options: argparse.Namespace, out: Output) -> int:
 
     report = DataPackage.open(options.package).verify()
     findings = [dict(vars(finding)) for finding in report.findings]
-    document = {"package": options.package, "ok": not findings, "findings": findings}
-    out.result(document, text_of(findings, nothing="complete and valid"))
-    return PackageError.exit_code if findings else 0
+    document = {"package": options.package, "ok": report.ok, "findings": findings}
+    told = f"{report.words}\n\n" if findings and report.ok else ""
+    out.result(document, told + text_of(findings, nothing=report.words))
+    return 0 if report.ok else PackageError.exit_code
 
 
 def diff(options: argparse.Namespace, out: Output) -> int:

@@ -42,7 +42,7 @@ def export(options: argparse.Namespace, out: Output) -> int:
     text = (
         f"{text_of(filled, ('table', 'rows', 'bytes'), nothing='no rows')}\n\n"
         f"{visible(document['package'])}: {counted(rows, 'row')} of {counted(len(filled), 'table')}, "
-        f"{counted(len(document['files']), 'file')}, {size(stored_bytes(package.path))}"
+        f"{package.manifest_data.counted_files()}, {size(stored_bytes(package.path))}"
     )
     out.result(document, text)
     return 0

@@ -30,7 +30,7 @@ def package_html(package: DataPackage, *, calls: bool = True) -> str:
     counts = metadata.counts
     held = ", ".join((
         blocks.plural(counts["rows"], "row"), blocks.plural(counts["tables"], "table"),
-        _counted_files(manifest), blocks.size(counts["bytes"]),
+        manifest.counted_files(paths=True), blocks.size(counts["bytes"]),
     ))  # fmt: skip
     left_out = ", ".join(f"{name}.{column}" for name, columns in package.left_out.items() for column in columns)
     chosen = [("chosen", selection_words(metadata.selection)), ("left out", left_out)]
@@ -49,9 +49,10 @@ def verified(report: Report | None, *, calls: bool = True) -> str:
     if not report:
         title = blocks.plural(len(report.errors), "error")
         return blocks.note("bad", f"verified: {title}", blocks.listing(report.errors, limit=5))
-    more = len(report) - len(report.errors)
-    remarks = f", {blocks.plural(more, 'remark')}" if more else ""
-    return blocks.note("good", f"verified: complete and valid{remarks}")
+    if not len(report):
+        return blocks.note("good", f"verified: {report.words}")
+    title = f"verified: {report.words}, {blocks.plural(len(report), 'remark')}"
+    return blocks.note("warn", title, blocks.listing(report.findings, limit=5))
 
 
 def origin_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:
@@ -116,14 +117,7 @@ def _files(manifest: Manifest) -> str:
     listed = blocks.table(("file", "bytes", "referred to by", ""), rows)
     more = len(manifest.files) - len(rows)
     told = blocks.note("quiet", f"and {more:,} more: package.files") if more else ""
-    return blocks.fold(_counted_files(manifest), listed + told)
-
-
-def _counted_files(manifest: Manifest) -> str:
-    """Return how many files there are, and at how many paths if one of them is at several."""
-    paths = len({(r.table, r.column, r.name) for file in manifest.files for r in file.references})
-    files = blocks.plural(len(manifest.files), "file")
-    return f"{files} for {blocks.plural(paths, 'path')}" if paths > len(manifest.files) else files
+    return blocks.fold(manifest.counted_files(paths=True), listed + told)
 
 
 def _format_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:

@@ -126,7 +126,7 @@ class Manifest:
     @shown.as_text
     def __repr__(self) -> str:
         rows = sum(entry.rows for entry in self.tables)
-        counted = f"{plural(rows, 'row')} of {plural(len(self.tables), 'table')}, {plural(len(self.files), 'file')}"
+        counted = f"{plural(rows, 'row')} of {plural(len(self.tables), 'table')}, {self.counted_files()}"
         return f"Manifest({counted}, {self.encoding})"
 
     @shown.as_html
@@ -144,6 +144,15 @@ class Manifest:
     def by_table(self) -> Mapping[str, TableEntry]:
         """The entries by the names of their tables."""
         return {entry.table.name: entry for entry in self.tables}
+
+    def counted_files(self, *, paths: bool = False) -> str:
+        """Return how many files are here, at how many paths if that is asked and more, and how many paths have none."""
+        stored = [file for file in self.files if not file.missing]
+        told = plural(len(stored), "file")
+        if paths and (used := len(_paths(stored))) > len(stored):
+            told = f"{told} for {plural(used, 'path')}"
+        lost = len(_paths(file for file in self.files if file.missing))
+        return f"{told}, {lost:,} missing" if lost else told
 
     @property
     def requires(self) -> dict[str, str]:
@@ -195,6 +204,10 @@ class Manifest:
         if _sorted_text(made.to_json()) != _sorted_text(parsed):
             fields.refuse("describes its tables in two ways that differ, or has a key that this version does not know")
         return made
+
+
+def _paths(files: Iterable[FileEntry]) -> set[tuple[str, str, str]]:
+    return {(reference.table, reference.column, reference.name) for file in files for reference in file.references}
 
 
 def _sorted_text(data: Any) -> str:

@@ -474,7 +474,7 @@ class DataPackage(shown.Listed):
         counts = self.metadata.counts
         return (
             f"DataPackage({blocks.visible(str(self.path))!r}: {blocks.plural(counts['rows'], 'row')} of "
-            f"{blocks.plural(counts['tables'], 'table')}, {blocks.plural(counts['files'], 'file')}, "
+            f"{blocks.plural(counts['tables'], 'table')}, {self.manifest_data.counted_files()}, "
             f"{self.metadata.encoding}, format {self.metadata.format_version})"
         )
 

@@ -17,6 +17,8 @@ SHOWN = 50
 """Findings that are printed; `Report.to_frame` has all of them."""
 INCOMPLETE = frozenset({"missing-member"})
 """Codes of findings that say that something is not there, rather than wrong."""
+MISSING_FILE = "missing-file"
+"""Code of the findings about files that were missing when the package was made, as its maker allowed."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Finding:
     code : str
         Stable name of the kind of finding.
     where : str
-        Member or table.
+        Member, table or path of a file.
     message : str
         What was found; never the value of a row.
     hint : str
@@ -94,14 +96,18 @@ class Report:
         return iter(self.findings)
 
     @property
-    def _words(self) -> str:
-        return "complete and valid" if self.ok else "not valid" if self.complete else "not complete"
+    def words(self) -> str:
+        """What is to be said of the package in a few words."""
+        if not self.ok:
+            return "not valid" if self.complete else "not complete"
+        lost = any(finding.code == MISSING_FILE for finding in self.findings)
+        return "valid, but files were missing when it was made" if lost else "complete and valid"
 
     @shown.as_text
     def __repr__(self) -> str:
         kinds = Counter(finding.severity for finding in self.findings)
         counted = [blocks.plural(kinds[kind], kind) for kind in ("error", "warning", "note") if kinds[kind]]
-        return f"Report({': '.join([self._words, *([', '.join(counted)] if counted else [])])})"
+        return f"Report({': '.join([self.words, *([', '.join(counted)] if counted else [])])})"
 
     def __str__(self) -> str:
         lines = [f"  {blocks.visible(str(finding))}" for finding in self.findings[:SHOWN]]
@@ -112,5 +118,5 @@ class Report:
     def _repr_html_(self) -> str:
         rows = [(f.severity, f.code, f.where, f.message, f.hint) for f in self.findings]
         header = ("severity", "code", "where", "what", "what to do")
-        state = blocks.note("good" if self.ok else "bad", f"The package is {self._words}")
+        state = blocks.note("good" if self.ok else "bad", f"The package is {self.words}")
         return blocks.block("Report", state, *([blocks.table(header, rows)] if rows else []))

@@ -4,7 +4,8 @@
 2. tables: each part decodes to the columns and the number of rows that the manifest states;
 3. keys: no key or UUID twice; no NULL where the column says that there is none;
 4. references: as many rows without a parent in the package as the manifest and the selection state, not more;
-5. documents: UUIDs and keys as recorded; files: every row that refers to one is there.
+5. documents: UUIDs and keys as recorded; files: every row that refers to one is there; those
+   that were missing when the package was made are told.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from datatransfer.package.identities import Identity, identities, identities_of,
 from datatransfer.package.linking import Held, blobs, find_parents, hold, needed_columns, together
 from datatransfer.package.manifest import MANIFEST_MEMBER, TableEntry
 from datatransfer.package.metadata import METADATA_MEMBER, PackageMetadata
-from datatransfer.package.report import Finding, Report
+from datatransfer.package.report import MISSING_FILE, Finding, Report
 from datatransfer.schema.identity import keeps_uuids_apart
 from datatransfer.schema.tables import ENTITY_UUID
 
@@ -60,6 +61,7 @@ class _Verification:
             if entry.table.name in self.held:
                 yield from self.references(entry)
         yield from self.file_references()
+        yield from self.missing_files()
 
     def members(self) -> Iterator[Finding]:
         """Compare every member with what is recorded."""
@@ -166,6 +168,14 @@ class _Verification:
             if lost := len(keys - found):
                 said = counted(lost, "row that refers to a file is", "rows that refer to files are")
                 yield Finding("error", "file-reference", table, f"{said} not here", _AGAIN)
+
+    def missing_files(self) -> Iterator[Finding]:
+        """Tell of each path whose file was missing when the package was made."""
+        lost = {(r.table, r.column, r.name): file.missing for file in self.manifest.files if file.missing
+                for r in file.references}  # fmt: skip
+        for (table, column, name), reason in lost.items():
+            said = f"the file of {table}.{column} was missing when the package was made: {reason}"
+            yield Finding("warning", MISSING_FILE, name, said, "export again where the file is there")
 
 
 def _different(held: Held) -> int:
