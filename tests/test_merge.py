@@ -111,6 +111,22 @@ def test_importing_twice_writes_nothing(databases: Databases, tmp_path: Path, di
     assert dict(zip(again.summary["table"], again.summary["reused"], strict=True))["orders"] == 20
 
 
+def test_receipts_list_tables_in_the_order_of_the_plan(databases: Databases, tmp_path: Path) -> None:
+    source, target = _shop(databases, "sqlite", "left"), _shop(databases, "sqlite", "right")
+    package = export_all(source, tmp_path / "package.zip")
+    with dt.Database(target) as db:
+        importer = dt.PackageImporter(package, db)
+        with importer.plan() as plan:
+            order = list(plan.counts)
+        assert order.index("customers") < order.index("orders")
+        first, again = importer.run(), importer.run()
+        assert order != sorted(order)
+        assert list(first.summary["table"]) == list(again.summary["table"]) == order
+        undone = list(first.undo().summary["table"])
+        assert undone == [name for name in order if name in undone]
+        assert len(undone) > 1
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_id_map_leads_from_every_source_row_to_its_copy(databases: Databases, tmp_path: Path, dialect: str) -> None:
     source, target = _shop(databases, dialect, "left"), _shop(databases, dialect, "right")

@@ -58,7 +58,7 @@ class EntityMixin:
 
 
 class JsonText(sa.types.TypeDecorator[Any]):
-    """A JSON document as text with sorted keys, whatever the engine's own JSON settings are."""
+    """A JSON document as text, its keys in the order given, whatever the engine's own JSON settings are."""
 
     # LONGTEXT where TEXT ends at 64 kB.
     impl = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -66,7 +66,7 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Write the document."""
-        return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
+        return None if value is None else json.dumps(value, ensure_ascii=False)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Read the document."""

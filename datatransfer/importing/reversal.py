@@ -306,7 +306,7 @@ class Reversal:
                     record_after(w, change, touched.table, touched.key, (done, self._join(touched, action)))
         self._count_kept()
         self._warn_of_files()
-        ledger.set_state(conn, change, "merged", counts=self.counts, warnings=self.warnings)
+        ledger.set_state(conn, change, "merged", counts=self._in_order(), warnings=self.warnings)
         for state, import_id in self._states():
             ledger.set_state(conn, import_id, state)
 
@@ -315,6 +315,11 @@ class Reversal:
             kept = sum(n for (_, state), n in states.items() if state not in (REVERSIBLE, "gone"))
             if kept:
                 self.counts.setdefault(name, {})["keep"] = kept
+
+    def _in_order(self) -> dict[str, dict[str, int]]:
+        """Return what was counted, parents first as in the receipt of an import."""
+        order = {touched.table.name: at for at, touched in enumerate(self.tables)}
+        return dict(sorted(self.counts.items(), key=lambda item: order.get(item[0], len(order))))
 
     def _warn_of_files(self) -> None:
         """Say, where an undo is undone, that the files which it removed do not come back."""
