@@ -40,9 +40,25 @@ def test_references_natural_keys_and_later_imports_follow_renames(
             for column in ("email", "e_mail"):
                 with importer.plan(mapping=mapping, match_on={table: [column]}) as plan:
                     assert plan.counts["users"] == {"insert": 1, "skip": 1}
+            with importer.plan(mapping=mapping, match_on={table: ["email"]}, on_match={table: "update"}) as plan:
+                assert plan.counts["users"] == {"insert": 1, "update": 1}
+        with pytest.raises(errors.UnknownTableError) as unknown:
+            importer.plan(mapping=mapping, match_on={"nobody": ["email"]})
+        assert unknown.value.hint == "there are audit, customers, orders, users"
+        with pytest.raises(errors.UnknownColumnError) as column:
+            importer.plan(mapping=mapping, match_on={"users": ["emial"]})
+        assert "'email'" in column.value.hint
         receipt = importer.run(mapping=mapping, match_on={"users": "email"})
         ids = receipt.id_map("customers").set_index("source.id")["target.number"].to_dict()
         assert ids[2] == 1
+        again = importer.run(mapping=mapping, match_on={"users": "email"})
+        assert not again.recorded
+        for told in (receipt, dt.receipt(target, receipt.import_id), again):
+            assert told.id_map("users").values.tolist() == told.id_map("customers").values.tolist()
+            assert len(told.id_map("users")) == 2
+            with pytest.raises(errors.UnknownTableError) as unknown:
+                told.id_map("people")
+            assert {"customers", "users"} < set(unknown.value.hint.removeprefix("there are ").split(", "))
     assert rows_of(url, "orders", "id", "customer") == [(10, ids[1]), (11, 1), (12, 1)]
     # a package whose parents are left out finds them in the target, under their new names
     with dt.Database(url) as target:

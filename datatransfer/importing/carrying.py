@@ -186,8 +186,9 @@ def _nothing_to_write(plan: ImportPlan) -> Receipt:
     earlier = ledger.list_imports(plan.writer.conn, state="merged", package_digest=digest)
     notes = [f"the package was imported before{said(earlier[-1])}"] if earlier else []
     return Receipt(
-        plan.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps
-    )
+        plan.target, plan.writer.import_id, str(metadata.package_id), counts, notes, recorded=False, maps=maps,
+        renamed=plan.policies.mapping.rename_tables,
+    )  # fmt: skip
 
 
 def _refuse_conflicts(plan: ImportPlan, advice: str) -> None:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from datatransfer.database import ledger
 from datatransfer.database.writers.rights import refuse as refuse_rights
-from datatransfer.errors import TargetChangedError, UnknownColumnError
+from datatransfer.errors import TargetChangedError, UnknownColumnError, UnknownTableError
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint
 from datatransfer.given import suggestion
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
     from datatransfer.package.package import DataPackage
 
+
+Rule = TypeVar("Rule")
 
 #: Findings that forbid nothing, and are worth a warning in the receipt.
 _TOLD = ("other-key", "revision")
@@ -98,7 +100,6 @@ class Planner:
         found.misfits += revisions(self.package.metadata.source_revision, self.target.revision(), self.migrations)
         if found.errors:
             refuse(found.misfits)
-        self._check_names()
         policies = self._following(found.fits)
         try:
             refuse_rights(lacking(self.writer, found.fits, rows, policies.identity))
@@ -167,24 +168,26 @@ class Planner:
             plan.let_go()  # as in `_first`
             raise
 
-    def _check_names(self) -> None:
-        for name in {*self.policies.on_match, *self.policies.on_clash} - {DEFAULT}:
-            self.package.schema.table(name)
-
     def _following(self, fits: Mapping[str, TableFit]) -> Policies:
-        """Return the policies with ``match_on`` in the package's tables and the target's columns.
+        """Return the policies in the package's names of tables and, in ``match_on``, the target's of columns.
 
         Raises
         ------
         UnknownTableError, UnknownColumnError
             Package and target do not share them.
         """
+        theirs = {self.policies.mapping.table_of(name, self.target.schema): name for name in self.package.schema.tables}
+
+        def following(rules: Mapping[str, Rule]) -> dict[str, Rule]:
+            return {n if n == DEFAULT else self._own_name(n, theirs, ()): rule for n, rule in rules.items()}
+
+        on_match, on_clash = following(self.policies.on_match), following(self.policies.on_clash)
         match_on: dict[str, tuple[str, ...]] = {}
         for name, columns in self.policies.match_on.items():
-            found = fits.get(name) or next((f for f in fits.values() if f.target.name == name), None)
+            own = self._own_name(name, theirs, self.target.schema.tables)
+            found = fits.get(own)
             if found is None:
-                self.target.schema.table(name)
-                match_on[name] = columns
+                match_on[own] = columns
                 continue
             there = {c.source.name: c.target.name for c in found.columns if not c.given}
             taken = {c.target.name for c in found.columns}
@@ -193,9 +196,18 @@ class Planner:
             for column in (column for column in named if column not in taken):
                 raise UnknownColumnError(
                     f"match_on names a column {column!r} that package and target do not share",
-                    where=found.source.name, hint=suggestion(column, taken),
+                    where=found.source.name, hint=suggestion(column, sorted({*taken, *there})),
                 )  # fmt: skip
-        return replace(self.policies, match_on=match_on)
+        return replace(self.policies, on_match=on_match, on_clash=on_clash, match_on=match_on)
+
+    def _own_name(self, name: str, theirs: Mapping[str | None, str], others: Collection[str]) -> str:
+        """Return what the package calls a table, whichever of its names is given."""
+        if name in self.package.schema:
+            return name
+        if name in theirs or name in others:
+            return theirs.get(name, name)
+        known = sorted({*self.package.schema.tables, *filter(None, theirs)})
+        raise UnknownTableError(f"there is no table {name!r}", hint=suggestion(name, known))
 
     def replan(self, plan: ImportPlan, staged: Mapping[str, StagedTable], decided: set[str]) -> None:
         """Make a plan anew from what is staged, with what was decided for single entities.

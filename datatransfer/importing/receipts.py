@@ -21,6 +21,7 @@ from datatransfer.given import instance, suggestion, uuid_of
 from datatransfer.importing import background
 from datatransfer.importing.listing import key_frame
 from datatransfer.importing.looks import actions_chart, receipt_html, receipt_story, seconds_chart, state_since
+from datatransfer.importing.mapping import same_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,8 @@ class Receipt(shown.Listed):
         Seconds of each phase: stage, plan, wait (for other merges), merge (the transaction, in which locks are held).
     undo_of : str
         Of an undo: the import that it took back.
+    renamed : mapping of str to str
+        The target's names of the package's tables that a mapping renamed.
 
     Examples
     --------
@@ -69,7 +72,7 @@ class Receipt(shown.Listed):
     >>> receipt.check_undo(), receipt.undo()            # doctest: +SKIP
     """
 
-    _unlisted = frozenset({"maps", "known", "when", "way_back"})
+    _unlisted = frozenset({"maps", "known", "renamed", "when", "way_back"})
 
     target: Database = field(repr=False)
     import_id: uuid.UUID
@@ -81,6 +84,7 @@ class Receipt(shown.Listed):
     maps: Mapping[str, Sequence[pa.Table]] = field(default_factory=dict, repr=False)
     undo_of: str = ""
     known: Known = field(default_factory=Known, repr=False, compare=False)
+    renamed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     # --- what was done ------------------------------------------------------------------------------------------
 
@@ -155,6 +159,7 @@ class Receipt(shown.Listed):
         Parameters
         ----------
         table : str
+            As the target calls it, or as the package does.
 
         Returns
         -------
@@ -168,14 +173,17 @@ class Receipt(shown.Listed):
         """
         import pandas as pd
 
-        self._check(table)
-        frames = [key_frame(keys) for keys in self._key_maps(table)]
+        frames = [key_frame(keys) for keys in self._key_maps(self._named(table))]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["action"])
 
-    def _check(self, table: str) -> None:
-        if table not in self.counts:
-            hint = suggestion(instance(table, str, "table"), self.counts)
+    def _named(self, table: str) -> str:
+        """Return what the target calls a table, whichever of its names is given."""
+        given = instance(table, str, "table")
+        found = given if given in self.counts else self.renamed.get(given) or same_name(given, self.counts)
+        if found is None or found not in self.counts:
+            hint = suggestion(given, sorted({*self.counts, *self.renamed}))
             raise UnknownTableError(f"the import has no table {table!r}", hint=hint)
+        return found
 
     def _key_maps(self, table: str) -> Iterator[pa.Table]:
         if not self.recorded:
@@ -195,11 +203,11 @@ class Receipt(shown.Listed):
         """
         import pandas as pd
 
-        self._check(table)
+        name = self._named(table)
         if not self.recorded:
             return pd.DataFrame()
         with self.target.connect() as conn:
-            found = ledger.before_images(conn, self.import_id, table=table)
+            found = ledger.before_images(conn, self.import_id, table=name)
             frames = [rows.replace_schema_metadata(None).to_pandas() for _, rows in found]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -387,4 +395,5 @@ def receipt(db: Database, import_id: str | uuid.UUID) -> Receipt:
     return Receipt(
         db, uuid.UUID(record.import_id), record.package_id, record.counts, tuple(record.warnings),
         timings=timings, undo_of=str(record.options.get("undo_of", "")), known=Known(record, files),
+        renamed=record.options.get("mapping", {}).get("rename_tables", {}),
     )  # fmt: skip
