@@ -46,6 +46,23 @@ def test_a_condition_that_does_not_parse_is_one_typed_error(make: Make, dialect:
     assert dt.PackageBuilder(db).add("orders").preview().total > 0  # the connection is as good as before
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_condition_with_a_typing_error_is_not_answered_with_columns(make: Make, dialect: str) -> None:
+    db = make(dialect=dialect)
+    typing = "the condition is not complete or has a typing error; check quotes and brackets"
+    for where, hint in [
+        ("placed = '2026' and", typing),
+        ("placed = '2026", typing),
+        ("(placed = '2026'", typing),
+        ("plased = '2026'", "it has the columns id, "),
+        ("orderz.placed = '2026'", "it has the columns id, "),
+        ("nothing_like_it(placed) = 1", "write what may follow WHERE in the database's own SQL"),
+    ]:
+        with pytest.raises(dt.ConditionError) as caught:
+            dt.PackageBuilder(db).add("orders", where=where).preview()
+        assert caught.value.hint.startswith(hint), where
+
+
 @pytest.mark.parametrize(
     ("table", "keys"),
     [

@@ -6,6 +6,7 @@ over temporary tables, and, for tables without a key, into the reading statement
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from datatransfer.database.dialects.base import Dialect
 
 Condition = str | sa.ColumnElement[bool]
+
+# SQLSTATEs of PostgreSQL, numbers of MySQL and MariaDB; SQLite has only words.
+_UNKNOWN_COLUMN = frozenset({"42703", "42P01", 1054})
+_SYNTAX = frozenset({"42601", 1064})
+_SQLITE_SYNTAX = re.compile(r"syntax error|^incomplete input|^unrecognized token")
 
 
 def check_condition(table: Table, where: object, params: object) -> None:
@@ -164,5 +170,18 @@ def refused(
     return ConditionError(
         f"the database does not accept the condition: {message}",
         where=table.name,
-        hint=f"it has the columns {', '.join(table.column_names[:20])}",
+        hint=_hint(error, table),
     )
+
+
+def _hint(error: sa.exc.DBAPIError, table: Table) -> str:
+    """Say what to do: list the columns only where one is unknown, which is not so of a typing error."""
+    original: Any = error.orig
+    number = original.args[0] if original.args else None
+    known = {getattr(original, "sqlstate", None), number if isinstance(number, int) else None}
+    said = str(original)
+    if known & _UNKNOWN_COLUMN or said.startswith("no such column"):
+        return f"it has the columns {', '.join(table.column_names[:20])}"
+    if known & _SYNTAX or _SQLITE_SYNTAX.search(said):
+        return "the condition is not complete or has a typing error; check quotes and brackets"
+    return "write what may follow WHERE in the database's own SQL"
