@@ -288,7 +288,7 @@ def test_why_is_drawn_as_a_chain(tmp_path: Path) -> None:
     package = write(tmp_path / "p.zip", shop(), meta=metadata(selection=selection))
     chain = package.why("orders", 3)
     texts = check_picture(chain.to_svg())
-    assert texts == ["orders [3]", "orders.customer_id", "customers [2]", "selected as a root"]
+    assert texts == ["orders [3]", "orders.customer_id", "customers [2]", "asked for"]
     none = check_picture(package.why("folders", 1).to_svg())
     assert none == ["no chain to a root", "the package does not say why"]
     up = chain_svg([(Node("a"), "b.a_id", True), (Node("b"), "", False)], title="x")

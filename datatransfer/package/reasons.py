@@ -54,7 +54,7 @@ class Step:
 
     def __str__(self) -> str:
         if self.reached == "root":
-            return f"{self.table} {self.key}: selected as a root"
+            return f"{self.table} {self.key}: asked for"
         how = "refers by" if self.reached == "down" else "is referred to by"
         return f"{self.table} {self.key}: {how} {self.foreign_key}"
 
@@ -82,7 +82,7 @@ class Chain(Sequence[Step]):
         steps = []
         for step in self._steps[:SHOWN]:
             is_root = step.reached == "root"
-            node = Node(f"{step.table} {step.key}", "selected as a root" if is_root else "", is_root)
+            node = Node(f"{step.table} {step.key}", "asked for" if is_root else "", is_root)
             steps.append((node, step.foreign_key, step.reached == "up"))
         none = Node("no chain to a root", "the package does not say why")
         return chain_svg(steps or [(none, "", False)], title="Why a row is in the package")
