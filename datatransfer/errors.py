@@ -80,7 +80,9 @@ class DataTransferError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} ({self.hint})" if self.hint else text
+        # of a message of several lines the hint is not a part of the last
+        between = "\n" if "\n" in self.message else " "
+        return f"{text}{between}({self.hint})" if self.hint else text
 
     def _repr_html_(self) -> str:
         from datatransfer.display.problems import error_html

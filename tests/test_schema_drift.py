@@ -14,9 +14,12 @@ import sqlalchemy as sa
 import datatransfer as dt
 from datatransfer import errors
 from datatransfer.cli import main
+from datatransfer.display import problems
 from tests.support.digest import assert_equal, exact_digest
 from tests.support.drift import BASE, Spec, base_package, drifted, make, refused, renamed_table, rows_of
 from tests.support.servers import Databases
+from tests.support.sql import run
+from tests.support.transfer import export_all
 
 
 def without(table: str) -> Spec:
@@ -150,6 +153,10 @@ def test_all_findings_are_told_at_once_and_cured_at_once(
         ("missing-table", "users"), ("required-column", "orders.channel"), ("type", "orders.weight"),
     ]  # fmt: skip
     assert all(where in str(error) for _, where in found)
+    told = str(error).splitlines()
+    assert told[0] == "the package does not fit the target:"
+    assert [line[:2] for line in told[1:-1]] == ["- "] * 6
+    assert error._repr_html_().count("<div>- ") == 6
     with dt.Database(url) as target:
         importer = dt.PackageImporter(package, target)
         importer.check().mapping.save(tmp_path / "shop.json")
@@ -196,3 +203,24 @@ def test_another_key_is_told_and_a_column_with_a_default_takes_it(
         receipt = dt.PackageImporter(package, target).run()
     assert any("the key is id in the package, and order_id in the target" in text for text in receipt.warnings)
     assert rows_of(url, "users", "kind") == [("plain",), ("plain",)]
+
+
+def test_of_many_findings_ten_are_told_a_line_each(
+    databases: Databases, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = databases.create("sqlite"), databases.create("sqlite")
+    run(source, *(f"CREATE TABLE t{n:02} (id INTEGER PRIMARY KEY)" for n in range(12)))
+    run(source, *(f"INSERT INTO t{n:02} VALUES (1)" for n in range(12)))
+    run(target, "CREATE TABLE other (name TEXT)")
+    package = export_all(source, tmp_path / "p.zip")
+    error = refused(package, target)
+    told = str(error).splitlines()
+    assert [line.partition(":")[0] for line in told[1:11]] == [f"- t{n:02}" for n in range(10)]
+    assert told[11] == "and 2 more: importer.check() shows all"
+    assert told[12].startswith("(change the target")
+    assert error._repr_html_().count("<div>- ") == 10
+    assert "\n".join(problems.rendered(error)).count("- t") == 10
+    assert main(["import", str(tmp_path / "p.zip"), target]) == 6
+    heard = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("- t") for line in heard) == 10
+    assert "and 2 more: datatransfer check shows all" in heard

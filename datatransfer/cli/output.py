@@ -136,12 +136,15 @@ class Output:
         """Show an error: what happened, where, and what to do."""
         # what a database said of a condition is not ours to put in other words
         ours = isinstance(error, UsageError) and not isinstance(error, ConditionError)
-        message = as_typed(error.message) if ours else error.message
+        # findings stand a line each, escaped where they were made; no other text may make lines
+        told = error.message.splitlines() if "findings" in error.evidence else [error.message]
+        told = [as_typed(line) if ours or (len(told) > 1 and line.startswith("and ")) else line for line in told]
+        message = "\n".join(told)
         if self.as_json:
             document = {**error.to_dict(), "message": message, "hint": as_typed(error.hint)}
             self._to_stderr(json.dumps(document, indent=2, default=str))
             return
-        lines = [f"error: {visible(message)}"]
+        lines = [f"error: {visible(told[0])}", *map(visible, told[1:])]
         lines += [f"where: {visible(error.where)}"] if error.where else []
         lines += [f"hint:  {visible(as_typed(error.hint))}"] if error.hint else []
         self._to_stderr("\n".join(lines))

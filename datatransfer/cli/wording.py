@@ -35,6 +35,7 @@ _CALLS = {
     "Database.tables": "datatransfer tables",
     "Database.left_out": "datatransfer tables",
     "importer.plan(…).conflicts": "datatransfer plan",
+    "importer.check()": "datatransfer check",
     "plan.conflicts": "datatransfer plan",
     "plan.decide": "--decide",
     "plan.to_frame()": "datatransfer plan",

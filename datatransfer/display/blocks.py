@@ -193,6 +193,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     return Html(f"<table><tbody>{''.join(lines)}</tbody></table>") if lines else Html()
 
 
+def lines(text: str) -> Html:
+    """Return a text of several lines as HTML that keeps them."""
+    return Html("".join(f"<div>{breakable(shorten(line, _MOST))}</div>" for line in text.split("\n")))
+
+
 def fold(summary: str, inner: str, *, is_open: bool = False) -> Html:
     """Return a fold; `summary` is text, `inner` is HTML."""
     return Html(f"<details{' open' if is_open else ''}><summary>{breakable(summary)}</summary>{inner}</details>")

@@ -42,7 +42,8 @@ def error_html(error: Problem) -> str:
     """Return the box of an error."""
     try:
         told = [(str(name), _plain(value)) for name, value in error.evidence.items()]
-        return blocks.problem(f"{type(error).__name__} ({error.code})", _facts(error), told)
+        facts = [(name, blocks.lines(value) if "\n" in value else value) for name, value in _facts(error)]
+        return blocks.problem(f"{type(error).__name__} ({error.code})", facts, told)
     except Exception as other:  # a box that fails must not hide what it is about
         return blocks.block("", blocks.escape(f"{type(error).__name__}, not shown: {type(other).__name__}"))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from datatransfer.display.plain import visible
 from datatransfer.errors import SchemaMismatchError, ValueLossError
 from datatransfer.importing.mapping import Mapping
 from datatransfer.package.report import Severity
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _HINT = "change the target, or pass the mapping that each finding names; nothing was changed"
-_MOST = 20
+_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ def refuse(misfits: Iterable[Misfit]) -> NoReturn:
             only = grave[0]
             said = f"; say {only.cure.code}, or {only.cure.options}" if only.cure else ""
             raise ValueLossError(only.message, where=only.where, hint=only.hint + said, evidence=evidence)
-        raise ValueLossError(f"values do not fit the target: {_shown(grave)}", hint=_HINT, evidence=evidence)
+        raise ValueLossError(f"values do not fit the target:{_shown(grave)}", hint=_HINT, evidence=evidence)
     shown = [*grave, *(item for item in listed if item.code == "revision")]
-    raise SchemaMismatchError(f"the package does not fit the target: {_shown(shown)}", hint=_HINT, evidence=evidence)
+    raise SchemaMismatchError(f"the package does not fit the target:{_shown(shown)}", hint=_HINT, evidence=evidence)
 
 
 def _shown(misfits: list[Misfit]) -> str:
-    more = f"; and {len(misfits) - _MOST} more" if len(misfits) > _MOST else ""
-    return "; ".join(str(item) for item in misfits[:_MOST]) + more
+    """Return one finding as it is, several a line each."""
+    told = [visible(item) for item in misfits[:_MOST]]
+    more = [f"and {len(misfits) - _MOST:,} more: importer.check() shows all"] if len(misfits) > _MOST else []
+    return f" {told[0]}" if len(told) == 1 else "".join(f"\n{line}" for line in [*(f"- {one}" for one in told), *more])
