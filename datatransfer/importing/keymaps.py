@@ -319,11 +319,14 @@ def lay_keys(
 
 def _whole(values: Iterable[Any], kind: LogicalType) -> pa.Array:
     """Return keys as integers, also those that another database keeps as decimals: it shows them as text."""
-    from decimal import Decimal
+    from decimal import Decimal, InvalidOperation
 
     import pyarrow as pa
 
-    exact = (Decimal(value) if isinstance(value, str) else value for value in values)
+    try:
+        exact = [Decimal(value) if isinstance(value, str) else value for value in values]
+    except InvalidOperation:
+        raise ValueError("a key is no integer") from None
     return pa.array([None if value is None else int(value) for value in exact], type=kind.arrow())
 
 

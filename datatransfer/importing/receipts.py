@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.database.connection import checked
 from datatransfer.database.writers.session import LOCK_SECONDS
@@ -252,6 +253,7 @@ class Receipt(shown.Listed):
             return undo.UndoReport(str(self.import_id), {})
         return undo.check_undo(self.target, self.import_id, lock_timeout=lock_timeout)
 
+    @interrupts.held()  # from here: a signal in the midst of an import of Python is no KeyboardInterrupt any more
     def undo(
         self,
         *,
@@ -269,10 +271,8 @@ class Receipt(shown.Listed):
             Whether rows that were edited since, rows that others refer to, and what these need, stay.
         backup : str or Path, optional
             A package that gets the rows which are removed or restored, as they are, before any of them is.
-        lock_timeout : float
-            Seconds that a statement waits for a lock of another session, as for `PackageImporter`.
-        listener, cancellation : optional
-            As for `PackageImporter`.
+        lock_timeout, listener, cancellation : optional
+            As for `PackageImporter`; the first are seconds that a statement waits for a lock of another session.
 
         Returns
         -------

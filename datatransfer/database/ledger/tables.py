@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from datatransfer.database import models
-from datatransfer.database.dialects.failures import database_errors
+from datatransfer.database.dialects.failures import database_errors, driver_message
 
 # The revision of migrations/versions/0002_after_images.py, with which the tables are as `create_ledger` makes them.
 LEDGER_REVISION = "7c1e0d5b92f4"
@@ -62,7 +62,14 @@ def stamp(conn: sa.Connection, revision: str, schema: str | None = None, *, repl
 def has_ledger(conn: sa.Connection, schema: str | None = None) -> bool:
     """Return whether all of the tables are there: MariaDB commits each, so that a kill can leave the first few."""
     with database_errors(conn.engine, "looking for the tables of datatransfer"):
-        return sa.inspect(conn).has_table(models.key_maps.name, schema=schema)  # the last that `create_ledger` makes
+        try:
+            # the last that `create_ledger` makes
+            return sa.inspect(conn).has_table(models.key_maps.name, schema=schema)
+        except sa.exc.DBAPIError as error:
+            # MariaDB lists a table that another session is about to make, and then says that it is not whole.
+            if error.connection_invalidated or not driver_message(error).startswith("Table '"):
+                raise
+            return False
 
 
 def read_origin(conn: sa.Connection, schema: str | None = None) -> uuid.UUID | None:
