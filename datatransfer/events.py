@@ -123,6 +123,31 @@ class Cancellation:
             with self._lock:
                 self._stops.remove(stop)
 
+    @contextmanager
+    def ending(self, stop: Callable[[], None], lost: Callable[[], bool]) -> Iterator[None]:
+        """Call `stop` when somebody asks to stop, and raise `Cancelled` for the error of what it ended.
+
+        Parameters
+        ----------
+        stop : callable
+            As for `stops`.
+        lost : callable
+            Whether the connection is gone, so that the error has another cause.
+
+        Raises
+        ------
+        Cancelled
+        """
+        with self.stops(stop):
+            try:
+                yield
+            except Cancelled:
+                raise
+            except Exception:
+                if self.requested and not lost():
+                    raise self.error() from None
+                raise
+
     def reading(self, file: BinaryIO) -> BinaryIO:
         """Return a file that raises `Cancelled`, instead of going on to read, when somebody asked to stop."""
         return cast(BinaryIO, _Stoppable(file, self))

@@ -14,14 +14,8 @@ from tests.support.digest import assert_equal, exact_digest
 from tests.support.forms import package_of
 from tests.support.loaders import make_stock_chinook, sqlite_copy
 from tests.support.servers import Databases
-from tests.support.spellings import CAMEL, ROWS, SNAKE
-from tests.support.sql import asked, run
-
-
-def made(databases: Databases, *statements: str, dialect: str = "sqlite") -> str:
-    url = databases.create(dialect)
-    run(url, *statements)
-    return url
+from tests.support.spellings import CAMEL, ROWS, SNAKE, made
+from tests.support.sql import asked
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import datatransfer as dt
 from datatransfer.notebook import parts
 from datatransfer.notebook.export_wizard import ExportWizard
 from datatransfer.notebook.import_wizard import ImportWizard
-from datatransfer.notebook.picker import PathPicker
 from datatransfer.sample import create_sample
 from tests.support.copies import empty_copy
 from tests.support.digest import assert_equal, exact_digest
@@ -63,22 +62,6 @@ def test_an_export_is_put_together_step_by_step(databases: Databases, tmp_path: 
         assert "already" in again.blocked
         again.overwrite = True
         assert again.blocked == ""
-
-
-def test_the_code_of_an_export_makes_the_same_package(databases: Databases, tmp_path: Path) -> None:
-    with dt.Database(shop(databases)) as db:
-        wizard = ExportWizard(db, path=str(tmp_path / "part.zip"))
-        wizard.choose("users", "id = 2")
-        wizard.set_rule("orders.parent_id", "down", "stop")
-        wizard.leave_out(["users.password"])
-        digest = wizard.start().result(30).digest
-        wizard.overwrite = True
-        names: dict[str, object] = {}
-        exec(wizard.code(), names)
-        assert names["package"].digest == digest  # type: ignore[attr-defined]
-        whole = ExportWizard(db)
-        whole.choose_all()
-        assert "add_all()" in whole.code()
 
 
 # --- the state of an import -----------------------------------------------------------------------------------------
@@ -228,37 +211,6 @@ def test_a_broken_package_says_so_and_nothing_can_go_on(databases: Databases, pa
         assert "choose a package" in form.state_line.value
 
 
-def test_the_picker_walks_through_folders_and_takes_a_name_in_the_one_that_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "part.zip").write_bytes(b"x")
-    picked: list[str] = []
-    picker = PathPicker("Package", picked.append, folder=tmp_path)
-    picker.list.value = "a/"  # choosing is not opening: the arrow keys choose whatever they pass
-    assert picker.folder == tmp_path
-    assert not picker.into.disabled
-    picker.into.click()
-    assert picker.folder == tmp_path / "a"
-    assert picker.list.options == ("b/", "part.zip  (1 byte)")
-    assert picked == []
-    picker.list.value = "part.zip  (1 byte)"
-    assert picker.into.disabled
-    picker.path.value = "new.zip"
-    assert picked == [str(tmp_path / "a" / "part.zip"), str(tmp_path / "a" / "new.zip")]
-    picker.list.value = "part.zip  (1 byte)"  # again, after something else was written
-    assert picked[-1] == str(tmp_path / "a" / "part.zip")
-    (tmp_path / "a" / "late.zip").write_bytes(b"xy")
-    picker.clear()
-    assert (picker.value, picker.list.value, picked[-1]) == ("", None, "")
-    assert picker.list.options == ("b/", "late.zip  (2 bytes)", "part.zip  (1 byte)")
-    picker.list.value = "part.zip  (1 byte)"
-    assert picked[-1] == str(tmp_path / "a" / "part.zip")
-    picker.up.click()
-    assert picker.folder == tmp_path
-    picker.path.value = str(tmp_path / "a")  # a folder is no file: what was picked before does not count any more
-    assert picker.folder == tmp_path / "a"
-    assert picked[-1] == ""
-
-
 def test_what_was_planned_with_other_keys_than_stand_there_does_not_count(databases: Databases, package: Path) -> None:
     with dt.Database(empty_copy(shop(databases), databases)) as target:
         form = dt.ImportForm(target)
@@ -337,41 +289,6 @@ def _buttons(widget: w.Widget) -> list[str]:
     return [each.description for each in walk(widget) if isinstance(each, w.Button)]
 
 
-def test_code_of_what_is_not_chosen_is_not_invented(databases: Databases) -> None:
-    with dt.Database(shop(databases)) as db:
-        code = ImportWizard(db).code()
-        names: dict[str, object] = {}
-        exec(code, names)
-        assert (names["target"].url_shown, ".zip" in code) == (db.url_shown, False)  # type: ignore[attr-defined]
-        names["target"].close()  # type: ignore[attr-defined]
-        assert "builder.build" not in ExportWizard(db, path=" ").code()
-
-
-def test_code_names_a_file_as_the_form_takes_it_and_says_that_it_exists(
-    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    hint = "# the file exists already: overwrite=True replaces it"
-    with dt.Database(shop(databases)) as db:
-        wizard = ExportWizard(db, path="~/part.zip")
-        wizard.choose("users")
-        assert f"{str(tmp_path / 'part.zip')!r}" in wizard.code()
-        assert hint not in wizard.code()
-        wizard.start().result(30).close()
-        assert hint in wizard.code()
-        wizard.overwrite = True
-        assert hint not in wizard.code()
-
-
-@pytest.mark.parametrize("query", ["", "?sslpassword=geheim"])
-@pytest.mark.parametrize("password", ["", ":geheim"])
-def test_code_says_where_a_password_is_to_be_filled_in(query: str, password: str) -> None:
-    with dt.Database(f"postgresql+psycopg://ann{password}@127.0.0.1/shop{query}") as db:
-        lines = ImportWizard(db).code().splitlines()
-    assert not any("geheim" in line for line in lines)
-    assert ("# fill in the password" in lines) == bool(query or password)
-
-
 def test_an_interrupted_import_can_be_removed(databases: Databases, package: Path) -> None:
     with dt.Database(empty_copy(shop(databases), databases)) as target:
         with dt.DataPackage.open(package) as opened:
@@ -426,18 +343,6 @@ def test_every_control_has_a_label(databases: Databases) -> None:
             controls = [each for each in walk(form) if isinstance(each, w.ValueWidget | w.Button)]
             unnamed = [each for each in controls if not isinstance(each, w.HTML) and not each.description]
             assert unnamed == []
-
-
-def test_code_is_shown_and_follows_what_is_chosen(databases: Databases) -> None:
-    with dt.Database(shop(databases)) as db:
-        form = dt.ExportForm(db)
-        form.show_code.click()
-        form.tables.value = ("users",)
-        form.later.wait()
-        assert "builder.add('users')" in form.code.value
-        assert form.code.rows == len(form.code.value.splitlines()) < 25
-        form.show_code.click()
-        assert form.code.layout.display == "none"
 
 
 def test_hostile_names_stay_text(databases: Databases, tmp_path: Path) -> None:

@@ -13,14 +13,8 @@ from datatransfer.notebook.import_wizard import ImportWizard
 from tests.support.forms import SHOP, is_shown, named, package_of, ready_to_import, shop, walk
 from tests.support.loaders import make_stock_chinook, sqlite_copy
 from tests.support.servers import Databases
-from tests.support.spellings import CAMEL, ROWS, SNAKE
+from tests.support.spellings import CAMEL, ROWS, SNAKE, made
 from tests.support.sql import asked, run
-
-
-def made(databases: Databases, *statements: str, dialect: str = "sqlite") -> str:
-    url = databases.create(dialect)
-    run(url, *statements)
-    return url
 
 
 @pytest.fixture

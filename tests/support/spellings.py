@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tests.support.servers import Databases
+from tests.support.sql import run
+
 CAMEL = (
     "CREATE TABLE Artist (ArtistId INTEGER PRIMARY KEY, Name TEXT NOT NULL)",
     "CREATE TABLE MediaTypes (MediaTypeId INTEGER PRIMARY KEY, Name TEXT)",
@@ -25,3 +28,10 @@ SNAKE = (
     """CREATE TABLE playlist_track (playlist_number INTEGER, track_id INTEGER, PRIMARY KEY (playlist_number, track_id),
     FOREIGN KEY (track_id) REFERENCES track (track_id))""",
 )
+
+
+def made(databases: Databases, *statements: str, dialect: str = "sqlite") -> str:
+    """Return the URL of a new database in which some statements were run."""
+    url = databases.create(dialect)
+    run(url, *statements)
+    return url

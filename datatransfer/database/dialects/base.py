@@ -17,7 +17,7 @@ from datatransfer.database.dialects import inspector
 from datatransfer.database.dialects.columns import column_array
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.sqlitefiles import refuse_missing
-from datatransfer.errors import Cancelled, DatabaseError, UsageError, clearing_up
+from datatransfer.errors import DatabaseError, UsageError, clearing_up
 from datatransfer.events import Cancellation
 from datatransfer.schema.tables import Column, Schema, Table
 from datatransfer.schema.values import LogicalType, arrow_schema
@@ -212,15 +212,8 @@ class Dialect:
         Cancelled
             In place of the error of the statement.
         """
-        with cancellation.stops(self._canceller(conn)):
-            try:
-                yield
-            except Cancelled:
-                raise
-            except Exception:
-                if cancellation.requested and not conn.invalidated:
-                    raise cancellation.error() from None  # it is why the statement failed
-                raise
+        with cancellation.ending(self._canceller(conn), lambda: conn.invalidated):
+            yield
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:
         levels = self.engine.dialect.get_isolation_level_values(conn.connection.dbapi_connection)  # type: ignore[arg-type]

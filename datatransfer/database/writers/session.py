@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from datatransfer import interrupts
-from datatransfer.errors import Cancelled, DatabaseError, DataTransferError, MergeError
+from datatransfer.errors import DatabaseError, DataTransferError, MergeError
 from datatransfer.events import Cancellation
 from datatransfer.failpoints import failpoint
 from datatransfer.schema.tables import Table
@@ -141,15 +141,8 @@ class Session:
         Cancelled
             In place of the error of the statement.
         """
-        with cancellation.stops(self._stop):
-            try:
-                yield
-            except Cancelled:
-                raise
-            except Exception:
-                if cancellation.requested and not self.lost:
-                    raise cancellation.error() from None  # it is why the statement failed
-                raise
+        with cancellation.ending(self._stop, lambda: self.lost):
+            yield
 
     def _stop(self) -> None:
         """Make everything fail that runs for this import, but no clearing up; called from another thread."""
