@@ -204,13 +204,14 @@ def edit(url: str, kind: str, which: int, value: int) -> None:
     if kind == "boss":
         run(url, f"UPDATE people SET boss = {other} WHERE id = {person}")
     if kind == "new order":
-        run(url, f"INSERT INTO orders VALUES ({1000 + len(orders)}, {other}, 'new')")
+        run(url, f"INSERT INTO orders VALUES ({max([1000, *orders]) + 1}, {other}, 'new')")
     if kind == "mark":
         run(url, f"INSERT INTO marks VALUES ({other}, 'late')")
     if kind == "note" and order is not None:
         run(url, f"UPDATE orders SET note = 'e{value % 3}' WHERE id = {order}")
     if kind == "new line" and order is not None:
-        run(url, f"INSERT INTO parts VALUES ({order}, 'new{len(lines)}', 1)")
+        sku = next(f"new{n}" for n in range(len(lines) + 1) if (order, f"new{n}") not in lines)
+        run(url, f"INSERT INTO parts VALUES ({order}, '{sku}', 1)")
     if kind == "drop order" and order is not None:
         run(url, f"DELETE FROM parts WHERE order_id = {order}", f"DELETE FROM orders WHERE id = {order}")
     if lines and kind in ("amount", "drop line"):

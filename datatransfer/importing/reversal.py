@@ -25,6 +25,7 @@ from datatransfer.importing.images import (
     record_after,
     record_more,
 )
+from datatransfer.importing.keptmaps import base_of, keep_maps
 from datatransfer.importing.orphaned import Orphaned
 from datatransfer.importing.touched import REVERSIBLE, Touched, TouchedRows
 from datatransfer.schema.graph import DependencyGraph
@@ -72,6 +73,7 @@ class Reversal:
         self.tables = [touched.tables[name] for name in names]  # parents first
         self._before: dict[str, Any] = {}
         self._orphaned = Orphaned(touched, record)
+        self._base = base_of(record, touched)
 
     # --- before -------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,11 @@ class Reversal:
             package_id=self.record.package_id,
             package_digest="",
             origin=self.record.origin,
-            options={"undo_of": self.record.import_id, "keep_edited": keep_edited},
+            options={
+                "undo_of": self.record.import_id,
+                "keep_edited": keep_edited,
+                "identity": self._base.options.get("identity", ""),
+            },
         )
         kinds = ((INSERT, "keys"), (DELETE, "before"), (UPDATE, "before"))
         self._total = sum(self._wanted(t, a) for t in self.tables for a, held in kinds if a in getattr(t, held))
@@ -307,7 +313,10 @@ class Reversal:
         self._count_kept()
         self._warn_of_files()
         ledger.set_state(conn, change, "merged", counts=self._in_order(), warnings=self.warnings)
-        for state, import_id in self._states():
+        states = {import_id: state for state, import_id in self._states()}
+        if states[self._base.import_id] == "undone":
+            keep_maps(self._base, self.touched)
+        for import_id, state in states.items():
             ledger.set_state(conn, import_id, state)
 
     def _count_kept(self) -> None:
