@@ -19,7 +19,7 @@ from tests.support.scenes import ended
 from tests.support.servers import Databases
 from tests.support.sql import asked, connected
 from tests.support.sql import run as run_sql
-from tests.support.transfer import DIALECTS, export_all, import_into
+from tests.support.transfer import DIALECTS, export_all
 from tests.test_policies import make
 
 if TYPE_CHECKING:
@@ -164,16 +164,15 @@ def test_what_cannot_be_decided_is_refused_and_changes_nothing(
 def test_a_row_of_its_own_is_made_where_one_matches(
     databases: Databases, tmp_path: Path, package: dt.DataPackage, target: str, dialect: str
 ) -> None:
-    import_into(package, target, on_clash="reuse")
     with dt.Database(target) as db:
         importer = dt.PackageImporter(package, db)
-        plan = importer.plan()
-        assert set(plan.to_frame("posts")["matched_by"]) == {"receipt"}
-        plan.decide("posts", {"title": "three"}, "rename").decide("users", 3, "rename")
+        plan = importer.plan(on_clash="reuse", match_on={"users": ["email"]})
+        assert list(plan.to_frame("users")["matched_by"])[:2] == ["natural:email"] * 2
+        plan.decide("posts", {"title": "one"}, "rename").decide("users", 1, "rename")
         importer.run(plan)
-    assert asked(target, "SELECT u.email, p.title FROM posts p JOIN users u ON u.id = p.user_id WHERE p.id > 3") == [
-        ("c@x (2)", "three (2)")
-    ]
+    assert asked(target, "SELECT u.email, p.title FROM posts p JOIN users u ON u.id = p.user_id ORDER BY p.title") == [
+        ("a@x", "one"), ("a@x (2)", "one (2)"), ("c@x", "three"), ("b@x", "two")
+    ]  # fmt: skip
 
 
 @every_dialect

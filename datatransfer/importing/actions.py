@@ -43,7 +43,7 @@ class Decision(StrEnum):
     """What may be decided for a single entity, whatever the policies say.
 
     ============  ==================================================================================================
-    ``insert``    a row of its own in the target, even where one matches
+    ``insert``    a row of its own in the target, even where one matches; not a second one that an import makes of it
     ``update``    the row that it matches, or that holds its unique values, takes the package's content
     ``skip``      that row stays as it is; what refers to the entity will refer to that row
     ``reuse``     the same, counted as one and the same

@@ -129,7 +129,8 @@ class Comparer:
             numbers = {f.target.name: i for i, f in enumerate(plan.fit.columns)}
             cases = [f"CASE WHEN n.{c} IS NULL THEN '' ELSE '{numbers[t]},' END" for t, c in plan.renamed.items()]
             n = w.stage_name("n", plan.number)
-            w.run(f"INSERT INTO {d} (r, d, n) SELECT n.r, {w.concat(cases)}, 0 FROM {n} n")
+            new = f"JOIN {m} m ON m.r = n.r AND m.a = '{Action.INSERT}'"
+            w.run(f"INSERT INTO {d} (r, d, n) SELECT n.r, {w.concat(cases)}, 0 FROM {n} n {new}")
 
 
 def key_of(plan: TablePlan, writer: Writer) -> str:

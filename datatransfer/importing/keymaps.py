@@ -81,26 +81,26 @@ class KnownKeys:
             if import_id in records:
                 yield import_id, records[import_id].origin, keys
 
-    def _maps(self, table: str) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    def _maps(self, table: str, *, inserted: bool = False) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """Yield (origin of the source, the parts of its key map) of each import, newest first."""
         if self.has(table):
             for (_, origin), group in groupby(self._chunks(table), key=lambda item: item[:2]):
-                yield origin, (keys for _, _, keys in group)
+                yield origin, (_inserts(keys) if inserted else keys for _, _, keys in group)
 
-    def tables_of(self, plan: TablePlan) -> list[KnownTable]:
-        """Lay the known keys that concern a staged table beside it."""
+    def tables_of(self, plan: TablePlan, *, inserted: bool = False) -> list[KnownTable]:
+        """Lay the known keys that concern a staged table beside it, if asked only those of rows that imports made."""
         found: list[KnownTable] = []
         name = plan.fit.target.name
         if self.has(name):
             native = (
                 self._together([self._native(plan, origin, keys) for keys in parts])
-                for origin, parts in self._maps(name)
+                for origin, parts in self._maps(name, inserted=inserted)
             )
             columns = [plan.staged.stage_of_source(c) for c in plan.fit.source.key]
             kinds = [plan.fit.by_source(c).kind for c in plan.fit.source.key]  # type: ignore[union-attr]
             found += self._lay(plan, native, tuple(str(c) for c in columns), kinds, native=True)
         if plan.staged.has_foreign:
-            found += self._lay(plan, self._foreign(plan), ("o", "k"), [_TEXT, _TEXT], native=False)
+            found += self._lay(plan, self._foreign(plan, inserted=inserted), ("o", "k"), [_TEXT, _TEXT], native=False)
         return found
 
     @staticmethod
@@ -125,14 +125,16 @@ class KnownKeys:
             found.append([*parsed, *(home[name].combine_chunks() for name in target)])
         return self._together(found) or [pa.array([], pa.int64())] * (len(key) + len(target))
 
-    def _foreign(self, plan: TablePlan) -> Iterator[list[pa.Array]]:
+    def _foreign(self, plan: TablePlan, *, inserted: bool) -> Iterator[list[pa.Array]]:
         """Yield identities from third databases: those that receipts know, and our own rows coming home."""
         import pyarrow as pa
 
         stage = self.writer.stage_name("s", plan.number)
         origins = {str(o) for o in self.writer.run(f"SELECT DISTINCT o FROM {stage} WHERE o IS NOT NULL").scalars()}
-        for origin, parts in self._maps(plan.fit.target.name):
+        for origin, parts in self._maps(plan.fit.target.name, inserted=inserted):
             yield self._together([self._identities(plan, origin, keys, origins) for keys in parts])
+        if inserted:
+            return
         home = self.writer.run(f"SELECT DISTINCT k FROM {stage} WHERE o = '{self.target_origin}'").scalars().all()
         if home:
             texts = pa.array(home, type=pa.string())
@@ -198,8 +200,8 @@ class KnownKeys:
             return ""
         kinds = [plan.fit.fit_of(c).kind for c in plan.key]
         rows = (
-            self._together([self._inserted(plan, keys) for keys in chunks])
-            for origin, chunks in self._maps(plan.fit.target.name)
+            self._together([[keys[f"t.{c}"].combine_chunks() for c in plan.key] for keys in chunks])
+            for origin, chunks in self._maps(plan.fit.target.name, inserted=True)
             if origin != self.target_origin
         )
         parts = []
@@ -214,13 +216,6 @@ class KnownKeys:
             )
             parts.append(f" AND NOT EXISTS (SELECT 1 FROM {laid} i WHERE {on})")
         return "".join(parts)
-
-    @staticmethod
-    def _inserted(plan: TablePlan, keys: pa.Table) -> list[pa.Array]:
-        import pyarrow.compute as pc
-
-        mine = keys.filter(pc.equal(keys["action"], str(Action.INSERT)))
-        return [mine[f"t.{c}"].combine_chunks() for c in plan.key]
 
     def of_parent(
         self, parent: Table, source: Sequence[str], columns: Sequence[str], kinds: Sequence[LogicalType]
@@ -243,6 +238,12 @@ class KnownKeys:
             self._load(names, list(map(self._staged, arrays, kinds)), kinds, len(names))
             for arrays in gathered(rows, width)
         ]
+
+
+def _inserts(keys: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return keys.filter(pc.equal(keys["action"], str(Action.INSERT)))
 
 
 def gathered(maps: Iterable[list[pa.Array]], width: int) -> Iterator[list[pa.Array]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
 from datatransfer.importing.freekeys import place
-from datatransfer.importing.keymaps import KnownKeys
+from datatransfer.importing.keymaps import KnownKeys, KnownTable
 from datatransfer.importing.keyranges import KeyRanges, limit_of
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.renaming import Renames
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 
+#: Why an entity gets no row of its own, though that was decided.
+BROUGHT = "an import has brought it already"
 #: So many keys are hashed in a moment, whatever a database expects.
 _FEW = 100_000
 
@@ -181,7 +183,18 @@ class Matcher:
                 if column in target.by_name:
                     there = w.uuid_text(f"t.{w.quote(column)}", target.by_name[column])
                     self._add_matches(plan, f"JOIN {{target}} t ON {there} = s.u WHERE s.u IS NOT NULL{free}", "uuid")
-        for known in self.known.tables_of(plan):
+        if apart := self.remap.apart(plan):  # but not from the row that an import has made for the very same entity
+            self._match_known(plan, self.known.tables_of(plan, inserted=True), apart, f"'{BROUGHT}'")
+        self._match_known(plan, self.known.tables_of(plan), free)
+        if self.same_origin and not (plan.staged.has_uuid and target.tracked):
+            on = self._key_join(plan)
+            foreign = " AND s.k IS NULL" if plan.staged.has_foreign else ""
+            not_known = self.known.not_imported(plan, "t")
+            self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}{free}", "uuid")
+
+    def _match_known(self, plan: TablePlan, tables: Sequence[KnownTable], among: str, reason: str = "NULL") -> None:
+        w, target = self.writer, plan.fit.target
+        for known in tables:
             on = " AND ".join(w.equal(f"l.s{i}", f"s.{c}") for i, c in enumerate(known.stage_columns))
             back = " AND ".join(
                 w.equal(
@@ -189,15 +202,9 @@ class Matcher:
                 )
                 for i, c in enumerate(plan.key)
             )
-            native = "" if not plan.staged.has_foreign else (" AND s.k IS NULL" if known.native else "")
-            self._add_matches(
-                plan, f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}{free}", "receipt"
-            )
-        if self.same_origin and not (plan.staged.has_uuid and target.tracked):
-            on = self._key_join(plan)
-            foreign = " AND s.k IS NULL" if plan.staged.has_foreign else ""
-            not_known = self.known.not_imported(plan, "t")
-            self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}{free}", "uuid")
+            native = " AND s.k IS NULL" if plan.staged.has_foreign and known.native else ""
+            join = f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}{among}"
+            self._add_matches(plan, join, "receipt", reason=reason)
 
     def _key_join(self, plan: TablePlan) -> str:
         w = self.writer

@@ -289,11 +289,16 @@ class Remap:
 
     def not_apart(self, plan: TablePlan) -> str:
         """Return the condition that leaves out staged rows which are decided to become rows of their own."""
-        if not plan.decided:
-            return ""
+        return f" AND NOT {self._decided_apart(plan)}" if plan.decided else ""
+
+    def apart(self, plan: TablePlan) -> str:
+        """Return the condition that leaves these rows alone; empty if nothing was decided."""
+        return f" AND {self._decided_apart(plan)}" if plan.decided else ""
+
+    def _decided_apart(self, plan: TablePlan) -> str:
         own = f"('{Decision.INSERT}', '{Decision.RENAME}')"
         e = self.writer.stage_name("e", plan.number)
-        return f" AND NOT EXISTS (SELECT 1 FROM {e} e WHERE e.r = s.r AND e.a IN {own})"
+        return f"EXISTS (SELECT 1 FROM {e} e WHERE e.r = s.r AND e.a IN {own})"
 
     def select(
         self,

@@ -58,7 +58,10 @@ class Renames:
         return None
 
     def settle(self, plan: TablePlan) -> None:
-        """Give every row that is to be renamed, and that the map does not have, texts that nobody holds."""
+        """Give every row that is to be renamed, and that the map does not have, texts that nobody holds.
+
+        Of rows that the map has, those keep their texts that were renamed before, for a reason that still holds.
+        """
         if not plan.decided and not self._by_policy(plan):
             return
         rules = self._rules(plan)
@@ -70,6 +73,9 @@ class Renames:
         names = [f"c{i}" for i in range(len(columns))]
         w.create("n", plan.number, [("r", "BIGINT"), *zip(names, types, strict=True)])
         plan.renamed = dict(zip(columns, names, strict=True))
+        for number, (rule, fit) in enumerate(rules):
+            if self._by_policy(plan) and fit.target.name not in plan.key:
+                self._keep(plan, rule, fit, plan.number * 1000 + number)
         for number, (rule, fit) in enumerate(rules):
             self._rename(plan, rule, fit, plan.number * 1000 + number)
         if not int(w.scalar(f"SELECT count(*) FROM {w.stage_name('n', plan.number)}")):
@@ -86,6 +92,44 @@ class Renames:
         if self._by_policy(plan):
             chosen = f"({chosen} OR e.a IS NULL)"
         return f"{join} LEFT JOIN {e} e ON e.r = s.r WHERE m0.r IS NULL AND {chosen}"
+
+    def _keep(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, number: int) -> None:
+        """Let matched rows keep the text with a suffix that they have, where a row without a match holds theirs."""
+        w, u = self.writer, self.uniques
+        m, table = w.stage_name("m", plan.number), w.table(plan.fit.target)
+        held, keys = f"t.{w.quote(fit.target.name)}", list(enumerate(plan.key))
+        strangers = (
+            f"SELECT o.* FROM ({u.theirs(plan, rule)}) o "
+            f"LEFT JOIN {m} m1 ON {' AND '.join(f'm1.k{i} = o.k{i}' for i, _ in keys)} WHERE m1.r IS NULL"
+        )
+        waiting = self._rows(
+            "q", number,
+            f"SELECT h.r AS r, min({held}) AS v, min({u.remap.raw(plan, fit)}) AS b FROM ({u.ours(plan, rule)}) h "
+            f"JOIN ({strangers}) o ON {u.equal(rule, 'o', 'h')} JOIN {m} m0 ON m0.r = h.r AND m0.a IS NULL "
+            f"JOIN {w.stage_name('s', plan.number)} s ON s.r = h.r "
+            f"JOIN {table} t ON {' AND '.join(f't.{w.quote(c)} = m0.k{i}' for i, c in keys)} "
+            f"WHERE {held} LIKE '% (%)' GROUP BY h.r",
+        )  # fmt: skip
+        left = int(w.scalar(f"SELECT count(*) FROM {waiting}"))
+        for suffix in range(2, 2 + _PASSES):
+            if not left:
+                break
+            mine = f"SELECT q.r AS r, q.v AS v FROM {waiting} q WHERE q.v = {self._suffixed('q.b', fit, suffix)}"
+            if count := int(w.scalar(f"SELECT count(*) FROM ({mine}) c")):
+                self._put(plan, fit, mine)
+                left -= count
+        w.run(f"DROP TABLE {waiting}")
+
+    def _put(self, plan: TablePlan, fit: ColumnFit, texts: str) -> None:
+        """Write texts ``v`` of rows ``r``."""
+        w, n, column = self.writer, self.writer.stage_name("n", plan.number), plan.renamed[fit.target.name]
+        taken = self._rows("h", plan.number * 1000, texts)
+        w.run(f"INSERT INTO {n} (r) SELECT h.r FROM {taken} h LEFT JOIN {n} o ON o.r = h.r WHERE o.r IS NULL")
+        w.run(
+            f"UPDATE {n} SET {column} = (SELECT h.v FROM {taken} h WHERE h.r = {n}.r) "
+            f"WHERE r IN (SELECT h.r FROM {taken} h)"
+        )
+        w.run(f"DROP TABLE {taken}")
 
     def _rename(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, number: int) -> None:
         """Rename the rows that clash by one rule, those with the first free number first."""
@@ -107,24 +151,17 @@ class Renames:
     def _take(self, plan: TablePlan, rule: UniqueRule, fit: ColumnFit, waiting: str, suffix: int) -> int:
         """Give the waiting rows texts with one suffix where these are free; return how many got one."""
         w, u = self.writer, self.uniques
-        n, column = w.stage_name("n", plan.number), plan.renamed[fit.target.name]
         text = self._text(plan, fit, suffix)
         free = self._rows("f", plan.number * 1000, self._free(plan, rule, fit, waiting, text))
         count = int(w.scalar(f"SELECT count(*) FROM {free}"))
         if count:
             joins: dict[str, str] = {}
             base = u.remap.value(plan, fit, joins)
-            w.run(f"INSERT INTO {n} (r) SELECT f.r FROM {free} f LEFT JOIN {n} o ON o.r = f.r WHERE o.r IS NULL")
-            taken = self._rows(
-                "h", plan.number * 1000,
+            self._put(
+                plan, fit,
                 f"SELECT s.r AS r, {self._suffixed(base, fit, suffix)} AS v FROM {w.stage_name('s', plan.number)} s "
                 f"JOIN {free} f ON f.r = s.r {' '.join(joins.values())}",
             )  # fmt: skip
-            w.run(
-                f"UPDATE {n} SET {column} = (SELECT h.v FROM {taken} h WHERE h.r = {n}.r) "
-                f"WHERE r IN (SELECT f.r FROM {free} f)"
-            )
-            w.run(f"DROP TABLE {taken}")
             w.run(f"DELETE FROM {waiting} WHERE r IN (SELECT f.r FROM {free} f)")
         w.run(f"DROP TABLE {free}")
         return count

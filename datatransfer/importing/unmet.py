@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.display.plain import counted
 from datatransfer.importing.actions import OUTCOMES, Action, Decision
+from datatransfer.importing.matching import BROUGHT
 from datatransfer.importing.remap import TablePlan
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Unmet:
         """What may be decided instead."""
         if self.why == _NOTHING_TO_RENAME:
             return "nothing was decided; a row of its own is made by the decision 'insert'"
+        if self.why == BROUGHT:
+            return 'nothing was decided; identity="copy" makes a second row of every entity of a package'
         return "nothing was decided; look at plan.to_frame()"
 
     @property
