@@ -43,7 +43,7 @@ class Inserted:
     here, there : tuple of pyarrow.Array
         The columns of their keys in this database and in that one, as receipts keep them.
     theirs : tuple of pyarrow.Array, optional
-        Origin and canonical key of rows that were at home in neither.
+        Origin and canonical key of rows that were at home in neither; the key alone of those that had another type.
     """
 
     table: Table
@@ -74,7 +74,7 @@ class Inserted:
         origins = pc.if_else(known, pa.scalar(self.origin), nothing)
         if self.theirs is not None:
             first = self.theirs[0].take(places)
-            keys = pc.if_else(first.is_valid(), self.theirs[1].take(places), keys)
+            keys = pc.coalesce(self.theirs[1].take(places), keys)
             origins = pc.coalesce(first, origins)
         return origins, keys
 

@@ -84,6 +84,7 @@ def compare(package: Schema, rows: dict[str, int], target: Schema, writer: Write
             fitter = _TableFitter(table, target.tables[name], package, writer, mapping)
             found.fits[table.name] = fitter.fit()
             found.misfits += fitter.misfits
+    _stage_as_parents(found)
     _follow_references(found, target, writer, mapping)
     return found
 
@@ -294,6 +295,31 @@ def _readings(value: Any) -> Iterator[tuple[Any, LogicalType]]:
         return
     if value is not None:
         yield str(value), LogicalType("text")
+
+
+def _stage_as_parents(found: Comparison) -> None:
+    """Let references be staged as the same kind of value as the keys that they name.
+
+    A column of SQLite takes every kind, but its one integer key does not: decimals would not be found among integers.
+    """
+    for name in found.order:
+        fit = found.fits[name]
+        kinds: dict[str, LogicalType] = {}
+        for fk in fit.source.foreign_keys:
+            parent = found.fits.get(fk.parent)
+            for column, above in zip(fk.columns, fk.parent_columns, strict=True):
+                key = parent.by_source(above) if parent else None
+                if key is not None and not key.lossy:
+                    kinds[column] = key.kind
+        columns = tuple(_staged_as(column, kinds.get(column.source.name)) for column in fit.columns)
+        found.fits[name] = replace(fit, columns=columns)
+
+
+def _staged_as(fit: ColumnFit, kind: LogicalType | None) -> ColumnFit:
+    plain = not (fit.given or fit.lossy) and fit.fill is None and fit.target.type.kind == "any"
+    if kind is None or not plain or kind.kind == fit.kind.kind or not convertible(fit.source.type, kind):
+        return fit
+    return replace(fit, kind=kind)
 
 
 def _follow_references(found: Comparison, target: Schema, writer: Writer, mapping: Mapping) -> None:

@@ -29,7 +29,7 @@ def keep(table: StagedTable, names: Sequence[str], arrays: Sequence[pa.Array]) -
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    if not table.fit.keyed or table.has_foreign:
+    if not table.fit.keyed or table.has_keys:
         return
     keys = {c: arrays[names.index(table.stage_column(c))] for c in table.fit.target.key}
     encodings = {name: _encoding(table, array.type) for name, array in keys.items()}

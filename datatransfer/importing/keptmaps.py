@@ -5,12 +5,14 @@ Without them the next import of the package would take these rows for strangers,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datatransfer.database import ledger
 from datatransfer.importing.images import INSERT
 from datatransfer.importing.touched import GONE, REVERSIBLE, Touched, TouchedRows
-from datatransfer.schema.keycolumns import key_array, tagged
+from datatransfer.schema.identity import canonical_keys
+from datatransfer.schema.keycolumns import as_kind, key_array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +36,7 @@ def keep_maps(base: ledger.ImportRecord, touched: TouchedRows) -> None:
         Sorted.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     conn, change = touched.writer.conn, touched.writer.import_id
     for name, table in touched.tables.items():
@@ -41,17 +44,14 @@ def keep_maps(base: ledger.ImportRecord, touched: TouchedRows) -> None:
         if staying is None:
             continue
         for _, _, keys in ledger.key_maps(conn, table=name, import_id=base.import_id):
-            there = pa.table({column: tagged(keys[f"t.{column}"].combine_chunks()) for column in table.key})
-            rows = there.append_column("row", pa.array(range(keys.num_rows), type=pa.int64()))
-            found = rows.join(staying, keys=list(table.key), join_type="left semi")["row"].sort()
+            there = _names(table, [keys[f"t.{column}"].combine_chunks() for column in table.key])
+            found = pc.filter(pa.array(range(len(there)), type=pa.int64()), pc.is_in(there, staying))
             if len(found):
                 ledger.add_key_map(conn, change, name, keys.take(found), origin=base.origin)
 
 
-def _staying(touched: TouchedRows, table: Touched) -> pa.Table | None:
-    """Return the keys of the inserted rows that stay, as a key map holds them, None if there are none."""
-    import pyarrow as pa
-
+def _staying(touched: TouchedRows, table: Touched) -> pa.Array | None:
+    """Return the names of the inserted rows that stay, None if there are none."""
     w, columns = touched.writer, [table.table.by_name[name] for name in table.key]
     keys = ", ".join(w.kept(f"z.k{i}", column.type, column) for i, column in enumerate(columns))
     rows = w.run(
@@ -59,5 +59,11 @@ def _staying(touched: TouchedRows, table: Touched) -> pa.Table | None:
     ).all()
     if not rows:
         return None
-    lists = zip(*(tuple(row) for row in rows), strict=True)
-    return pa.table({c.name: tagged(key_array(list(v))) for c, v in zip(columns, lists, strict=True)})
+    return _names(table, [key_array(list(values)) for values in zip(*map(tuple, rows), strict=True)])
+
+
+def _names(table: Touched, keys: Sequence[pa.Array]) -> pa.Array:
+    """Return the keys of rows as text: a time may be written with and without the end of its second."""
+    kinds = [table.table.by_name[name].type for name in table.key]
+    pairs = [as_kind(array, kind) for array, kind in zip(keys, kinds, strict=True)]
+    return canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs])

@@ -1,7 +1,8 @@
 """What receipts know: which key in the target belongs to which key of which source database.
 
 Key maps are stored in the ledger as Arrow tables with columns ``s.<column>``, ``t.<column>``, ``action`` and, for rows
-whose identity comes from a third database, ``origin`` and ``key``. A key value is a 64-bit integer or tagged text
+whose identity comes from a third database, ``origin`` and ``key``; ``key`` alone for those that ``s.<column>`` does not
+name as their own database does, because it has another type. A key value is a 64-bit integer or tagged text
 (`datatransfer.schema.keycolumns`). Here they are laid beside the stage for matching, in bulk: a table an import, or one
 for many small imports that agree.
 """
@@ -117,7 +118,7 @@ class KnownKeys:
         key, target = plan.fit.source.key, [f"t.{c}" for c in plan.key]
         found = []
         if origin == self.package_origin:
-            own = keys.filter(pc.is_null(keys["key"])) if "key" in keys.column_names else keys
+            own = keys.filter(pc.is_null(keys["origin"])) if "origin" in keys.column_names else keys
             found.append([own[name].combine_chunks() for name in (*(f"s.{c}" for c in key), *target)])
         if "origin" in keys.column_names:
             home = keys.filter(pc.equal(keys["origin"], self.package_origin))

@@ -188,7 +188,7 @@ class Matcher:
         self._match_known(plan, self.known.tables_of(plan), free)
         if self.same_origin and not (plan.staged.has_uuid and target.tracked):
             on = self._key_join(plan)
-            foreign = " AND s.k IS NULL" if plan.staged.has_foreign else ""
+            foreign = " AND s.o IS NULL" if plan.staged.has_keys else ""
             not_known = self.known.not_imported(plan, "t")
             self._add_matches(plan, f"JOIN {{target}} t ON {on} WHERE 1 = 1{foreign}{not_known}{free}", "uuid")
 
@@ -202,7 +202,7 @@ class Matcher:
                 )
                 for i, c in enumerate(plan.key)
             )
-            native = " AND s.k IS NULL" if plan.staged.has_foreign and known.native else ""
+            native = " AND s.o IS NULL" if plan.staged.has_keys and known.native else ""
             join = f"JOIN {known.sql} l ON {on} JOIN {{target}} t ON {back} WHERE 1 = 1{native}{among}"
             self._add_matches(plan, join, "receipt", reason=reason)
 

@@ -135,7 +135,7 @@ def _asked(plan: ImportPlan, table: TablePlan) -> Iterator[pa.Table]:
         lists = list(zip(*rows, strict=True))
         columns: dict[str, Any] = {n: key_array(v) for n, v in zip(names, lists, strict=False)}
         columns["action"] = pa.array(lists[len(names)], type=pa.string())
-        if table.staged.has_foreign:
+        if table.staged.has_keys:
             columns["origin"] = pa.array(lists[len(names) + 1], type=pa.string())
             columns["key"] = pa.array(lists[len(names) + 2], type=pa.string())
         yield pa.table(columns)
@@ -148,7 +148,7 @@ def _key_sql(plan: ImportPlan, table: TablePlan) -> str:
     sources = [fit for c in table.fit.source.key if (fit := table.fit.by_source(c))]
     targets = [table.fit.fit_of(c) for c in table.key]
     ours = [f"s.{staged.stage_column(fit.target.name)} AS s{i}" for i, fit in enumerate(sources)]
-    ours += ["s.o", "s.k"] if staged.has_foreign else []
+    ours += ["s.o", "s.k"] if staged.has_keys else []
     if table.mapped:
         parts = ", ".join([*ours, *(f"m.k{i}" for i in range(len(targets))), "m.a", "s.r"])
         keys = f"SELECT {parts} FROM {s} s JOIN {m} m ON m.r = s.r WHERE m.a <> '{Action.CONFLICT}'"
@@ -157,5 +157,5 @@ def _key_sql(plan: ImportPlan, table: TablePlan) -> str:
         keys = plan.remap.select(table, [(f"k{i}", fit) for i, fit in enumerate(targets)], lead=lead)
     read = [w.kept(f"x.s{i}", fit.kind, fit.target) for i, fit in enumerate(sources)]
     read += [w.kept(f"x.k{i}", fit.target.type, fit.target) for i, fit in enumerate(targets)]
-    read += ["x.a", *(["x.o", "x.k"] if staged.has_foreign else [])]
+    read += ["x.a", *(["x.o", "x.k"] if staged.has_keys else [])]
     return f"SELECT {', '.join(read)} FROM ({keys}) x{' ORDER BY x.r' if table.mapped else ''}"

@@ -1,14 +1,13 @@
 """The rows of a package laid beside the target, table by table, before anything in the target changes.
 
 Each staged row has a number ``r``, the columns ``c0``, ``c1``, … as the target takes them, and where the table has
-them: ``u`` (its UUID, 32 hexadecimal digits), ``o`` and ``k`` (origin and key of an identity that comes from another
-database). While rows stream past, references without a parent in the package are counted.
+them ``u``, ``o`` and ``k`` (see `datatransfer.importing.stagedidentity`). While rows stream past, references without a
+parent in the package are counted.
 """
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,12 +22,13 @@ from datatransfer.importing.actions import Identity, Policies
 from datatransfer.importing.casting import Cast, castable
 from datatransfer.importing.keptkeys import keep
 from datatransfer.importing.losses import Changes, Losses
+from datatransfer.importing.stagedidentity import identity_arrays, identity_columns, make_copies
 from datatransfer.importing.validation import ColumnFit, TableFit
 from datatransfer.package.contents import BATCH_ROWS
 from datatransfer.package.convert import Convert, converter
 from datatransfer.package.linking import as_parents_write
 from datatransfer.schema.keysets import KeySet
-from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, Column, ForeignKey
+from datatransfer.schema.tables import Column, ForeignKey
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 PART_ROWS = 1 << 18
 """Rows after which what is staged is committed with a checkpoint."""
-ORIGIN_COLUMN = "datatransfer:origin"
-KEY_COLUMN = "datatransfer:key"
 
 
 @dataclass
@@ -69,6 +67,11 @@ class StagedTable:
     key_chunks: list[bytes] = field(default_factory=list)
     keeps_texts: bool = False
     outside: dict[ForeignKey, int] = field(default_factory=dict)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether origins and keys are staged as the package writes them."""
+        return self.has_foreign or self.fit.changes_key
 
     @property
     def columns(self) -> list[tuple[str, ColumnFit]]:
@@ -185,7 +188,10 @@ class Stager:
         stage_columns = [("r", "BIGINT")]
         stage_columns += [(c, self.writer.stage_type(fit.kind)) for c, fit in table.columns]
         stage_columns += [(c, self.writer.text_type) for c, _, _ in table.spelled]
-        stage_columns += [(c, self.writer.key_type(_UUID_TEXT)) for c in self._identity_columns(table)]
+        stage_columns += [
+            (c, self.writer.text_type if c == "k" else self.writer.key_type(_UUID_TEXT))
+            for c in identity_columns(table)
+        ]
         if not self._holds("s", table.number, done):
             done = {}
             self.writer.recreate("s", table.number, stage_columns)
@@ -224,10 +230,6 @@ class Stager:
         held = int(self.writer.scalar(f"SELECT count(*) FROM {self.writer.stage_name(kind, number)}"))
         return held == sum(done.values())
 
-    @staticmethod
-    def _identity_columns(table: StagedTable) -> list[str]:
-        return ["u"] * table.has_uuid + ["o", "k"] * table.has_foreign
-
     def _convert(self, table: StagedTable) -> Iterator[pa.RecordBatch]:
         import numpy as np
         import pyarrow as pa
@@ -245,11 +247,11 @@ class Stager:
                 else:
                     arrays.append(convert(batch.column(fit.source.name)))
             arrays += [as_parents_write(batch.column(c), fk.spelled(c)) for _, fk, c in table.spelled]
-            arrays += self._identity_arrays(table, batch)
+            arrays += identity_arrays(table, batch)
             spelled = [c for c, _, _ in table.spelled]
-            names = ["r", *(c for c, _ in table.columns), *spelled, *self._identity_columns(table)]
+            names = ["r", *(c for c, _ in table.columns), *spelled, *identity_columns(table)]
             if table.has_uuid and self.policies.identity is Identity.COPY:
-                self._make_copies(table, names, arrays)
+                make_copies(table, names, arrays)
             keep(table, names, arrays)
             start += batch.num_rows
             yield pa.RecordBatch.from_arrays(arrays, names=names)
@@ -300,33 +302,6 @@ class Stager:
         named = StagedTable(0, table)
         return [(fit, self._converter(named, fit)) for fit in table.columns if not fit.given]
 
-    def _identity_arrays(self, table: StagedTable, batch: pa.RecordBatch) -> list[pa.Array]:
-        import pyarrow.compute as pc
-
-        arrays: list[pa.Array] = []
-        if table.has_uuid:
-            text = batch.column(ENTITY_UUID)
-            fit = table.fit.source.by_name[ENTITY_UUID]
-            if fit.type.kind == "any":
-                text = pc.utf8_slice_codeunits(text, 1)
-            arrays.append(pc.utf8_lower(pc.replace_substring(text, "-", "")))
-        if table.has_foreign:
-            arrays += [batch.column(ORIGIN_COLUMN), batch.column(KEY_COLUMN)]
-        return arrays
-
-    def _make_copies(self, table: StagedTable, names: list[str], arrays: list[pa.Array]) -> None:
-        """Give each row a UUID of its own and remember the package's in ``imported_from_uuid``."""
-        import pyarrow as pa
-
-        old = arrays[names.index("u")]
-        for column, fit in table.columns:
-            if fit.target.name in (ENTITY_UUID, IMPORTED_FROM_UUID):
-                fresh = [uuid.uuid4() for _ in range(len(old))]
-                wanted = fresh if fit.target.name == ENTITY_UUID else [v and uuid.UUID(v) for v in old.to_pylist()]
-                short = "32" in fit.target.declared
-                text = pa.array([None if v is None else (v.hex if short else str(v)) for v in wanted], type=pa.string())
-                arrays[names.index(column)] = text
-
     def _watch(self, table: StagedTable, batch: pa.RecordBatch) -> None:
         """Count references without a parent and remember the keys that later tables refer to."""
         import pyarrow as pa
@@ -356,7 +331,14 @@ def _layout(table: StagedTable) -> str:
         f"{name}: {c.source.name} {c.source.type} > {c.target.name} {c.target.declared} {c.kind} {c.lossy}"
         for name, c in table.columns
     ]
-    whole = [fit.source.name, fit.target.name, *columns, str(table.has_uuid), str(table.has_foreign)]
+    whole = [
+        fit.source.name,
+        fit.target.name,
+        *columns,
+        str(table.has_uuid),
+        str(table.has_foreign),
+        str(table.has_keys),
+    ]
     return hashlib.sha256("\n".join(whole).encode()).hexdigest()
 
 

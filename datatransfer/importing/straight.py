@@ -81,7 +81,7 @@ class Straight:
         if not LEAST_ROWS <= sum(table.rows for table in self.tables.values()) <= MOST_ROWS:
             return False
         for name, table in self.tables.items():
-            if table.has_foreign or table.spelled or not self._is_plain(name, table):
+            if table.has_keys or table.spelled or not self._is_plain(name, table):
                 return False
             if not writer.copies(table.fit.target, _columns(table)) or not _is_empty(writer, table):
                 return False

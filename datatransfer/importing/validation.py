@@ -86,6 +86,13 @@ class ColumnFit:
         """Whether different values of the package stay different."""
         return self.source.type.kind == self.kind.kind and not self.lossy and self.fill is None
 
+    @property
+    def keeps_notation(self) -> bool:
+        """Whether a key that the target holds, or a receipt, is written as the package writes it."""
+        kind, there = self.source.type, self.target.type
+        plain = kind.kind in ("integer", "text") and there.kind in (kind.kind, "any")
+        return self.keeps_apart and (plain or kind == there)
+
 
 @dataclass(frozen=True)
 class TableFit:
@@ -106,6 +113,12 @@ class TableFit:
         """Whether rows can be told apart: both sides have the same key."""
         names = {fit.target.name for fit in self.columns if not fit.given and fit.source.name in self.source.key}
         return bool(self.source.key) and names == set(self.target.key)
+
+    @property
+    def changes_key(self) -> bool:
+        """Whether the package's keys cannot be told from what becomes of them: dates in a column of texts, say."""
+        fits = [self.by_source(name) for name in self.source.key]
+        return self.keyed and not all(fit is not None and fit.keeps_notation for fit in fits)
 
     @property
     def surrogate(self) -> str | None:

@@ -241,6 +241,14 @@ def _uuid_to_text(array: pa.Array, target: LogicalType) -> pa.Array:
     return pc.replace_substring(text, "-", "") if target.length == _DIGITS_OF_UUID else text
 
 
+def _text_to_uuid(array: pa.Array, target: LogicalType) -> pa.Array:
+    """Write UUIDs of 32 digits as the databases do that have a type for them; what is none they refuse themselves."""
+    import pyarrow.compute as pc
+
+    whole = pc.utf8_lower(array.cast(target.arrow()))
+    return pc.replace_substring_regex(whole, r"^([0-9a-f]{8})(.{4})(.{4})(.{4})([0-9a-f]{12})$", r"\1-\2-\3-\4-\5")
+
+
 _DIGITS_OF_UUID = 32
 
 _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
@@ -254,6 +262,7 @@ _SPECIAL: dict[tuple[str, str], Callable[[pa.Array, LogicalType], pa.Array]] = {
     ("text", "time"): lambda array, _target: times_of_day(array),
     ("timestamp", "date"): _timestamp_to_date,
     ("uuid", "text"): _uuid_to_text,
+    ("text", "uuid"): _text_to_uuid,
     ("boolean", "decimal"): lambda array, _target: _integer_text(array),
     ("integer", "decimal"): lambda array, _target: _integer_text(array),
 }
