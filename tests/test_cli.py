@@ -203,6 +203,15 @@ def test_policies_are_said_by_table(shop: Shop, capsys: pytest.CaptureFixture[st
     assert "'nobody'" in complaint(capsys, "plan", package, shop.copy, "--on-match", "nobody=skip", code=2)
 
 
+def test_a_diff_shows_values_that_look_alike_apart(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "export", shop.url, shop.path("before.zip"), "--all")
+    for change, shown in (("name || ' '", "'Bob '"), ("''", "''"), ("NULL", "NULL"), ("'NULL'", "'NULL'")):
+        make(shop.folder / "shop.db", f"UPDATE customers SET name = {change} WHERE id = 42")
+        line = said(capsys, "diff", shop.path("before.zip"), shop.url, code=1).splitlines()[-1]
+        assert line.split("name", 1)[1].split(maxsplit=1) == ["Bob", shown]
+        make(shop.folder / "shop.db", "UPDATE customers SET name = 'Bob' WHERE id = 42")
+
+
 def test_diff_exits_with_1_where_something_differs(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, "export", shop.url, shop.path("before.zip"), "--all")
     make(shop.folder / "shop.db", "UPDATE customers SET name = 'Bobby' WHERE id = 42")

@@ -118,6 +118,9 @@ REFUSED = [
     ("sqlite", "TEXT", "101", "mariadb", "TIME", r"is no time of hours, minutes and seconds"),
     ("sqlite", "DOUBLE", 1.25, "mariadb", "DOUBLE(5,1)", r"more than the 1 digits after the point"),
     ("mariadb", "DECIMAL(9,2)", "0.10", "mariadb", "FLOAT", r"does not fit kind float"),
+    ("postgresql", "uuid", "0123456789ab8def7123456789abcdef", "mariadb", "UUID", r"that the type UUID of MariaDB"),
+    ("sqlite", "TEXT", "0123456789abcdef", "mariadb", "UUID", r"of kind text does not fit kind uuid"),
+    ("sqlite", "TEXT", "no uuid", "postgresql", "uuid", r"of kind text does not fit kind uuid"),
     ("postgresql", "double precision", "NaN", "sqlite", "REAL", r"which SQLite stores as NULL"),
     ("sqlite", "BIGINT", 2**53 + 1, "sqlite", "REAL", r"has more digits than a float"),
     ("mariadb", "BIGINT UNSIGNED", 2**63, "sqlite", "BIGINT", r"does not fit 64 bits"),
@@ -172,6 +175,8 @@ def test_a_value_that_would_change_is_refused_by_name_before_anything_is_staged(
         (("postgresql", "uuid", _UUID, "postgresql", "varchar(32)"), _UUID.replace("-", "")),
         (("postgresql", "uuid", _UUID, "sqlite", "CHAR(32)"), _UUID.replace("-", "")),
         (("mariadb", "UUID", _UUID, "mariadb", "CHAR(36)"), _UUID),
+        (("postgresql", "uuid", "00000000-0000-f000-00ff-00000000000a", "mariadb", "UUID"), None),
+        (("postgresql", "uuid", "ffffffff-ffff-ffff-ffff-ffffffffffff", "mariadb", "UUID"), None),
         (("mariadb", "SET('a','b')", "a,b", "mariadb", "SET('a','x','b')"), "a,b"),
     ],
 )

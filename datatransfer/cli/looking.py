@@ -142,8 +142,22 @@ def diff(options: argparse.Namespace, out: Output) -> int:
     if databases == (True, False):
         frame = frame[frame["table"].isin(list(second)) & (frame["change"] != "removed")]
     differences = records(frame)
-    out.result({"equal": not differences, "differences": differences}, text_of(differences, nothing="no difference"))
+    text = text_of([_told(difference) for difference in differences], nothing="no difference")
+    out.result({"equal": not differences, "differences": differences}, text)
     return 1 if differences else 0
+
+
+def _told(difference: Document) -> Document:
+    """Return a changed field with values that can be told apart: NULL, nothing, and texts that end with spaces."""
+    if difference["change"] != "changed":
+        return difference
+    return {**difference, **{side: _distinct(difference[side]) for side in ("before", "after")}}
+
+
+def _distinct(value: Any) -> Any:
+    if value is None:
+        return "NULL"
+    return repr(value) if isinstance(value, str) and (value != value.strip() or value in ("", "NULL")) else value
 
 
 def _side(typed: str, options: argparse.Namespace, stack: ExitStack) -> DataPackage:

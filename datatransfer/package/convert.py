@@ -242,11 +242,13 @@ def _uuid_to_text(array: pa.Array, target: LogicalType) -> pa.Array:
 
 
 def _text_to_uuid(array: pa.Array, target: LogicalType) -> pa.Array:
-    """Write UUIDs of 32 digits as the databases do that have a type for them; what is none they refuse themselves."""
+    """Write UUIDs, with dashes or without, as the databases do that have a type for them."""
     import pyarrow.compute as pc
 
-    whole = pc.utf8_lower(array.cast(target.arrow()))
-    return pc.replace_substring_regex(whole, r"^([0-9a-f]{8})(.{4})(.{4})(.{4})([0-9a-f]{12})$", r"\1-\2-\3-\4-\5")
+    digits = pc.utf8_lower(pc.replace_substring_regex(array.cast(target.arrow()), "[{}-]", ""))
+    if not _all(pc.match_substring_regex(digits, "^[0-9a-f]{32}$")):
+        raise ValueError("a text is no UUID")
+    return pc.replace_substring_regex(digits, "^(.{8})(.{4})(.{4})(.{4})(.{12})$", r"\1-\2-\3-\4-\5")
 
 
 _DIGITS_OF_UUID = 32

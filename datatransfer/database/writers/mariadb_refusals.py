@@ -23,6 +23,8 @@ _BINARY = re.compile(r"binary\((\d+)\)$")
 _ROUNDED = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _TIME = r"^-?\d{1,3}:\d\d(:\d\d(\.\d*)?)?$"
 _YEARS = (1901, 2155)
+#: UUIDs that the server cannot keep: a version of 8 or more, and a variant that it takes for a part of a time.
+_NO_UUID = "^.{14}[89a-f].{4}(?:0[1-9a-f]|[1-7])"
 
 
 def members(column: Column) -> list[str]:
@@ -67,6 +69,9 @@ def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
     elif declared.startswith("time") and source.type.kind == "text" and column.type.kind == "native":
         odd = pc.invert(pc.match_substring_regex(values, _TIME))
         refuse_where(odd, "a text is no time of hours, minutes and seconds", column, "repair the value in the source")
+    elif declared == "uuid":
+        why = "a UUID has a version and a variant that the type UUID of MariaDB does not keep"
+        refuse_where(pc.match_substring_regex(values, _NO_UUID), why, column, "declare the column CHAR(36)")
     elif digits := _ROUNDED.match(declared):
         _refuse_rounded(values, int(digits[1]), column)
 
