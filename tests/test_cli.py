@@ -127,7 +127,7 @@ def test_files_that_were_missing_are_told_and_do_not_fail(shop: Shop, capsys: py
     document = told(capsys, "verify", shop.path("gap.zip"))
     assert document["ok"]
     assert [(one["code"], one["where"]) for one in document["findings"]] == [("missing-file", "invoice.txt")]
-    assert "valid, but files were missing when it was made" in said(capsys, "verify", shop.path("gap.zip"))
+    assert "valid, but 1 file was missing when it was made" in said(capsys, "verify", shop.path("gap.zip"))
 
 
 def test_plan_import_and_import_again(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,6 @@ def test_a_file_that_was_missing_is_told_wherever_the_package_is_looked_at(tmp_p
     assert report.findings[0].message.endswith("was missing when the package was made: there is no such file")
     assert report.findings[0].hint == "export again where the file is there"
     for shown in (repr(report), report._repr_html_(), package._repr_html_()):
-        assert "valid, but files were missing when it was made" in shown
+        assert "valid, but 1 file was missing when it was made" in shown
         assert "complete" not in shown
     assert "gone.png" in package._repr_html_()

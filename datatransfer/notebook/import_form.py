@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from datatransfer.display import blocks
 from datatransfer.importing.looks import plan_html
 from datatransfer.notebook import parts
 from datatransfer.notebook.findings import Findings
@@ -18,6 +19,7 @@ from datatransfer.notebook.interrupted import Interrupted, left_of
 from datatransfer.notebook.picker import PathPicker
 from datatransfer.notebook.settling import NATURAL_KEYS, POLICIES, TIPS, Conflicts, Decided, natural_keys
 from datatransfer.notebook.undoing import Undoing
+from datatransfer.package.looks import verified
 
 if TYPE_CHECKING:
     from datatransfer.background import Job
@@ -132,7 +134,7 @@ class ImportForm(Form):
 
     def _tell_verified(self, report: Report) -> None:
         self.verified.value = (
-            parts.mark("good", "the package is complete and valid")
+            blocks.block("", verified(report))
             if report.ok
             else parts.mark("bad", "the package is damaged") + report._repr_html_()
         )

@@ -51,8 +51,8 @@ def verified(report: Report | None, *, calls: bool = True) -> str:
         return blocks.note("bad", f"verified: {title}", blocks.listing(report.errors, limit=5))
     if not len(report):
         return blocks.note("good", f"verified: {report.words}")
-    title = f"verified: {report.words}, {blocks.plural(len(report), 'remark')}"
-    return blocks.note("warn", title, blocks.listing(report.findings, limit=5))
+    told = [f"{finding.where}: {finding.message}" for finding in report]
+    return blocks.note("warn", f"verified: {report.words}", blocks.listing(told, limit=5))
 
 
 def origin_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:

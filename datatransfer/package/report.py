@@ -100,8 +100,10 @@ class Report:
         """What is to be said of the package in a few words."""
         if not self.ok:
             return "not valid" if self.complete else "not complete"
-        lost = any(finding.code == MISSING_FILE for finding in self.findings)
-        return "valid, but files were missing when it was made" if lost else "complete and valid"
+        lost = sum(finding.code == MISSING_FILE for finding in self.findings)
+        if lost:
+            return f"valid, but {blocks.plural(lost, 'file was', 'files were')} missing when it was made"
+        return "complete and valid"
 
     @shown.as_text
     def __repr__(self) -> str:

@@ -123,7 +123,7 @@ def walk_import(form: FormPage, path: str) -> Iterator[str]:
     """Go through an import and an undo, and yield the name of each view, while it is shown."""
     yield "import-1"
     form.write("Package", path)
-    form.see("the package is complete and valid")
+    form.see("verified: complete and valid")
     yield "import-1-verified"
     form.click("Next")
     form.at("What is inside")

@@ -100,7 +100,7 @@ def test_an_import_shows_long_names_whole(lab: Lab, databases: Databases, tmp_pa
     run(target, *TABLES, f"INSERT INTO {LONG} VALUES (11, 'a'), (12, 'b')")
     form = form_of(lab, "ImportForm", target)
     form.write("Package", str(package_of(source, tmp_path / "a.zip")))
-    form.see("the package is complete and valid")
+    form.see("verified: complete and valid")
     form.click("Next")
     form.click("Next")
     assert cut(lab) == []

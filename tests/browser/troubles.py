@@ -58,7 +58,7 @@ def damaged(package: Path) -> Path:
 def to_plan(form: FormPage, package: Path) -> None:
     """Go from the first step of an import to its plan."""
     form.write("Package", str(package))
-    form.see("the package is complete and valid")
+    form.see("verified: complete and valid")
     form.click("Next")
     form.click("Next")
 
