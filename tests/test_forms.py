@@ -36,7 +36,6 @@ def test_an_export_is_put_together_step_by_step(databases: Databases, tmp_path: 
         wizard.selection = wizard.builder().preview()
         assert wizard.secrets == ["users.password"]
         assert {(e.label, e.direction): e.choices for e in wizard.edges} == {
-            ("orders.user_id", "up"): ("follow", "stop"),
             ("orders.user_id", "down"): ("follow", "stop"),
             ("orders.parent_id", "up"): ("follow", "stop", "null"),
             ("orders.parent_id", "down"): ("follow", "stop"),

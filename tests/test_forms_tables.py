@@ -104,10 +104,48 @@ def test_what_was_reached_upward_is_not_left_downward_so_no_rule_is_offered_ther
     url = databases.create("sqlite")
     run(url, *SALES)
     with dt.Database(url) as db:
-        assert listed(chosen(db, "orders", "id = 1")) == {
-            ("orders.customer_id", "up"), ("items.order_id", "down"), ("items.order_id", "up"),
-            ("items.product_id", "up"),
-        }  # fmt: skip
+        assert listed(chosen(db, "orders", "id = 1")) == {("items.order_id", "down"), ("items.product_id", "up")}
+
+
+def test_no_rule_is_offered_where_none_is_allowed_and_the_form_says_why(databases: Databases) -> None:
+    url = databases.create("sqlite")
+    run(url, *SALES)
+    with dt.Database(url) as db:
+        wizard = chosen(db, "orders", "id = 1")
+        assert ("orders.customer_id", "up") not in listed(wizard)
+        assert wizard.needed == ["orders.customer_id"]
+        wizard.set_rule("orders.customer_id", "up", "stop")
+        assert {edge.choices for edge in wizard.edges if edge.label == "orders.customer_id"} == {("follow", "stop")}
+        with pytest.raises(dt.SelectionError, match="required parents would be left out"):
+            wizard.builder().preview()
+        wizard.leave_out(["orders.customer_id"])  # the package does not know of the reference then
+        assert list(wizard.builder().preview().counts["table"]) == ["orders", "products", "items"]
+        form = dt.ExportForm(db)
+        form.tables.value = ("orders",)
+        form.where.value = "id = 1"
+        form.next.click()
+        form.wait()
+        assert len(form.edges.children) == 3
+        said = form.edges.children[-1].value
+        assert "1 foreign key is always followed" in said
+        assert "orders.customer_id" in said
+
+
+def test_no_rule_is_offered_for_parents_from_which_the_rows_were_reached(databases: Databases) -> None:
+    """A rule may be told to the builder there, and changes nothing."""
+    url = databases.create("sqlite")
+    run(url, *SALES)
+    with dt.Database(url) as db:
+        wizard = chosen(db, "orders", "id = 1")
+        assert ("items.order_id", "up") not in listed(wizard)
+        told = wizard.selection.counts  # type: ignore[union-attr]
+        wizard.set_rule("items.order_id", "up", "null")
+        changed = wizard.builder().preview()
+        assert changed.counts.equals(told)
+        assert not changed.nulled
+        wizard.set_rule("items.order_id", "up", "follow")
+        wizard.choose("items", "id = 2")
+        assert ("items.order_id", "up") in listed(wizard)
 
 
 def test_no_rule_is_offered_for_rows_that_are_all_asked_for(databases: Databases) -> None:
@@ -116,7 +154,7 @@ def test_no_rule_is_offered_for_rows_that_are_all_asked_for(databases: Databases
     with dt.Database(url) as db:
         wizard = chosen(db, "orders", "id = 1")
         wizard.choose("items")
-        assert listed(wizard) == {("orders.customer_id", "up"), ("items.order_id", "up"), ("items.product_id", "up")}
+        assert listed(wizard) == {("items.order_id", "up"), ("items.product_id", "up")}
         wizard.choose_all()
         assert listed(wizard) == set()
         form = dt.ExportForm(db)
@@ -124,7 +162,7 @@ def test_no_rule_is_offered_for_rows_that_are_all_asked_for(databases: Databases
         form.next.click()
         form.wait()
         (told,) = form.edges.children
-        assert "no foreign key" in told.value
+        assert "no foreign key leads to rows" in told.value
 
 
 def test_a_rule_that_has_no_effect_any_more_is_neither_listed_nor_in_the_code(
@@ -139,7 +177,7 @@ def test_a_rule_that_has_no_effect_any_more_is_neither_listed_nor_in_the_code(
         assert ("items.product_id", "up") in listed(wizard)
         assert "builder.null('items.product_id', direction='up')" in wizard.code()
         wizard.set_rule("items.order_id", "down", "stop")
-        assert listed(wizard) == {("orders.customer_id", "up"), ("items.order_id", "down")}
+        assert listed(wizard) == {("items.order_id", "down")}
         assert "items.product_id" not in wizard.code()
         assert "builder.stop('items.order_id', direction='down')" in wizard.code()
         package = wizard.start().result(30)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from datatransfer.errors import OrphanError, SelectionError
 from datatransfer.exporting.closure import Closure, required, usable
-from datatransfer.schema.tables import ForeignKey
+from datatransfer.schema.tables import ForeignKey, Table
 
 OnOrphan = Literal["error", "keep", "null"]
 
@@ -91,8 +91,8 @@ def count_outside(closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
         condition = left_out(closure, fk)
         if not fk.enforced:
             condition = f"({condition} AND NOT {without_parent(closure, fk)})"
-        count = count_where(closure, fk.table, condition)
-        if count and (required(closure.table(fk.table), fk) or (rule.nulls and not null_columns(closure, fk))):
+        count, child = count_where(closure, fk.table, condition), closure.plan.schema.table(fk.table)
+        if count and (required(child, fk) or (rule.nulls and not null_columns(child, fk))):
             refused[fk.label] = count
         elif count:
             (nulled if rule.nulls else kept)[fk.label] = count
@@ -106,12 +106,11 @@ def count_outside(closure: Closure) -> tuple[dict[str, int], dict[str, int]]:
     return kept, nulled
 
 
-def null_columns(closure: Closure, fk: ForeignKey) -> tuple[str, ...]:
+def null_columns(table: Table, fk: ForeignKey) -> tuple[str, ...]:
     """Return the columns to set to NULL so that a row refers to nothing; empty where that is not possible.
 
     A column that another foreign key reads is none of them: that reference would be lost too.
     """
-    table = closure.plan.schema.table(fk.table)
     return tuple(c for c in table.only_of(fk) if table.column(c).nullable and not table.column(c).generated)
 
 

@@ -110,7 +110,7 @@ class Rows:
     def _rule_masks(self, name: str) -> list[tuple[str, tuple[str, ...]]]:
         closure = self.closure
         return [
-            (left_out(closure, fk), null_columns(closure, fk))
+            (left_out(closure, fk), null_columns(closure.plan.schema.table(fk.table), fk))
             for fk, direction, rule in closure.plan.rules
             if direction == "up" and rule.nulls and fk.table == name and closure.plan.carries(fk)
         ]
@@ -129,14 +129,14 @@ class Rows:
                 self._decide(fk)
                 prepared.orphans[fk.label] = count
                 if self.on_orphan == "null":
-                    masks.append((condition, null_columns(closure, fk)))
+                    masks.append((condition, null_columns(closure.plan.schema.table(fk.table), fk)))
         return masks
 
     def _decide(self, fk: ForeignKey) -> None:
         """Raise for orphans that may not travel; the error names those of every foreign key, not of the first."""
         if self.on_orphan == "error":
             raise orphan_error(count_orphans(self.closure))
-        if self.on_orphan == "null" and not null_columns(self.closure, fk):
+        if self.on_orphan == "null" and not null_columns(self.closure.plan.schema.table(fk.table), fk):
             counts = count_orphans(self.closure)
             error = orphan_error({fk.label: counts.get(fk.label, 0)})
             error.hint = 'none of its columns may be NULL or all are read by other keys: pass on_orphan="keep"'

@@ -10,7 +10,8 @@ import ipywidgets as w
 from datatransfer.database.counting import RowCount, quick_counts
 from datatransfer.display import blocks
 from datatransfer.notebook import parts
-from datatransfer.notebook.export_wizard import EdgeChoice, ExportWizard
+from datatransfer.notebook.edges import EdgeChoice
+from datatransfer.notebook.export_wizard import ExportWizard
 from datatransfer.notebook.form import Form
 from datatransfer.notebook.picker import PathPicker
 from datatransfer.notebook.tables_list import TablesList
@@ -73,7 +74,7 @@ class ExportForm(Form):
     def __init__(self, db: Database) -> None:
         db.check_threads()
         self._wizard = ExportWizard(db)
-        self._shown_edges: tuple[EdgeChoice, ...] | None = None
+        self._shown_edges: tuple[tuple[EdgeChoice, ...], tuple[str, ...]] | None = None
         self._package: DataPackage | None = None
         self._counted: dict[str, int] = {}
         pages = {
@@ -221,12 +222,16 @@ class ExportForm(Form):
         self.refresh()
 
     def _offer_edges(self) -> None:
-        edges = tuple(self.wizard.edges)
-        if edges == self._shown_edges:
+        edges, needed = tuple(self.wizard.edges), tuple(self.wizard.needed)
+        if (edges, needed) == self._shown_edges:
             return
-        self._shown_edges = edges
+        self._shown_edges = (edges, needed)
         lines: list[w.Widget] = [self._edge(edge) for edge in edges[:_MOST_EDGES]]
-        if not edges:
+        if needed:
+            are = blocks.plural(len(needed), "foreign key is", "foreign keys are")
+            told = f"{are} always followed, as rows cannot do without what they refer to: {blocks.names(needed)}"
+            lines.append(parts.html(parts.words(told)))
+        elif not edges:
             lines.append(parts.html(parts.words("no foreign key leads to rows that are not asked for already")))
         if len(edges) > _MOST_EDGES:
             lines.append(parts.html(parts.words(f"and {len(edges) - _MOST_EDGES:,} more, which code can set")))

@@ -14,6 +14,7 @@ from datatransfer.errors import ConditionError
 from datatransfer.exporting.builder import PackageBuilder
 from datatransfer.exporting.roots import count
 from datatransfer.notebook import writing
+from datatransfer.notebook.edges import FOLLOW, EdgeChoice, Edges
 from datatransfer.notebook.steps import following, refuse_back
 
 if TYPE_CHECKING:
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
 
 Step = Literal["choose", "closure", "destination", "run", "done"]
 STEPS: tuple[Step, ...] = ("choose", "closure", "destination", "run", "done")
-FOLLOW, STOP, NULL = "follow", "stop", "null"
-
-
-@dataclass(frozen=True)
-class EdgeChoice:
-    """One foreign key in one direction, and what may happen there."""
-
-    label: str
-    direction: Literal["up", "down"]
-    words: str
-    choices: tuple[str, ...]
-    chosen: str
 
 
 @dataclass
@@ -123,48 +112,26 @@ class ExportWizard:
 
     @property
     def edges(self) -> list[EdgeChoice]:
-        """The foreign keys that matter to what is selected, each with what may happen there."""
-        tables = {count.table for count in self.selection.table_counts} if self.selection else set(self.roots)
-        ruled, below, above = self.active_rules, *self._reached()
-        found = []
-        graph = self.db.graph
-        for fk in self.db.schema.foreign_keys():
-            if (fk.label, "up") in ruled or (fk.table in tables & above and not self._is_whole(fk.parent)):
-                choices = (FOLLOW, STOP, NULL) if graph.nullable(fk) else (FOLLOW, STOP)
-                words = f"{fk.label}: take the {fk.parent} that it refers to"
-                found.append(self._edge(fk.label, "up", words, choices))
-            if (fk.label, "down") in ruled or (fk.parent in tables & below and not self._is_whole(fk.table)):
-                words = f"{fk.label}: take the {fk.table} that refer to {fk.parent}"
-                found.append(self._edge(fk.label, "down", words, (FOLLOW, STOP)))
-        return found
+        """The foreign keys at which a rule makes a difference to what is selected, each with what may happen there."""
+        return self._edges.offered(self._tables)
+
+    @property
+    def needed(self) -> list[str]:
+        """The foreign keys that are always followed, as rows of the selection cannot do without what they refer to."""
+        return self._edges.needed(self._tables)
 
     @property
     def active_rules(self) -> dict[tuple[str, str], str]:
-        """The rules that can hold something back: their tables are reached, and what they lead to is not all taken."""
-        below, above = self._reached()
-        keys = {fk.label: fk for fk in self.db.schema.foreign_keys()}
-        found = {}
-        for (label, direction), action in self.rules.items():
-            fk = keys[label]
-            is_reached = fk.table in above if direction == "up" else fk.parent in below
-            if is_reached and not self._is_whole(fk.parent if direction == "up" else fk.table):
-                found[label, direction] = action
-        return found
+        """The rules that can hold something back."""
+        return self._edges.active
 
-    def _is_whole(self, table: str) -> bool:
-        """Whether every row of a table is asked for, so that no foreign key needs to lead to it."""
-        return self.roots.get(table) == ""
+    @property
+    def _edges(self) -> Edges:
+        return Edges(self.db.schema, self.roots, self.rules, self.left_out)
 
-    def _reached(self) -> tuple[set[str], set[str]]:
-        """Return the tables that are left downward, roots and what refers to them, and those that are left upward."""
-        keys = self.db.schema.foreign_keys()
-        down = [(fk.parent, fk.table) for fk in keys if (fk.label, "down") not in self.rules]
-        up = [(fk.table, fk.parent) for fk in keys if (fk.label, "up") not in self.rules]
-        below = _closed(set(self.roots), down)
-        return below, _closed(below, up)
-
-    def _edge(self, label: str, direction: Literal["up", "down"], words: str, choices: tuple[str, ...]) -> EdgeChoice:
-        return EdgeChoice(label, direction, words, choices, self.rules.get((label, direction), FOLLOW))
+    @property
+    def _tables(self) -> set[str]:
+        return {count.table for count in self.selection.table_counts} if self.selection else set(self.roots)
 
     @property
     def secrets(self) -> list[str]:
@@ -291,16 +258,3 @@ class ExportWizard:
         if self.selection is None:
             return f"{plural(len(self.roots), 'table')} chosen"
         return repr(self.selection).removeprefix("Selection(").removesuffix(")")
-
-
-def _closed(begun: set[str], steps: list[tuple[str, str]]) -> set[str]:
-    """Return all that can be reached by steps."""
-    after: dict[str, list[str]] = {}
-    for source, target in steps:
-        after.setdefault(source, []).append(target)
-    found, fresh = set(begun), list(begun)
-    while fresh:
-        fresh = [name for source in fresh for name in after.get(source, ()) if name not in found]
-        fresh = list(dict.fromkeys(fresh))
-        found.update(fresh)
-    return found
