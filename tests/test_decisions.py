@@ -15,6 +15,7 @@ import pytest
 import datatransfer as dt
 from tests.support.children import KILLED, Call
 from tests.support.digest import exact_digest
+from tests.support.markup import html_text
 from tests.support.scenes import ended
 from tests.support.servers import Databases
 from tests.support.sql import asked, connected
@@ -191,7 +192,11 @@ def test_only_what_clashes_can_be_renamed(databases: Databases, tmp_path: Path, 
             plan.decide("p", 1, "rename")
         assert caught.value.hint == "nothing was decided; a row of its own is made by the decision 'insert'"
         assert list(plan.to_frame("p")["action"]) == ["conflict", "insert"]
-        importer.run(plan.decide("p", 1, "insert"))
+        assert plan.renamed == {"p": 1}
+        assert repr(plan) == "ImportPlan(1 insert (1 renamed), 1 conflict)"
+        plan.decide("p", 1, "insert")
+        assert "renamed, as another row holds the same unique text: 1 of p; plan.diff(" in html_text(plan._repr_html_())
+        importer.run(plan)
     assert asked(target, "SELECT name, code FROM p WHERE id NOT IN (5, 6, 7) ORDER BY name") == [
         ("Films", "c2 (2)"), ("Music", "c1"),
     ]  # fmt: skip

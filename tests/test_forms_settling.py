@@ -17,6 +17,7 @@ from datatransfer.notebook import writing
 from datatransfer.notebook.import_wizard import ImportWizard
 from tests.support.copies import empty_copy
 from tests.support.forms import SHOP, is_shown, named, package_of, ready_to_import, shop, walk
+from tests.support.markup import html_text
 from tests.support.servers import Databases
 from tests.support.sql import run
 
@@ -59,6 +60,20 @@ def test_no_value_of_a_column_that_looks_like_a_secret_is_shown(databases: Datab
         assert "hidden" in _said(form.conflicts)
         assert not [word for word in ("pwa", "own") if f">{word}<" in _said(form.conflicts)]
         assert "pwa" not in _said(form)
+        form.wizard.close()
+
+
+def test_rows_that_get_another_text_are_told_in_the_plan(databases: Databases, package: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, *SHOP, "INSERT INTO users VALUES (11, '1@example.org', 'own'), (12, '3@example.org', 'own')")
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package)
+        assert "renamed" not in html_text(form.summary.value)
+        form.policies["on_clash"].value = "rename"
+        form.wait()
+        said = html_text(form.summary.value)
+        assert "renamed, as another row holds the same unique text: 2 of users" in said
+        assert "plan." not in said
         form.wizard.close()
 
 

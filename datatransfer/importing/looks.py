@@ -29,10 +29,18 @@ class PlanLooks(shown.Listed):
         """Per table and action, how many entities."""
         raise NotImplementedError
 
+    @property
+    def renamed(self) -> dict[str, int]:
+        """Per table, how many new rows take another text, as somebody holds theirs; tables without any are left out."""
+        plans = cast("ImportPlan", self).plans
+        return {name: plan.renamed_rows for name, plan in plans.items() if plan.renamed_rows}
+
     @shown.as_text
     def __repr__(self) -> str:
         totals = {a: sum(counts.get(str(a), 0) for counts in self.counts.values()) for a in Action}
-        said = ", ".join(f"{n:,} {a}" for a, n in totals.items() if n) or "nothing to do"
+        renamed = sum(self.renamed.values())
+        more = {Action.INSERT: f" ({renamed:,} renamed)" if renamed else ""}
+        said = ", ".join(f"{n:,} {a}{more.get(a, '')}" for a, n in totals.items() if n) or "nothing to do"
         return f"ImportPlan({said})"
 
     @shown.as_html
@@ -74,7 +82,8 @@ def plan_html(plan: ImportPlan, *, calls: bool = True) -> str:
     told = blocks.facts([
         ("package", plan.package.path.name), ("into", plan.target.url_shown), ("policies", ", ".join(words)),
     ])  # fmt: skip
-    return blocks.block("Import plan", state, _counts([str(a) for a in Action], rows), *_warnings(plan.warnings), told)
+    parts = [state, _counts([str(a) for a in Action], rows), _renamed(plan.renamed, calls=calls)]
+    return blocks.block("Import plan", *parts, *_warnings(plan.warnings), told)
 
 
 def receipt_html(receipt: Receipt, names: Mapping[str, str]) -> str:
@@ -119,6 +128,14 @@ def _counts(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[int], int]]
     )
     left = [head for at, head in enumerate(heads) if at not in used]
     return table + (blocks.note("quiet", f"0 rows: {', '.join(left)}") if left and kept else "")
+
+
+def _renamed(counts: Mapping[str, int], *, calls: bool) -> str:
+    if not counts:
+        return ""
+    said = ", ".join(f"{number:,} of {table}" for table, number in counts.items())
+    listed = '; plan.diff(action="insert") lists them' if calls else ""
+    return blocks.note("quiet", f"renamed, as another row holds the same unique text: {said}{listed}")
 
 
 def _warnings(texts: Sequence[str]) -> list[str]:

@@ -316,5 +316,9 @@ class Planner:
         if not plan.mapped:
             plan.counts = {Action.INSERT: plan.staged.rows} if plan.staged.rows else {}
             return
-        found = self.writer.run(f"SELECT a, count(*) FROM {self.writer.stage_name('m', plan.number)} GROUP BY a").all()
-        plan.counts = {Action(a): int(n) for a, n in found}
+        w = self.writer
+        m, n = w.stage_name("m", plan.number), w.stage_name("n", plan.number)
+        plan.counts = {Action(a): int(count) for a, count in w.run(f"SELECT a, count(*) FROM {m} GROUP BY a").all()}
+        if plan.renamed:
+            both = f"SELECT count(*) FROM {n} n JOIN {m} m ON m.r = n.r WHERE m.a = '{Action.INSERT}'"
+            plan.renamed_rows = int(w.scalar(both))

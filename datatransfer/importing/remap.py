@@ -45,6 +45,8 @@ class TablePlan:
         Whether single entities were decided: ``e<number>`` holds their rows ``r`` and decisions ``a``.
     renamed : dict of str to str
         Target columns in which rows take other texts than the package's: columns of ``n<number>``.
+    renamed_rows : int
+        How many of the inserted rows do.
     bound : str
         SQL name of the staging table that holds the rows that differ as they were, empty if there are none.
     """
@@ -62,6 +64,7 @@ class TablePlan:
     parking: list[tuple[str, str]] = field(default_factory=list)
     decided: bool = False
     renamed: dict[str, str] = field(default_factory=dict)
+    renamed_rows: int = 0
     bound: str = ""
 
     @property
