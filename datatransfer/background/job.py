@@ -19,6 +19,7 @@ from datatransfer.background.journal import CANCELLED, DONE, FAILED, RUNNING, Jo
 from datatransfer.background.rates import JobProgress, Speedometer
 from datatransfer.display import blocks, shown
 from datatransfer.display.blocks import Tone
+from datatransfer.display.grouping import grouped
 from datatransfer.errors import Cancelled, UsageError
 from datatransfer.events import Cancellation, Event, Listener, Warned
 from datatransfer.progress import Throughput
@@ -216,7 +217,7 @@ class Job(shown.Listed, Generic[T]):
             parts.append(blocks.bar(fraction))
         if progress.warnings:
             title = blocks.plural(len(progress.warnings), "warning")
-            parts.append(blocks.fold(title, blocks.listing(progress.warnings)))
+            parts.append(blocks.fold(title, grouped(progress.warnings)))
         return blocks.block(f"{self.kind.capitalize()} {self.what}", *parts)
 
     def plot(self) -> Chart:

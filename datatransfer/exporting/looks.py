@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datatransfer.display import blocks
+from datatransfer.display.grouping import grouped
 
 if TYPE_CHECKING:
     from datatransfer.exporting.builder import PackageBuilder
@@ -35,7 +36,7 @@ def selection_html(selection: Selection) -> str:
         parts.append(blocks.fold(title, blocks.listing(selection.left_out)))
     if selection.warnings:
         texts = [f"{w.where}: {w.message}" if w.where else w.message for w in selection.warnings]
-        parts.append(blocks.note("warn", blocks.plural(len(texts), "warning"), blocks.listing(texts)))
+        parts.append(blocks.note("warn", blocks.plural(len(texts), "warning"), grouped(texts)))
     return blocks.block("Selection", *parts)
 
 

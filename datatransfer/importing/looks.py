@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from datatransfer.display import blocks, shown
 from datatransfer.display.charts import Chart, Panel, bars
+from datatransfer.display.grouping import grouped
 from datatransfer.display.plain import aligned, counted, visible
 from datatransfer.importing.actions import Action
 
@@ -141,8 +142,7 @@ def _renamed(counts: Mapping[str, int], *, calls: bool) -> str:
 def _warnings(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
-    listed = blocks.listing(texts)
-    return [blocks.note("warn", blocks.plural(len(texts), "warning"), listed)]
+    return [blocks.note("warn", blocks.plural(len(texts), "warning"), grouped(texts))]
 
 
 def actions_chart(title: str, counts: Mapping[str, Mapping[str, int]]) -> Chart:

@@ -10,6 +10,7 @@ import ipywidgets as w
 
 from datatransfer.display import blocks
 from datatransfer.display.blocks import Tone
+from datatransfer.display.grouping import alike
 from datatransfer.importing.mapping import Mapping
 from datatransfer.notebook import keys, parts, values
 from datatransfer.notebook.ways import proposal, way_of
@@ -121,7 +122,7 @@ class Findings(w.VBox):
         self.title.value = parts.heading("Findings about the schemas", 4).value if report.errors else fits
         self._offer(proposed, ways)
         self.to_choose.tell([partial(self._open, item, ways) for item in report.errors if not item.sure])
-        self.grave.children = tuple(self._line(item) for item in grave)
+        self.grave.children = tuple(make() for make in self._lines(grave))
         self._tell_minor([item for item in others if item not in grave])
         self._tell_settled(differences.settled, ways)
         self._lead()
@@ -138,7 +139,7 @@ class Findings(w.VBox):
             parts.show(part, bool(proposed))
 
     def _tell_minor(self, minor: Sequence[Misfit]) -> None:
-        self._minor.tell([partial(self._line, item) for item in minor])
+        self._minor.tell(self._lines(minor))
         stops = "none stops the import" if len(minor) > 1 else "it does not stop the import"
         self.minor.rename(f"{blocks.plural(len(minor), 'note')}, {stops}")
         parts.show(self.minor, bool(minor))
@@ -158,8 +159,11 @@ class Findings(w.VBox):
         if control is not None:
             control.focus()
 
-    def _line(self, finding: Misfit) -> w.Widget:
-        return parts.html(_said(finding, wording=self._wording))
+    def _lines(self, findings: Sequence[Misfit]) -> list[Callable[[], w.Widget]]:
+        """Return what makes a line for each finding, and one line for all that say the same."""
+        told = [_told(item, wording=self._wording) for item in findings]
+        groups = [(_tone(findings[group.members[0]]), group) for group in alike(told)]
+        return [partial(_line, tone, group.title, [told[n] for n in group.members]) for tone, group in groups]
 
     # --- one finding --------------------------------------------------------------------------------------------
 
@@ -218,9 +222,21 @@ def _label(finding: Misfit) -> str:
     return f"{'Table' if finding.code in _TABLES else 'Column'} {blocks.visible(finding.where)}"
 
 
-def _said(finding: Misfit, *, wording: Wording, advice: bool = True) -> str:
+def _tone(finding: Misfit) -> Tone:
+    return _TONES.get(finding.severity, "quiet")
+
+
+def _line(tone: Tone, title: str, told: Sequence[str]) -> w.Widget:
+    if not title:
+        return parts.html(parts.mark(tone, told[0]))
+    return parts.html(blocks.block("", blocks.note(tone, title, blocks.fold("where", blocks.listing(told)))))
+
+
+def _told(finding: Misfit, *, wording: Wording, advice: bool = True) -> str:
     """Return a finding without its cure, which stands in the list below; where there is none, with what to do."""
     said = f"{finding.where}: {finding.message}"
-    if advice:
-        said += f" ({wording.said(finding.hint)})"
-    return parts.mark(_TONES.get(finding.severity, "quiet"), said)
+    return f"{said} ({wording.said(finding.hint)})" if advice else said
+
+
+def _said(finding: Misfit, *, wording: Wording, advice: bool) -> str:
+    return parts.mark(_tone(finding), _told(finding, wording=wording, advice=advice))
