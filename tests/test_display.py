@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dtm
 import itertools
+import pickle
 import re
 import sqlite3
 import uuid
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 import datatransfer as dt
 from datatransfer.database.ledger import ImportedFile, ImportRecord
 from datatransfer.display import blocks, theme
+from datatransfer.display.frames import OneLine
 from datatransfer.display.problems import _callers
 from datatransfer.errors import all_errors
 from datatransfer.events import Warned
@@ -59,6 +62,33 @@ def test_short_names_and_numbers_are_never_broken() -> None:
     assert blocks.breakable("orders.customer_id") == "orders.customer_id"
     assert blocks.breakable("1234567890.12345678901234567890") == "1234567890.<wbr>12345678901234567890"
     assert blocks.soft("customers.full_name and orders.customer_id") == "customers.full_name and orders.customer_id"
+
+
+def test_a_uuid_is_never_broken_and_facts_have_room_for_it() -> None:
+    one = "9b495fe4-f68e-52b7-9b68-0f261810608e"
+    marked = blocks.breakable(f"origin {one}, files/{one}.bin, {one}0")
+    assert re.findall('<span class="dt-u">(.*?)</span>', marked) == [one, one]
+    assert html_text(f"<div>{marked}</div>") == f"origin {one}, files/{one}.bin, {one}0"
+    shown = blocks.block("", blocks.facts([("id", one)]))
+    assert ".dt-b .dt-u{white-space:nowrap}" in shown
+    assert f'<table class="dt-f"><tbody><tr><th scope="row">id</th><td><span class="dt-u">{one}</span>' in shown
+    assert ".dt-b .dt-f td{max-width:64em}" in shown
+
+
+def test_receipts_and_stages_are_data_frames_whose_values_stay_on_one_line(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "t.db").close()
+    with dt.Database(f"sqlite:///{tmp_path}/t.db") as db:
+        for frame in (dt.receipts(db), dt.stages(db)):
+            assert isinstance(frame, pd.DataFrame)
+            assert type(frame[["import_id"]]) is pd.DataFrame
+    frame = pickle.loads(pickle.dumps(OneLine({"id": ["a-b"], "at": [MOMENT.replace(microsecond=527_759)]})))
+    assert frame["at"][0].microsecond == 527_759
+    shown = frame._repr_html_()
+    assert shown.startswith('<div class="dt-o"><style>')
+    assert "white-space:nowrap" in shown
+    assert "2026-01-02 03:04:00+00:00<" in shown
+    with pd.option_context("display.notebook_repr_html", False):
+        assert frame._repr_html_() is None
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ _STYLE = variables(".dt-b") + (
     # twice, to be more precise than JupyterLab, whose cells stand to the right
     ".dt-b.dt-b table th,.dt-b.dt-b table td{text-align:left}.dt-b.dt-b table .dt-n{text-align:right}"
     ".dt-b thead th{color:var(--dt-muted);font-weight:600;border-bottom:1px solid var(--dt-line)}"
+    ".dt-b .dt-f td{max-width:64em}.dt-b .dt-u{white-space:nowrap}"
     ".dt-b .dt-n{font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".dt-b details{margin:4px 0}.dt-b summary{cursor:pointer}.dt-b ul{margin:2px 0 4px 1.4em;padding:0}"
     ".dt-b .dt-t{border-left:4px solid var(--dt-quiet);padding-left:8px;margin:4px 0}"
@@ -55,6 +56,8 @@ def escape(value: object) -> str:
 def breakable(value: object) -> str:
     """Return a value like `escape`, and say where long names may be broken: between their words, not inside them.
 
+    UUIDs, which a browser breaks at their hyphens, are kept whole.
+
     Examples
     --------
     >>> breakable("SalesOrderHeader.customer_id")
@@ -62,7 +65,8 @@ def breakable(value: object) -> str:
     >>> breakable("orders.customer_id")
     'orders.customer_id'
     """
-    return "<wbr>".join(html.escape(piece, quote=True) for piece in _pieces(visible(str(value))))
+    marked = "<wbr>".join(html.escape(piece, quote=True) for piece in _pieces(visible(str(value))))
+    return _UUID.sub(r'<span class="dt-u">\g<0></span>', marked)
 
 
 def soft(text: str) -> str:
@@ -84,6 +88,7 @@ def _pieces(text: str) -> list[str]:
 _LONG = 20
 """Characters up to which a word is never broken."""
 _WORDS = re.compile(r"(\s+)")
+_UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 _BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z0-9][_./\\])(?=[^_./\\])")
 
 
@@ -190,7 +195,7 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Html:
         for name, value in pairs
         if value not in ("", None)
     ]
-    return Html(f"<table><tbody>{''.join(lines)}</tbody></table>") if lines else Html()
+    return Html(f'<table class="dt-f"><tbody>{"".join(lines)}</tbody></table>') if lines else Html()
 
 
 def lines(text: str) -> Html:

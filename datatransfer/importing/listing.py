@@ -24,7 +24,7 @@ def receipts(db: Database) -> pd.DataFrame:
         import_id, kind (``import`` or ``undo``), undo_of, package_id, state, finished, inserted, updated, removed,
         reused, skipped.
     """
-    import pandas as pd
+    from datatransfer.display.frames import OneLine
 
     numbers = {"inserted": "insert", "updated": "update", "removed": "delete", "reused": "reuse", "skipped": "skip"}
     with checked(db).connect() as conn:
@@ -38,7 +38,7 @@ def receipts(db: Database) -> pd.DataFrame:
              "package_id": record.package_id, "state": record.state, "finished": record.finished, **totals}
         )  # fmt: skip
     names = ["import_id", "kind", "undo_of", "package_id", "state", "finished", *numbers]
-    return pd.DataFrame(rows, columns=names)
+    return OneLine(rows, columns=names)
 
 
 def key_frame(keys: pa.Table) -> pd.DataFrame:

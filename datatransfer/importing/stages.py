@@ -243,7 +243,7 @@ def stages(db: Database) -> pd.DataFrame:
     >>> len(dt.stages(dt.Database("sqlite://")))
     0
     """
-    import pandas as pd
+    from datatransfer.display.frames import OneLine
 
     rows: list[tuple[int, dict[str, Any]]] = []
     for import_id, noted in find(checked(db)).items():
@@ -256,7 +256,7 @@ def stages(db: Database) -> pd.DataFrame:
         )  # fmt: skip
         rows.append((session.number if session else 0, row))
     ordered = [row for _, row in sorted(rows, key=lambda item: item[0])]
-    return pd.DataFrame(ordered, columns=["import_id", "package", "created", "rows", "state"])
+    return OneLine(ordered, columns=["import_id", "package", "created", "rows", "state"])
 
 
 def _unsaid(noted: Mapping[str, str], state: str) -> str:
