@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
-STORED, PICTURES = "06_undo_an_import.ipynb", ".jp-OutputArea-output .dt-i > svg"
+STORED, PICTURES = "06_undo_an_import.ipynb", ".jp-OutputArea-output .dt-d > svg"
 
 
 def test_the_command_copies_the_notebooks_and_opens_the_first_which_runs(browser: Browser, tmp_path: Path) -> None:

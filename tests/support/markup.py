@@ -20,7 +20,7 @@ _NUMBERS = re.compile(r"[-\d. ]*")
 _PICTURE = re.compile(
     r'<div class="dt-i"(?: role="region" tabindex="0" aria-label="(?P<label>[^"<>]*)")?><style>[^<]*</style>'
     r'<img alt="(?P<alt>[^"<>]*)" src="data:image/svg\+xml;base64,(?P<source>[A-Za-z0-9+/=]*)">'
-    r'<svg style="min-width:\d+px" (?P<drawn>.*</svg>)</div>',
+    r'<div class="dt-d" hidden="hidden"><svg style="min-width:\d+px" (?P<drawn>.*</svg>)</div></div>',
     re.DOTALL,
 )
 _PATH = re.compile(r"[-\d. MmLlHhVvCcQqAaZz]*")
