@@ -211,6 +211,20 @@ def test_five_hundred_tables_are_drawn_readably() -> None:
     assert "1 cycle of several tables" in shown
 
 
+def test_what_is_said_below_a_picture_is_wrapped_and_makes_it_no_wider() -> None:
+    nodes = [Node("orders"), Node("items")]
+    edges = [Edge("items", "orders", "items.order_id")]
+    names = [f"enterprise_module_{n:02}_master_data_record ({n})" for n in range(8)]
+    said = f"most referred to: {', '.join(names)}"
+    made = graph_svg(nodes, edges, title="x", lines=[said, "1 cycle"])
+    texts = check_picture(made)
+    start = next(at for at, text in enumerate(texts) if text.startswith("most referred"))
+    end = texts.index("1 cycle")
+    assert end - start > 1
+    assert " ".join(texts[start:end]) == said
+    assert float(svg_root(made).attrib["width"]) <= 1_100
+
+
 @pytest.mark.parametrize("limit", [5, 20, 60])
 def test_every_table_of_a_collapsed_graph_is_in_a_box_or_listed(limit: int) -> None:
     graph = DependencyGraph(large_schema())

@@ -115,7 +115,7 @@ def graph_svg(
     parts += [_edge(edge, layout, links[edge]) for edge in drawn]
     parts += [_node(known[name], box) for name, box in layout.boxes.items()]
     y = MARGIN + layout.height + (2 * LINE if layout.boxes else LINE)
-    below = [*_listed(alone), *lines]
+    below = [*_listed(alone), *(part for line in lines for part in _wrapped(line))]
     texts = [text_at(MARGIN, y + index * LINE, line, "dt-q") for index, line in enumerate(below)]
     y += len(below) * LINE
     legend, wide = _legend(drawn, nodes, root, y)
@@ -265,6 +265,18 @@ def _listed(alone: Sequence[str]) -> list[str]:
             lines.append("    ")
         lines[-1] += shorten(one_line(name), _LONGEST) + (", " if more > 1 else "")
     return lines
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a line as several that make no picture wider, broken between words."""
+    parts = [""]
+    for word in one_line(line).split(" "):
+        longer = f"{parts[-1]} {word}".lstrip()
+        if parts[-1] and text_width(longer, 11) > _WIDEST - 2 * MARGIN:
+            parts.append(word)
+        else:
+            parts[-1] = longer
+    return parts
 
 
 def _legend(edges: Sequence[Edge], nodes: Sequence[Node], root: str, y: float) -> tuple[str, float]:
