@@ -285,6 +285,18 @@ def test_a_package_at_a_glance(tmp_path: Path) -> None:
     assert 'width:100%"' in package._repr_html_()
 
 
+def test_a_selection_of_nothing_says_so_and_shows_no_table_without_rows(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE a (id INTEGER PRIMARY KEY)")
+    connection.close()
+    with dt.Database(f"sqlite:///{tmp_path}/a.db") as db:
+        shown = dt.PackageBuilder(db).add("a", where="id = 1").preview()._repr_html_()
+    assert "no row is selected: none meets what was asked for" in html_text(shown)
+    assert "<table" not in shown
+    made = write(tmp_path / "p.zip", [(table("a", {"id": "integer"}), [])])["a"]._repr_html_()
+    assert "<tbody></tbody>" not in made
+
+
 def test_a_damaged_package_shows_its_findings(tmp_path: Path) -> None:
     write(tmp_path / "p", shop(), encoding="documents").close()
     (tmp_path / "p" / "entities" / "customers_1.json").unlink()

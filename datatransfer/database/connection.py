@@ -106,7 +106,7 @@ class Database:
             (t.name, len(t.columns), ", ".join(t.key) or "none", blocks.names([fk.parent for fk in t.foreign_keys], 6))
             for t in self._schema
         ]
-        listed = blocks.table(("table", "columns", "key", "refers to"), rows)
+        listed = blocks.table(("table", "columns", "key", "refers to"), rows, nothing="it has no tables")
         return blocks.block("Database", facts, listed, blocks.note("quiet", "rows are counted by db.tables"))
 
     def __enter__(self) -> Database:

@@ -151,11 +151,18 @@ def size(count: int) -> Figure:
     return Figure(f"{amount:.1f} {unit}")
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = MAX_ROWS) -> Html:
-    """Return an HTML table; columns of numbers are aligned right; what is beyond the limit is counted."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = MAX_ROWS, nothing: str = "none"
+) -> Html:
+    """Return an HTML table; columns of numbers are aligned right; what is beyond the limit is counted.
+
+    `nothing` is said in its place where there are no rows.
+    """
     all_rows = list(rows)
+    if not all_rows:
+        return note("quiet", nothing)
     shown = all_rows[:limit]
-    right = [bool(shown) and all(_is_number(row[at]) for row in shown if at < len(row)) for at in range(len(header))]
+    right = [all(_is_number(row[at]) for row in shown if at < len(row)) for at in range(len(header))]
     head = "".join(
         f'<th scope="col"{_NUMBER if number else ""}>{breakable(name)}</th>'
         for name, number in zip(header, right, strict=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datatransfer.exporting.plan import Rules
     from datatransfer.exporting.preview import Selection
 
+_NOTHING = "no row is selected: none meets what was asked for, or the tables are empty"
+
 
 def selection_html(selection: Selection) -> str:
     """Return a selection as HTML: how much of which table, and what deserves a look."""
@@ -25,7 +27,7 @@ def selection_html(selection: Selection) -> str:
     told = f"{blocks.plural(selection.total, 'row')} of {blocks.plural(len(counts), 'table')}"
     parts = [
         blocks.note("quiet", f"{told}, about {blocks.size(selection.bytes)}; nothing has been written"),
-        blocks.table(("table", "rows", "", "size, about", "", "because"), rows),
+        blocks.table(("table", "rows", "", "size, about", "", "because"), rows, nothing=_NOTHING),
     ]
     if selection.referenced_files:
         shown = [(f"{r.table}.{r.column}", r.path, n, r.problem) for r, n in selection.referenced_files]

@@ -126,6 +126,7 @@ def _counts(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[int], int]]
     table = blocks.table(
         ["table", "rows", "", *(heads[at] for at in used)],
         [(name, total, blocks.share(total, most), *(numbers[at] for at in used)) for name, numbers, total in kept],
+        nothing="no rows",
     )
     left = [head for at, head in enumerate(heads) if at not in used]
     return table + (blocks.note("quiet", f"0 rows: {', '.join(left)}") if left and kept else "")

@@ -41,8 +41,8 @@ STYLE = (
     ".dt-form .widget-dropdown>select{height:28px}"
     # lists below each other begin and end at the same places
     ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,12em)}.dt-form .dt-line>select{flex:0 1 24em}"
-    ".dt-form .dt-findings .dt-line>.widget-label{min-width:min(100%,20em)}.dt-form .dt-line>input{flex:0 1 12em}"
-    ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em)}"
+    ".dt-form .dt-findings .dt-line>.widget-label{flex:0 0 min(100%,24em)}.dt-form .dt-line>input{flex:0 1 12em}"
+    ".dt-form .dt-wide>.widget-label{flex:0 0 min(100%,40em)}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}"
     "@keyframes dt-moving{to{opacity:.4}}.dt-moving .progress{animation:dt-moving 1.5s infinite alternate}"

@@ -100,7 +100,7 @@ def _tables(manifest: Manifest) -> str:
          blocks.share(size, heaviest), ", ".join(entry.table.key) or "none")
         for entry in entries if (size := sizes[entry.table.name]) >= 0
     ]  # fmt: skip
-    return told + blocks.table(("table", "rows", "", "size", "", "key"), rows)
+    return told + blocks.table(("table", "rows", "", "size", "", "key"), rows, nothing="no tables")
 
 
 def size_of(entry: TableEntry) -> int:

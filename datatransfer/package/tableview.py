@@ -119,7 +119,8 @@ class PackageTable(shown.Listed):
             for row in found.itertuples(index=False, name=None)
         ]
         more = len(self) - len(rows)
-        return blocks.table(list(found.columns), rows) + (blocks.note("quiet", f"and {more:,} more") if more else "")
+        told_more = blocks.note("quiet", f"and {more:,} more") if more else ""
+        return blocks.table(list(found.columns), rows, nothing="no rows") + told_more
 
     def _columns(self) -> str:
         leads = {name: fk.parent for fk in self.table.foreign_keys for name in fk.columns}

@@ -93,6 +93,31 @@ def test_an_export_shows_long_names_whole(lab: Lab, databases: Databases) -> Non
     assert cut(lab) == []
 
 
+def test_lists_of_rules_begin_and_end_at_the_same_places_however_long_their_labels(
+    lab: Lab, databases: Databases
+) -> None:
+    url = databases.create("sqlite")
+    run(
+        url, *TABLES, f"CREATE TABLE notes (id INTEGER PRIMARY KEY, about INTEGER REFERENCES {LONG} (id))",
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER REFERENCES notes (id))",
+        f"INSERT INTO {LONG} VALUES (1, 'a')", f"INSERT INTO {LONG}_details VALUES (1, 1)",
+        "INSERT INTO notes VALUES (1, 1)", "INSERT INTO a VALUES (1, 1)",
+    )  # fmt: skip
+    form = form_of(lab, "ExportForm", url)
+    lab.page.set_viewport_size({"width": 1280, "height": 1000})
+    form.choose("Tables", LONG)
+    form.see("rows asked for")
+    form.click("Next")
+    form.see("nothing has been written")
+    form.click("▸ Rules at foreign keys")
+    form.control("a.b: take the a that refer to notes").wait_for()
+    ends = form.area.locator(".dt-wide > select").evaluate_all(
+        "(lists) => lists.map((list) => list.getBoundingClientRect()).map((box) => [box.left, box.right])"
+    )
+    assert len(ends) >= 3
+    assert all(end == ends[0] for end in ends)
+
+
 def test_an_import_shows_long_names_whole(lab: Lab, databases: Databases, tmp_path: Path) -> None:
     source, target = databases.create("sqlite"), databases.create("sqlite")
     run(source, *TABLES, f"ALTER TABLE {LONG} ADD COLUMN more_{LONG} INTEGER")
