@@ -62,6 +62,8 @@ def test_an_undo_that_is_refused_can_leave_the_rows_that_were_edited(databases: 
         form.wait()
         form.show_code.click()
         assert "the import is done" in form.told.value
+        assert "✓ done 20" in form.told.value
+        assert "merged" not in form.told.value
         assert "receipt.undo" not in form.code.value
         run(url, "UPDATE orders SET note = 'edited' WHERE id = 2")
         undoing = form.undoing

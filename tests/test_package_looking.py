@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import datatransfer as dt
+from datatransfer.display.blocks import size
 from datatransfer.errors import KeyValueError, PackageError, UnknownTableError, UsageError
+from datatransfer.notebook.picker import PathPicker
 from datatransfer.package.contents import Contents
 from datatransfer.package.package import DataPackage
 from datatransfer.sample import create_sample
@@ -150,7 +152,16 @@ def test_a_selection_counts_paths_and_a_package_files_and_both_say_so(tmp_path: 
         with builder.build(tmp_path / "all.zip", progress=False) as package:
             assert len(package.files) == 22
             assert package._repr_html_().count("22 files for 36 paths") == 2
+            assert "22 files for 36 paths" in repr(package)
+            assert "22 files for 36 paths" in repr(package.manifest_data)
+            stored, unpacked = size((tmp_path / "all.zip").stat().st_size), size(package.metadata.counts["bytes"])
+            assert stored != unpacked
+            assert f"{stored}, unpacked {unpacked}" in package._repr_html_()
+            (listed,) = PathPicker("Package", print, folder=tmp_path).list.options[-1:]
+            assert listed == f"all.zip  ({stored})"
+            (tmp_path / "all.zip").rename(tmp_path / "gone.zip")
+            assert f"<td>{unpacked}</td>" in package._repr_html_()
         one = dt.PackageBuilder(db).add("attachments", where="id = 2").build(tmp_path / "one.zip", progress=False)
         with one as package:
-            assert "1 file," in package._repr_html_()
+            assert "tables, 1 file<" in package._repr_html_()
             assert "for 1 path" not in package._repr_html_()

@@ -28,7 +28,7 @@ def test_the_receipt_tells_its_story_in_text_and_html_and_frames(databases: Data
         story = str(receipt)
         for word in (
             str(receipt.import_id),
-            "merged",
+            "state     done ",
             "on_match=update",
             str(package.path),
             "customers",
@@ -36,6 +36,8 @@ def test_the_receipt_tells_its_story_in_text_and_html_and_frames(databases: Data
         ):
             assert word in story
         html = receipt._repr_html_()
+        assert f"done {receipt.when.removeprefix('done ')}: " in html
+        assert "merged" not in story + html
         assert "<details>" in html
         assert "<script" not in html
         assert list(receipt.before_images("customers")["name"]) == ["<b>right</b>"] * 5

@@ -21,8 +21,8 @@ def receipts(db: Database) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        import_id, kind (``import`` or ``undo``), undo_of, package_id, state, finished, inserted, updated, removed,
-        reused, skipped.
+        import_id, kind (``import`` or ``undo``), undo_of, package_id, state (``merged``, which is done, or ``undone``),
+        finished, inserted, updated, removed, reused, skipped.
     """
     from datatransfer.display.frames import OneLine
 

@@ -110,7 +110,7 @@ def receipt_html(receipt: Receipt, names: Mapping[str, str]) -> str:
     parts = [state, _counts(list(names), rows), *_warnings(receipt.warnings)]
     if files:
         listed = blocks.table(["path", "bytes", "what"], [(f.path, f.bytes, f.action) for f in files], limit=_FILES)
-        parts.append(blocks.fold(blocks.plural(len(files), "file"), listed))
+        parts.append(blocks.fold(blocks.plural(len(files), "file path"), listed))
     seconds = [(phase, f"{value:.1f} s") for phase, value in receipt.timings.items()]
     parts.append(blocks.fold("about it", blocks.facts([*receipt.facts(), *seconds])))
     if receipt.way_back:
@@ -158,9 +158,9 @@ def seconds_chart(timings: Mapping[str, float]) -> Chart:
 
 
 def state_since(record: ImportRecord) -> str:
-    """Return the state of an import in words, and since when."""
+    """Return the state of an import or an undo in words, and since when: the ledger's ``merged`` is done, to people."""
     ended = record.undone_at if record.state == "undone" else record.finished
-    state = "done" if record.state == "merged" and record.options.get("undo_of") else record.state
+    state = "done" if record.state == "merged" else record.state
     return f"{state} {_shown(ended)}".rstrip()
 
 
@@ -174,7 +174,7 @@ def receipt_story(receipt: Receipt, files: Sequence[ImportedFile]) -> str:
     lines += ["", aligned(list(receipt.summary.columns), receipt.summary.to_numpy().tolist())]
     lines += [f"warning: {visible(warning)}" for warning in receipt.warnings]
     if files:
-        lines += ["", f"{counted(len(files), 'file')}:"]
+        lines += ["", f"{counted(len(files), 'file path')}:"]
         lines += [f"  {file.action:<8} {visible(file.path)}" for file in files[:_FILES]]
         lines += [f"  and {len(files) - _FILES} more"] if len(files) > _FILES else []
     if receipt.way_back:

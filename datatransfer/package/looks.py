@@ -30,16 +30,24 @@ def package_html(package: DataPackage, *, calls: bool = True) -> str:
     counts = metadata.counts
     held = ", ".join((
         blocks.plural(counts["rows"], "row"), blocks.plural(counts["tables"], "table"),
-        manifest.counted_files(paths=True), blocks.size(counts["bytes"]),
+        manifest.counted_files(),
     ))  # fmt: skip
     left_out = ", ".join(f"{name}.{column}" for name, columns in package.left_out.items() for column in columns)
     chosen = [("chosen", selection_words(metadata.selection)), ("left out", left_out)]
-    facts = blocks.facts([("holds", held), *origin_facts(metadata), *chosen])
+    facts = blocks.facts([("holds", held), ("size", _size(package)), *origin_facts(metadata), *chosen])
     parts = [verified(package.report, calls=calls), facts, _tables(manifest)]
     if manifest.files:
         parts.append(_files(manifest))
     parts.append(blocks.fold("format", blocks.facts(_format_facts(metadata))))
     return blocks.block(f"Package {package.path.name}", *parts)
+
+
+def _size(package: DataPackage) -> str:
+    """Say how large a package is: the file itself, as folders list it, and what it holds when it is unpacked."""
+    unpacked = str(blocks.size(package.metadata.counts["bytes"]))
+    if not package.path.is_file():  # a folder; or it was removed since it was opened
+        return unpacked
+    return f"{blocks.size(package.path.stat().st_size)}, unpacked {unpacked}"
 
 
 def verified(report: Report | None, *, calls: bool = True) -> str:
@@ -100,7 +108,7 @@ def _tables(manifest: Manifest) -> str:
          blocks.share(size, heaviest), ", ".join(entry.table.key) or "none")
         for entry in entries if (size := sizes[entry.table.name]) >= 0
     ]  # fmt: skip
-    return told + blocks.table(("table", "rows", "", "size", "", "key"), rows, nothing="no tables")
+    return told + blocks.table(("table", "rows", "", "size, unpacked", "", "key"), rows, nothing="no tables")
 
 
 def size_of(entry: TableEntry) -> int:
@@ -117,7 +125,7 @@ def _files(manifest: Manifest) -> str:
     listed = blocks.table(("file", "bytes", "referred to by", ""), rows)
     more = len(manifest.files) - len(rows)
     told = blocks.note("quiet", f"and {more:,} more: package.files") if more else ""
-    return blocks.fold(manifest.counted_files(paths=True), listed + told)
+    return blocks.fold(manifest.counted_files(), listed + told)
 
 
 def _format_facts(metadata: PackageMetadata) -> list[tuple[str, object]]:

@@ -145,11 +145,11 @@ class Manifest:
         """The entries by the names of their tables."""
         return {entry.table.name: entry for entry in self.tables}
 
-    def counted_files(self, *, paths: bool = False) -> str:
-        """Return how many files are here, at how many paths if that is asked and more, and how many paths have none."""
+    def counted_files(self) -> str:
+        """Return how many files are here, at how many paths if these are more, and how many paths have none."""
         stored = [file for file in self.files if not file.missing]
         told = plural(len(stored), "file")
-        if paths and (used := len(_paths(stored))) > len(stored):
+        if (used := len(_paths(stored))) > len(stored):
             told = f"{told} for {plural(used, 'path')}"
         lost = len(_paths(file for file in self.files if file.missing))
         return f"{told}, {lost:,} missing" if lost else told
