@@ -29,7 +29,7 @@ from datatransfer.exporting.preview import Selection, TableCount
 from datatransfer.importing.checking import SchemaReport
 from datatransfer.importing.receipts import Known, Receipt
 from datatransfer.importing.touched import STATES
-from datatransfer.importing.undo import _MEANT, UndoReport
+from datatransfer.importing.undoreport import MEANT, UndoReport
 from datatransfer.importing.validation import Misfit
 from datatransfer.package.manifest import FileEntry, FileReference, Manifest, TableEntry
 from datatransfer.package.report import Finding, Report
@@ -350,7 +350,7 @@ def test_an_undo_that_is_looked_at_tells_only_states_that_there_are_and_what_the
     assert "changed since the import" in shown
     assert "orphaned" not in shown
     assert "gone" not in shown
-    assert set(STATES) - {"reversible"} == set(_MEANT)
+    assert set(STATES) - {"reversible"} == set(MEANT)
 
 
 def test_numbers_of_a_table_stand_to_the_right_and_texts_to_the_left(tmp_path: Path) -> None:

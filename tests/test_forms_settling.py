@@ -63,6 +63,29 @@ def test_no_value_of_a_column_that_looks_like_a_secret_is_shown(databases: Datab
         form.wizard.close()
 
 
+SESSIONS = """CREATE TABLE sessions (token VARCHAR(40) PRIMARY KEY, device VARCHAR(20) UNIQUE, parent VARCHAR(40),
+    FOREIGN KEY (parent) REFERENCES sessions (token))"""
+
+
+def test_a_key_that_looks_like_a_secret_is_shown_neither_in_conflicts_nor_in_decisions(
+    databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create("sqlite"), databases.create("sqlite")
+    run(source, SESSIONS, "INSERT INTO sessions VALUES ('topsecret1', 'phone', NULL), ('topsecret2', 'desk', NULL)")
+    run(url, SESSIONS, "INSERT INTO sessions VALUES ('ownsecret1', 'phone', NULL), ('ownsecret2', 'desk', NULL)")
+    with dt.Database(url) as target:
+        form = ready_to_import(target, package_of(source, tmp_path / "p.zip"))
+        assert "device &#x27;phone&#x27;" in _said(form.conflicts)
+        named(form.conflicts, "sessions number 2").value = "reuse"
+        form.wait()
+        assert named(form.decided, "sessions number 2 decided as").value == "reuse"
+        assert named(form.conflicts, "sessions number 1").value == "decide …"
+        assert form.wizard.decisions == [("sessions", ["topsecret2"], "reuse")]
+        words = [str(getattr(each, "description", "")) for each in walk(form)]
+        assert "secret" not in " ".join([_said(form), *words])
+        form.wizard.close()
+
+
 def test_rows_that_get_another_text_are_told_in_the_plan(databases: Databases, package: Path) -> None:
     url = databases.create("sqlite")
     run(url, *SHOP, "INSERT INTO users VALUES (11, '1@example.org', 'own'), (12, '3@example.org', 'own')")

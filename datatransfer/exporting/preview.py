@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from datatransfer.exporting.plan import Plan
 from datatransfer.exporting.why import Why, explain
 from datatransfer.schema.graph import DependencyGraph
 from datatransfer.schema.identity import keeps_uuids_apart
+from datatransfer.schema.secrets import secrets_in
 from datatransfer.schema.tables import ENTITY_UUID, Table
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.display.charts import Chart
 
-_SECRET = re.compile(
-    r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
-)
 _SAMPLE_ROWS = 200
 
 
@@ -280,20 +277,6 @@ def _leaving(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:
                 )
                 found.append(Warned("column_left_out", f"{text} leaves them out", label))
     return found
-
-
-def secrets_in(table: Table) -> list[str]:
-    """Return the columns whose names look like secrets.
-
-    Examples
-    --------
-    >>> from datatransfer.schema.tables import Column
-    >>> from datatransfer.schema.values import LogicalType
-    >>> kind = LogicalType("text")
-    >>> secrets_in(Table("users", (Column("name", kind), Column("api_key", kind), Column("PasswordHash", kind))))
-    ['api_key', 'PasswordHash']
-    """
-    return [name for name in table.column_names if _SECRET.search(re.sub(r"[_\-\s]", "", name))]
 
 
 def _filtered(closure: Closure, counts: Mapping[str, int]) -> list[Warned]:

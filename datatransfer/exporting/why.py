@@ -14,6 +14,7 @@ from datatransfer.errors import SelectionError
 from datatransfer.exporting.keys import Key, check_keys
 from datatransfer.exporting.roots import typed_key
 from datatransfer.package.reasons import SHOWN
+from datatransfer.schema.secrets import HIDDEN, has_secret_key
 
 if TYPE_CHECKING:
     from datatransfer.exporting.closure import Closure, Edge
@@ -27,7 +28,7 @@ class Step:
     ----------
     table : str
     key : tuple
-        Empty where nothing names the row.
+        Empty where nothing names the row; ``("(hidden)",)`` where its column looks like a secret.
     reached : {"root", "down", "up"}
         ``down``: as a child of the next step's row; ``up``: as its parent.
     foreign_key : str
@@ -105,7 +106,8 @@ def explain(closure: Closure, table: str, key: Any) -> Why:
     while current is not None:
         gen, edge_number, key_now, at = current
         edge = closure.edges[edge_number]
-        steps.append(_step(at, key_now, edge))
+        hidden = key_now and has_secret_key(closure.plan.schema.table(at))
+        steps.append(_step(at, (HIDDEN,) if hidden else key_now, edge))
         current = _before(closure, edge, at, key_now, gen) if edge.fk is not None and key_now else None
     return Why(steps)
 

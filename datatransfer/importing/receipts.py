@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.display.charts import Chart
     from datatransfer.events import Cancellation, Listener
-    from datatransfer.importing.undo import UndoReport
+    from datatransfer.importing.undoreport import UndoReport
 
 _SUMMARY = {"inserted": "insert", "updated": "update", "reused": "reuse", "skipped": "skip", "conflicts": "conflict"}
 _UNDONE = {"removed": "delete", "restored": "update", "brought back": "insert", "kept": "keep"}
@@ -248,9 +248,10 @@ class Receipt(shown.Listed):
             It was undone before.
         """
         from datatransfer.importing import undo
+        from datatransfer.importing.undoreport import UndoReport
 
         if not self.recorded:
-            return undo.UndoReport(str(self.import_id), {})
+            return UndoReport(str(self.import_id), {})
         return undo.check_undo(self.target, self.import_id, lock_timeout=lock_timeout)
 
     @interrupts.held()  # from here: a signal in the midst of an import of Python is no KeyboardInterrupt any more

@@ -15,8 +15,7 @@ The steps of a merge are those of `datatransfer.importing.merge`; nothing here k
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ from datatransfer import interrupts
 from datatransfer.database import ledger
 from datatransfer.database.dialects.failures import database_errors
 from datatransfer.database.writers.session import LOCK_SECONDS
-from datatransfer.display import blocks, shown
 from datatransfer.errors import AlreadyUndoneError, DatabaseError, UndoConflictError, UsageError, clearing_up
 from datatransfer.events import Cancellation, Listener, Progress
 from datatransfer.failpoints import failpoint, refuse_unknown
@@ -35,92 +33,17 @@ from datatransfer.importing.orphaned import Orphaned
 from datatransfer.importing.reversal import Reversal
 from datatransfer.importing.rights import refuse_staging, refuse_undo
 from datatransfer.importing.sides import check_seconds
-from datatransfer.importing.touched import GONE, REVERSIBLE, STATES, TouchedRows
+from datatransfer.importing.touched import GONE, REVERSIBLE, TouchedRows
 from datatransfer.importing.undofiles import UndoFiles, finish_files
+from datatransfer.importing.undoreport import UndoReport
 from datatransfer.progress import checked_listener, listening
+from datatransfer.schema.secrets import has_secret_key
 
 if TYPE_CHECKING:
-    import pandas as pd
     from sqlalchemy import Connection
 
     from datatransfer.database.connection import Database
     from datatransfer.database.writers import Writer
-
-_MEANT = {
-    "edited": "changed since the import",
-    "referenced": "rows that came later refer to it",
-    "taken": "its key, or a value that must be unique, belongs to another row by now",
-    "orphaned": "it would come back without its parent",
-    "gone": "deleted since the import: nothing is left to take back",
-}
-"""What the states of rows mean that are not simply put back."""
-
-
-@dataclass(frozen=True)
-class UndoReport:
-    """What an undo would find.
-
-    Attributes
-    ----------
-    import_id : str
-    counts : mapping of table to mapping of (action, state) to int
-        Of the rows that the import inserted, updated or deleted.
-    rows : sequence of (table, key, state, by)
-        Every row that is not simply put back. ``by`` is the table that refers to it, or ``import …`` with the id of
-        the later import that wrote it again.
-    warnings : sequence of str
-        Of files that would stay.
-    """
-
-    import_id: str
-    counts: Mapping[str, Mapping[tuple[str, str], int]]
-    rows: Sequence[tuple[str, object, str, str]] = field(default=(), repr=False)
-    warnings: Sequence[str] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether `undo` would take everything back: no row was edited, is referred to, or lost its key or parent."""
-        return not any(self._total(table, state) for table in self.counts for state in STATES[1:-1])
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """One row a table, with the number of rows in each state."""
-        import pandas as pd
-
-        rows = [{"table": name, **{s: self._total(name, s) for s in STATES}} for name in self.counts]
-        return pd.DataFrame(rows, columns=["table", *STATES])
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row for each row that is not simply put back: table, key, state, and by which table or import.
-
-        That is what refers to it or wrote it since; of one that is ``orphaned``, the table in which its parent is
-        missing.
-        """
-        import pandas as pd
-
-        return pd.DataFrame(list(self.rows), columns=["table", "key", "state", "by"])
-
-    def _total(self, table: str, state: str) -> int:
-        return sum(n for (_, found), n in self.counts[table].items() if found == state)
-
-    @shown.as_text
-    def __repr__(self) -> str:
-        parts = [f"{n:,} {s}" for s in STATES if (n := sum(self._total(t, s) for t in self.counts))]
-        lines = [f"UndoReport({', '.join(parts) or 'nothing to undo'})", *self.warnings]
-        return "\n".join(lines)
-
-    @shown.as_html
-    def _repr_html_(self) -> str:
-        words = "everything can be taken back" if self.ok else "some rows cannot simply be taken back"
-        found = [state for state in STATES if any(self._total(name, state) for name in self.counts)]
-        rows = [[name, *(self._total(name, s) for s in found)] for name in self.counts]
-        meant = blocks.facts([(state, _MEANT[state]) for state in found if state in _MEANT])
-        listed = blocks.table(["table", "key", "state", "by"], self.rows)
-        more = blocks.fold(f"{blocks.plural(len(self.rows), 'row')} in another state", listed) if self.rows else ""
-        state = blocks.note("good" if self.ok else "warn", words)
-        warned = [blocks.note("warn", warning) for warning in self.warnings]
-        counted = blocks.table(["table", *found], rows) if found else ""
-        return blocks.block("Undo, looked at beforehand", state, counted, meant, more, *warned)
 
 
 @interrupts.held()
@@ -160,7 +83,8 @@ def _check_undo(db: Database, import_id: str | uuid.UUID, lock_timeout: float) -
         Orphaned(touched, record).mark()
         files = UndoFiles(writer, record.import_id)
         stay = [*files.warnings(), *files.edited()]
-        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), stay)
+        hidden = frozenset(name for name, each in touched.tables.items() if has_secret_key(each.table))
+        report = UndoReport(record.import_id, touched.counts(), list(touched.problems()), stay, hidden)
     except BaseException as error:
         _end(writer, error)
         raise

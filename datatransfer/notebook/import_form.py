@@ -206,7 +206,7 @@ class ImportForm(Form):
         self.findings = Findings(self._chosen, self._accept_all, self._take_all_back, wording=self.wording)
         self.summary = parts.html()
         self.conflicts = Conflicts(self._decide)
-        self.decided = Decided(self._decide)
+        self.decided = Decided(self._decide, self.conflicts.names)
         again = parts.button("Plan again", self._plan_again)
         return parts.column(
             self.findings, parts.row(*policies), self.match_on, parts.row(again), self.summary, self.conflicts,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
-from datatransfer.exporting.preview import secrets_in
 from datatransfer.importing.frames import Frames
 from datatransfer.notebook import parts
+from datatransfer.schema.secrets import secrets_in
 
 if TYPE_CHECKING:
     from datatransfer.importing.plan import ImportPlan
@@ -65,12 +65,14 @@ class Conflicts(w.VBox):
 
     def __init__(self, decided: Callable[[str, list[Any], str], object]) -> None:
         self._decided = decided
+        self.names = Names()
         super().__init__((), layout=parts.full())
 
     def lines(self, plan: ImportPlan) -> list[w.Widget]:
         """Return what shows the conflicts of a plan, for `tell`; this asks the database."""
         if not plan.conflict_count:
             return []
+        self.names.learn(plan)
         frame = plan.conflicts
         title = f"{blocks.plural(plan.conflict_count, 'conflict')} to decide"
         lines: list[w.Widget] = [parts.heading(title, 4)]
@@ -86,8 +88,9 @@ class Conflicts(w.VBox):
         secrets = {name: _secrets(plan.plans[name].fit) for name in dict.fromkeys(shown["table"])}
         for entity in shown.itertuples():
             texts = held.get(entity.table, {}).get(entity.source_key, {})
-            lines.append(parts.html(_told(entity, texts, secrets[entity.table])))
-            label, key = f"{entity.table} {_key(entity.source_key)}", entity.source_key
+            lines.append(parts.html(_told(entity, texts, secrets[entity.table], self.names)))
+            table, key = str(entity.table), entity.source_key
+            label = f"{table} {self.names.key(table, key)}"
             lines.append(self._choice(label, str(entity.table), [key], several=_is_open(str(entity.reason))))
         if len(frame) > MOST:
             lines.append(parts.html(parts.words(f"and {len(frame) - MOST:,} more: decide for all, or for these first")))
@@ -115,10 +118,12 @@ class Decided(parts.Fold):
     ----------
     decided : callable
         Takes a table, keys of the package, and a decision or None.
+    names : Names
     """
 
-    def __init__(self, decided: Callable[[str, list[Any], str | None], object]) -> None:
+    def __init__(self, decided: Callable[[str, list[Any], str | None], object], names: Names) -> None:
         self._decided = decided
+        self._names = names
         self._list = parts.column()
         super().__init__("", self._list)
         self.tell([])
@@ -136,7 +141,10 @@ class Decided(parts.Fold):
             if len(keys) > 1
         ]
         each = ((table, key, word) for table, keys, word in latest for key in keys)
-        lines += [self._choice(f"{t} {_key(key)} decided as", t, [key], word) for t, key, word in islice(each, MOST)]
+        lines += [
+            self._choice(f"{t} {self._names.key(t, key)} decided as", t, [key], word)
+            for t, key, word in islice(each, MOST)
+        ]
         if count > MOST:
             lines.append(parts.html(parts.words(f"and {count - MOST:,} more: decide for all, or for these first")))
         self._list.children = tuple(lines)
@@ -166,6 +174,31 @@ def natural_keys(wizard: ImportWizard, text: str) -> dict[str, list[str]]:
     return found
 
 
+class Names:
+    """What entities are called: by their keys, or by a number where the key looks like a secret."""
+
+    def __init__(self) -> None:
+        self._secret: set[str] = set()
+        self._numbers: dict[tuple[str, Any], int] = {}
+
+    def learn(self, plan: ImportPlan) -> None:
+        """Look which tables have keys that are not to be shown."""
+        for name, each in plan.plans.items():
+            if not _secrets(each.fit).isdisjoint({*each.fit.source.key, *each.fit.target.key}):
+                self._secret.add(name)
+
+    def key(self, table: str, key: Any) -> str:
+        """Return the key of an entity in the package, or its number."""
+        if table not in self._secret:
+            return _key(key)
+        known = sum(named == table for named, _ in self._numbers)
+        return f"number {self._numbers.setdefault((table, key), known + 1)}"
+
+    def place(self, table: str, key: Any) -> str:
+        """Return where the row of the target is, empty if its key is not to be shown."""
+        return "" if table in self._secret else f" (there: {_key(key)})"
+
+
 def _key(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -182,11 +215,11 @@ def _secrets(fit: TableFit) -> set[str]:
     return {name for pair in pairs if named.intersection(pair) for name in pair}
 
 
-def _told(entity: Any, texts: Mapping[str, Any], secrets: Container[str]) -> str:
+def _told(entity: Any, texts: Mapping[str, Any], secrets: Container[str], names: Names) -> str:
     """Return why an entity is in conflict, what it is, of which row of the target, and what differs; no secrets."""
-    said = f"{entity.table} {_key(entity.source_key)}: {entity.reason}"
+    said = f"{entity.table} {names.key(entity.table, entity.source_key)}: {entity.reason}"
     if not _is_open(entity.reason) and entity.target_key is not None:
-        said += f" (there: {_key(entity.target_key)})"
+        said += names.place(entity.table, entity.target_key)
     reason = parts.mark("warn", said)
     told = [
         f"{name} {blocks.shorten(str(value), 40)!r}" for name, value in texts.items() if value and name not in secrets

@@ -14,6 +14,7 @@ from datatransfer.package.contents import Contents
 from datatransfer.package.metadata import PackageMetadata
 from datatransfer.package.reasons import Search
 from datatransfer.schema.graph import DependencyGraph
+from datatransfer.schema.secrets import has_secret_key
 from datatransfer.schema.tables import ForeignKey
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class EntityGraph(shown.Listed):
     Attributes
     ----------
     nodes : tuple of Node
-        ``name`` is table and canonical key. Those with ``group`` count entities that are not drawn.
+        ``name`` is table and canonical key, or the number of the row where the key's column looks like a secret. Those
+        with ``group`` count entities that are not drawn.
     edges : tuple of Edge
 
     Examples
@@ -149,6 +151,7 @@ class _Walk:
 
     def _name(self, place: _Place) -> str:
         table, row = place
-        if not self.search.schema.table(table).key:
+        named = self.search.schema.table(table)
+        if not named.key or has_secret_key(named):
             return f"{table} row {row + 1:,}"
         return f"{table} {self.search.key((table, row, False))}"

@@ -20,6 +20,7 @@ from datatransfer.package.contents import Contents
 from datatransfer.package.linking import Held, find_parents, hold, needed_columns
 from datatransfer.package.metadata import PackageMetadata
 from datatransfer.schema.identity import canonical_key
+from datatransfer.schema.secrets import HIDDEN, has_secret_key
 from datatransfer.schema.tables import ForeignKey
 
 SHOWN = 40
@@ -40,7 +41,7 @@ class Step:
     ----------
     table : str
     key : str
-        Its canonical key.
+        Its canonical key; ``"(hidden)"`` where its column looks like a secret.
     reached : {"root", "down", "up"}
         ``down``: it refers to the next row; ``up``: the next row refers to it.
     foreign_key : str
@@ -153,11 +154,11 @@ class Search:
         return Chain(())
 
     def _steps(self, end: _Node, came: dict[_Node, tuple[_Node, str, str] | None]) -> list[Step]:
-        steps = [Step(end[0], self.key(end), "root")]
+        steps = [Step(end[0], self._shown_key(end), "root")]
         node = end
         while (before := came[node]) is not None:
             node, reached, label = before
-            steps.append(Step(node[0], self.key(node), reached, label))
+            steps.append(Step(node[0], self._shown_key(node), reached, label))
         return steps[::-1]
 
     def _neighbours(self, node: _Node) -> list[tuple[_Node, str, str]]:
@@ -213,6 +214,9 @@ class Search:
         names = held.table.key
         values = [held.columns[name][node[1]].as_py() for name in names]
         return canonical_key(values, [held.table.by_name[name].type for name in names])
+
+    def _shown_key(self, node: _Node) -> str:
+        return HIDDEN if has_secret_key(self.schema.table(node[0])) else self.key(node)
 
     def _roots(self) -> dict[str, set[str] | None]:
         """Return the tables with roots, and their keys where the selection says which."""

@@ -1,0 +1,32 @@
+"""Columns that look like secrets by their names, and keys that are not shown because of that."""
+
+from __future__ import annotations
+
+import re
+
+from datatransfer.schema.tables import Table
+
+_SECRET = re.compile(
+    r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
+)
+HIDDEN = "(hidden)"
+"""Stands where the key of a row is not shown."""
+
+
+def secrets_in(table: Table) -> list[str]:
+    """Return the columns whose names look like secrets.
+
+    Examples
+    --------
+    >>> from datatransfer.schema.tables import Column
+    >>> from datatransfer.schema.values import LogicalType
+    >>> kind = LogicalType("text")
+    >>> secrets_in(Table("users", (Column("name", kind), Column("api_key", kind), Column("PasswordHash", kind))))
+    ['api_key', 'PasswordHash']
+    """
+    return [name for name in table.column_names if _SECRET.search(re.sub(r"[_\-\s]", "", name))]
+
+
+def has_secret_key(table: Table) -> bool:
+    """Whether the key of a table, or a part of it, looks like a secret."""
+    return not set(secrets_in(table)).isdisjoint(table.key)
