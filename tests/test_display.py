@@ -78,12 +78,18 @@ def test_receipts_and_stages_are_data_frames_whose_values_stay_on_one_line(tmp_p
         for frame in (dt.receipts(db), dt.stages(db)):
             assert isinstance(frame, pd.DataFrame)
             assert type(frame[["import_id"]]) is pd.DataFrame
-    frame = pickle.loads(pickle.dumps(OneLine({"id": ["a-b"], "at": [MOMENT.replace(microsecond=527_759)]})))
+    one, other = str(uuid.UUID(int=1 << 100)), str(uuid.UUID(int=7 << 100))
+    made = {"id": [one], "of": [other], "none": [""], "at": [MOMENT.replace(microsecond=527_759)]}
+    frame = pickle.loads(pickle.dumps(OneLine(made)))
+    assert list(frame["of"]) == [other]
     assert frame["at"][0].microsecond == 527_759
     shown = frame._repr_html_()
     assert shown.startswith('<div class="dt-o"><style>')
     assert "white-space:nowrap" in shown
-    assert "2026-01-02 03:04:00+00:00<" in shown
+    assert f"<td>{one}</td>" in shown
+    assert "<td>00000070…</td>" in shown
+    assert "<th>at (UTC)</th>" in shown
+    assert "<td>2026-01-02 03:04:00</td>" in shown
     with pd.option_context("display.notebook_repr_html", False):
         assert frame._repr_html_() is None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ipywidgets as w
 import pytest
 
 import datatransfer as dt
 from datatransfer.notebook.export_wizard import ExportWizard
 from datatransfer.notebook.import_wizard import ImportWizard
+from datatransfer.notebook.parts import fill
 from tests.support.forms import shop
 from tests.support.servers import Databases
 
@@ -71,6 +73,13 @@ def test_code_is_shown_and_follows_what_is_chosen(databases: Databases) -> None:
         form.tables.value = ("users",)
         form.later.wait()
         assert "builder.add('users')" in form.code.value
-        assert form.code.rows == len(form.code.value.splitlines()) < 25
+        assert len(form.code.value.splitlines()) <= form.code.rows < 25
         form.show_code.click()
         assert form.code.layout.display == "none"
+
+
+def test_a_box_has_room_for_lines_that_are_wrapped_and_is_no_page_long() -> None:
+    area = w.Textarea()
+    for text, rows in (("", 1), ("a\nb\n\n", 4), ("x" * 100, 1), (f"a\n{'x' * 250}\nb", 5), ("a\n" * 99, 25)):
+        fill(area, text)
+        assert (area.value, area.rows) == (text, rows)

@@ -44,9 +44,11 @@ def test_the_rows_of_all_tables_are_shown_and_asked_for_once(
     monkeypatch.setattr(export_form, "quick_counts", lambda db: (asked.append(db.url_shown), counted(db))[1])
     with dt.Database(shop(databases)) as db:
         form = dt.ExportForm(db)
+        assert form.where_table.options == (("no table: all rows are taken", ""),)
         form.tables.value = ("users",)
         form.later.wait()
         assert labels(form) == ["orders: 3 rows", "users: 3 rows"]
+        assert form.where_table.value == "users"
         assert form.tables.value == ("users",)
         assert 'all rows</td><td class="dt-n">3<' in form.count.value
         form.where.value = "id = 1"

@@ -156,7 +156,7 @@ def test_a_selection_counts_paths_and_a_package_files_and_both_say_so(tmp_path: 
             assert "22 files for 36 paths" in repr(package.manifest_data)
             stored, unpacked = size((tmp_path / "all.zip").stat().st_size), size(package.metadata.counts["bytes"])
             assert stored != unpacked
-            assert f"{stored}, unpacked {unpacked}" in package._repr_html_()
+            assert f"{stored}; rows and files alone, unpacked: {unpacked}" in package._repr_html_()
             (listed,) = PathPicker("Package", print, folder=tmp_path).list.options[-1:]
             assert listed == f"all.zip  ({stored})"
             (tmp_path / "all.zip").rename(tmp_path / "gone.zip")

@@ -39,6 +39,7 @@ _POLICIES = (
 )
 _OVERWRITE = "Replace a package of that name"
 _WORDING = Wording({name: label for name, label, _ in _POLICIES} | {"overwrite": _OVERWRITE, "where": "where"})
+_NO_TABLE = ("no table: all rows are taken", "")
 _COUNT_DELAY = 0.4
 _MOST_EDGES = 60
 
@@ -130,9 +131,11 @@ class ExportForm(Form):
     def _choose_page(self) -> w.Widget:
         self.choice = TablesList([table.name for table in self.wizard.db.schema], self._tables_chosen)
         self.tables = self.choice.list
-        self.where_table = parts.choice("Only some rows of", [""], "", on_change=self._where_asked)
+        self.where_table = parts.choice("Only some rows of", [_NO_TABLE], "", on_change=self._where_asked)
         self.where = parts.text("where", hint="a condition in SQL, e.g. id = 42", on_change=self._where_written)
         self.where.disabled = True  # until it is said of which table
+        for name in ("dt-line", "dt-long"):  # begins where the list above it does
+            self.where.add_class(name)
         self.count = parts.html()
         return parts.column(
             parts.html(parts.words("Choose what to take. What the rows need to exist comes with them.")),
@@ -147,7 +150,7 @@ class ExportForm(Form):
             if table not in self.wizard.roots:
                 self.wizard.choose(table)
         keep = self.where_table.value
-        self.where_table.options = ["", *chosen]
+        self.where_table.options = [_NO_TABLE, *((table, table) for table in chosen)]
         self.where_table.value = keep if keep in chosen else (chosen[0] if len(chosen) == 1 else "")
         self._count()
         self.refresh()

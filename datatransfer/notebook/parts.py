@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any, TypeVar
 
 import ipywidgets as w
@@ -25,6 +26,8 @@ T = TypeVar("T")
 _NEARLY = 0.97
 _SILENT = 2.0
 _MOST_LINES = 25
+_WRAPPED = 100
+"""Characters from which a line of code or of a report is wrapped where the page is not wide."""
 _WIDE = {"description_width": "initial"}
 
 
@@ -41,8 +44,9 @@ STYLE = (
     ".dt-form .widget-dropdown>select{height:28px}"
     # lists below each other begin and end at the same places
     ".dt-form .dt-line>.widget-label{flex:0 1 auto;min-width:min(100%,12em)}.dt-form .dt-line>select{flex:0 1 24em}"
-    ".dt-form .dt-findings .dt-line>.widget-label{flex:0 0 min(100%,24em)}.dt-form .dt-line>input{flex:0 1 12em}"
-    ".dt-form .dt-wide>.widget-label{flex:0 0 min(100%,40em)}"
+    ".dt-form .dt-findings .dt-line>.widget-label{min-width:min(100%,20em);max-width:min(100%,20em)}"
+    ".dt-form .dt-wide>.widget-label{min-width:min(100%,40em);max-width:min(100%,40em)}"
+    ".dt-form .dt-line>input{flex:0 1 12em}.dt-form .dt-line.dt-long>input{flex:1 1 12em}"
     ".dt-form select option{white-space:pre-wrap;overflow-wrap:anywhere}"
     ".dt-form .dt-t,.dt-form .dt-b>div{overflow-wrap:anywhere}"
     "@keyframes dt-moving{to{opacity:.4}}.dt-moving .progress{animation:dt-moving 1.5s infinite alternate}"
@@ -101,8 +105,8 @@ def text(label: str, value: str = "", *, hint: str = "", on_change: Callable[[st
 
 
 def fill(area: w.Textarea, text: str) -> None:
-    """Show text in a box that is as high as its lines need, within reason."""
-    area.rows = min(text.count("\n") + 1, _MOST_LINES)
+    """Show text in a box that is as high as its lines need, also those that are wrapped, within reason."""
+    area.rows = min(sum(max(1, ceil(len(line) / _WRAPPED)) for line in text.split("\n")), _MOST_LINES)
     area.value = text
 
 

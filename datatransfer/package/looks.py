@@ -47,7 +47,7 @@ def _size(package: DataPackage) -> str:
     unpacked = str(blocks.size(package.metadata.counts["bytes"]))
     if not package.path.is_file():  # a folder; or it was removed since it was opened
         return unpacked
-    return f"{blocks.size(package.path.stat().st_size)}, unpacked {unpacked}"
+    return f"{blocks.size(package.path.stat().st_size)}; rows and files alone, unpacked: {unpacked}"
 
 
 def verified(report: Report | None, *, calls: bool = True) -> str:
