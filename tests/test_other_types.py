@@ -229,12 +229,15 @@ def test_rows_whose_integer_keys_became_decimals_elsewhere_are_known_when_they_c
         ("postgresql", "varchar(5)", "postgresql", "char(5)"),
         ("postgresql", "char(5)", "mariadb", "CHAR(5)"),
         ("mariadb", "CHAR(5)", "postgresql", "char(5)"),
+        ("postgresql", "varchar(5)", "postgresql", "padded"),
     ],
 )
 def test_rows_whose_keys_are_padded_elsewhere_are_known_when_they_come_back(
     source_dialect: str, declared: str, dialect: str, other: str, databases: Databases, tmp_path: Path
 ) -> None:
     source, url = databases.create(source_dialect), databases.create(dialect)
+    if dialect == "postgresql":
+        run(url, *DOMAINS)
     for at, kind in ((source, declared), (url, other)):
         run(at, f"CREATE TABLE t (id {kind} PRIMARY KEY, v VARCHAR(9))")
         run(at, f"CREATE TABLE u (id INTEGER PRIMARY KEY, t {kind}, FOREIGN KEY (t) REFERENCES t (id))")

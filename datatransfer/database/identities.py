@@ -8,7 +8,6 @@ held as Arrow columns, one set an import, and the keys of each batch are looked 
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from datatransfer.schema.tables import Table
 if TYPE_CHECKING:
     import pyarrow as pa
     import sqlalchemy as sa
-
-_PADDED = re.compile(r"char(acter)?\(\d+\)")
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ class Identities:
             return None
         inserted = list(self._inserted(table))
         server = self._conn.dialect.name != "sqlite"
-        padded = {c.name for c in table.columns if server and _PADDED.fullmatch(c.declared)}
+        padded = {c.name for c in table.columns if server and c.padded}
         return Recorded(table, inserted, padded) if inserted else None
 
     def keys_of(self, table: Table, wanted: Sequence[uuid.UUID]) -> list[tuple[Any, ...]]:

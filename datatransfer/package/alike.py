@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from datatransfer.errors import ValueLossError
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
-
-
-_PADDED = re.compile(r"char(acter)?\(\d+\)", re.IGNORECASE)
 
 
 def differing(left: pa.Array, right: pa.Array, columns: tuple[Column, Column]) -> npt.NDArray[np.int64]:
@@ -48,7 +44,7 @@ def differing(left: pa.Array, right: pa.Array, columns: tuple[Column, Column]) -
 
     kinds = columns[0].type, columns[1].type
     found = np.flatnonzero(_unequal(left, right, kinds))
-    padded = columns[0].declared != columns[1].declared and any(_PADDED.fullmatch(c.declared) for c in columns)
+    padded = columns[0].declared != columns[1].declared and any(c.padded for c in columns)
     if (kinds[0] == kinds[1] and not padded) or not len(found):
         return found
     at = pa.array(found)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from datatransfer.schema.tables import Table
 
-_SECRET = re.compile(
-    r"password|passwd|passphrase|pwd|token|apikey|secret|privatekey|accesskey|credential", re.IGNORECASE
-)
 HIDDEN = "(hidden)"
 """Stands where the key of a row is not shown."""
 
@@ -24,7 +19,7 @@ def secrets_in(table: Table) -> list[str]:
     >>> secrets_in(Table("users", (Column("name", kind), Column("api_key", kind), Column("PasswordHash", kind))))
     ['api_key', 'PasswordHash']
     """
-    return [name for name in table.column_names if _SECRET.search(re.sub(r"[_\-\s]", "", name))]
+    return [column.name for column in table.columns if column.looks_secret]
 
 
 def has_secret_key(table: Table) -> bool:

@@ -260,8 +260,7 @@ def _rule(read: _Read, oid: int, parts: Sequence[Any], fact: Facts) -> UniqueRul
     by_name = {column.name: column for column in fact.columns}
     # Trailing spaces of char(n), and whatever a native type does, make different values equal.
     plain = all(part[3] and part[5] for part in parts) and all(
-        by_name[c].type.kind not in ("native", "json") and not by_name[c].declared.startswith("character(")
-        for c in columns
+        by_name[c].type.kind not in ("native", "json") and not by_name[c].padded for c in columns
     )
     return UniqueRule(
         label=", ".join(str(part[2]) for part in parts),

@@ -5,7 +5,6 @@ Nothing is asked and nothing is run here: values and names come in, Arrow column
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,6 @@ from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-_PADDED = re.compile(r"char(acter)?\(\d+\)$")
-
-
-def is_padded(column: Column) -> bool:
-    """Return whether a server fills a column's texts up with spaces, which are no part of the value."""
-    return bool(_PADDED.match(column.declared))
 
 
 def refuse_where(odd: pa.Array, why: str, column: Column, cure: str) -> None:

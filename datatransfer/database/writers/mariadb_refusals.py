@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from datatransfer.database.writers.expressions import is_padded, refuse_where
+from datatransfer.database.writers.expressions import refuse_where
 from datatransfer.schema.tables import Column
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
     import pyarrow.compute as pc
 
     declared = column.declared.lower()
-    if is_padded(column) and not is_padded(source):
+    if column.padded and not source.padded:
         why = f"a text ends with spaces, which {declared} takes away"
         refuse_where(pc.ends_with(values, " "), why, column, "declare the column VARCHAR in the target")
     elif size := _BINARY.match(declared):

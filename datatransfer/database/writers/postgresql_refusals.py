@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.database.writers.expressions import is_padded, refuse_where
+from datatransfer.database.writers.expressions import refuse_where
 from datatransfer.schema.tables import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CHAR = re.compile(r"character\((\d+)\)$")
 _BITS = re.compile(r"bit( varying)?\((\d+)\)$")
 _LEXEMES = r"^('([^']|'')+'(:\d+[A-D]?(,\d+[A-D]?)*)?( |$))*$"
 #: Elements that lose something without a limit in the name of their type.
@@ -56,9 +55,8 @@ def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
     import pyarrow.compute as pc
 
     declared = base_of(column)
-    padded = _CHAR.match(declared)
-    if padded and not is_padded(source) and source.declared != column.declared:
-        apart = pc.and_(pc.ends_with(values, " "), pc.not_equal(pc.utf8_length(values), int(padded[1])))
+    if column.padded and not source.padded and source.declared != column.declared:
+        apart = pc.and_(pc.ends_with(values, " "), pc.not_equal(pc.utf8_length(values), column.type.length))
         why = f"a text ends with spaces, which are no part of a value of {declared}"
         refuse_where(apart, why, column, "declare the column varchar or text in the target, or repair the value")
     if declared in _BYTES:
