@@ -197,7 +197,7 @@ def _wants(column: ColumnFit) -> bool:
 
 def _is_narrower(column: ColumnFit) -> bool:
     other = column.source.type != column.kind or column.source.declared != column.target.declared
-    return other or column.lossy or (column.source.nullable and _wants(column))
+    return other or column.target.labels is not None or column.lossy or (column.source.nullable and _wants(column))
 
 
 def _is_open(fit: TableFit, rule: UniqueRule) -> bool:

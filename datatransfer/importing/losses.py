@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TRIES = 500
+_LETTERS = 63
+"""As many as a label of PostgreSQL has at most."""
+_NAMED, _KEPT = 10, 1_000
+"""Labels that a finding names, and that are remembered."""
 
 
 @dataclass
@@ -25,6 +29,16 @@ class _Loss:
     rows: int
     at_least: bool
     castable: bool
+    labels: dict[str, None] = field(default_factory=dict)
+
+    def told(self, *, hidden: bool) -> str:
+        """Return the message, with the labels that the target lacks."""
+        if not self.labels or hidden:
+            return self.message
+        named = ", ".join(_short(label) for label in list(self.labels)[:_NAMED])
+        more = len(self.labels) - _NAMED
+        least = "at least " if len(self.labels) == _KEPT else ""
+        return f"{self.message}: {named}{f' and {least}{more:,} more' if more > 0 else ''}"
 
 
 @dataclass
@@ -45,14 +59,20 @@ class Losses:
         loss.rows += rows
         loss.at_least |= not exact
         loss.castable &= castable
+        for label in error.evidence.get("labels", ()):
+            if len(loss.labels) < _KEPT:
+                loss.labels[label] = None
 
     def misfits(self, columns: Mapping[str, tuple[TableFit, ColumnFit]]) -> list[Misfit]:
         """Return one finding a column, of those that are named ``table.column``."""
         found = []
         for where, loss in self.found.items():
             rows = f"{'at least ' if loss.at_least else ''}{counted(loss.rows, 'row')}"
-            cure = of_value(*columns[where], castable=loss.castable)
-            found.append(Misfit("value-loss", where, f"{loss.message}, in {rows}", loss.hint, loss.rows, cure=cure))
+            table, column = columns[where]
+            hidden = column.source.looks_secret or column.target.looks_secret
+            cure = of_value(table, column, castable=loss.castable)
+            message = f"{loss.told(hidden=hidden)}, in {rows}"
+            found.append(Misfit("value-loss", where, message, loss.hint, loss.rows, cure=cure))
         return found
 
 
@@ -84,6 +104,10 @@ class Changes:
         cast = [f"{where}: {c.changed} of {counted(c.values, 'value')} changed by the cast to {c.target.kind}"
                 for where, c in self.casts.items()]  # fmt: skip
         return cast + [f"{where}: {counted(n, 'row')} got the default, not NULL" for where, n in self.fills.items()]
+
+
+def _short(label: str) -> str:
+    return repr(label if len(label) <= _LETTERS else f"{label[:_LETTERS]}…")
 
 
 def failing(array: pa.Array, change: Callable[[pa.Array], pa.Array]) -> tuple[int, bool]:

@@ -41,6 +41,8 @@ class Column:
         By what its texts are compared, as SQL names it; empty for the database's own. Of a package, only `FOLDING`.
     formula, default, base : str
         The SQL that computes it, what it holds when not given, and what a domain stands for. Of databases only.
+    labels : tuple of str, optional
+        The texts that an ENUM takes, alone or as elements of an array, or those that a SET does. Of databases only.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Column:
     formula: str = field(default="", compare=False)
     default: str = field(default="", compare=False)
     base: str = field(default="", compare=False)
+    labels: tuple[str, ...] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the package format keeps of the column."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ _GEOMETRIES = frozenset(
      "geometrycollection", "geomcollection"}
 )  # fmt: skip
 _GEOMETRY = LogicalType("native", native="mariadb:geometry")
+_LABEL = re.compile(r"'((?:[^']|'')*)'")
+_MEANT = {"''": "'", r"\\": "\\", r"\n": "\n", r"\r": "\r", r"\0": "\0"}
+_ESCAPED = re.compile("|".join(map(re.escape, _MEANT)))
 #: Engines whose reads are part of a consistent snapshot.
 _SNAPSHOT_ENGINES = frozenset({"InnoDB", "ROCKSDB"})
 
@@ -199,7 +203,19 @@ def _column(row: Any, *, is_json: bool, is_mariadb: bool) -> Column:
         collation=collation,
         formula=str(expression),
         default="" if no_default else str(default),
+        labels=labels_of(declared) if data_type in ("enum", "set") else None,
     )
+
+
+def labels_of(declared: str) -> tuple[str, ...]:
+    """Return the labels of an ENUM or SET in their order; a character beyond the first 65,536 is told as ``?``.
+
+    Examples
+    --------
+    >>> labels_of("enum('new','it''s done')")
+    ('new', "it's done")
+    """
+    return tuple(_ESCAPED.sub(lambda found: _MEANT[found[0]], label) for label in _LABEL.findall(declared))
 
 
 def logical_type(data_type: str, declared: str, measures: Mapping[str, int | None]) -> LogicalType:

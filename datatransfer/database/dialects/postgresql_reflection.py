@@ -36,7 +36,9 @@ WHERE a.attrelid IN ({oids}) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY 1,
 _TYPES = """
 SELECT t.oid::bigint, t.typname::text, n.nspname::text, t.typtype::text, t.typbasetype::bigint, t.typtypmod,
   t.typnotnull, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END,
-  CASE WHEN t.typlen = -1 THEN t.typelem::bigint ELSE 0 END
+  CASE WHEN t.typlen = -1 THEN t.typelem::bigint ELSE 0 END,
+  CASE WHEN t.typtype = 'e' THEN
+    ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) END
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype IN ('b', 'd', 'e')"""
 _UNIQUES = """
 SELECT i.indrelid::bigint, coalesce(k.contype::text, ''), i.indkey::smallint[]::int[], i.indnkeyatts::int
@@ -264,12 +266,18 @@ def _rule(read: _Read, oid: int, parts: Sequence[Any], fact: Facts) -> UniqueRul
     )
     return UniqueRule(
         label=", ".join(str(part[2]) for part in parts),
-        parts=tuple(f"({part[2]}){part[4]}" for part in parts),
+        parts=tuple(f"({part[2]}){_as_enum(read, oid, int(part[3]), by_name)}{part[4]}" for part in parts),
         columns=columns,
         where=parts[0][6],
         nulls_equal=bool(parts[0][7]),
         exact=plain,
     )
+
+
+def _as_enum(read: _Read, oid: int, number: int, by_name: Mapping[str, Column]) -> str:
+    """Return the cast of a column that is a domain over an enum: there is no ``=`` for the domain."""
+    column = by_name[read.columns[oid][number][2]] if number else None
+    return f"::{column.base}" if column is not None and column.type.kind == "enum" and column.base else ""
 
 
 def _facts(read: _Read, oid: int, types: Mapping[int, Any]) -> Facts:
@@ -297,7 +305,16 @@ def _column(row: Any, types: Mapping[int, Any]) -> Column:
         formula=default if generated else "",
         default=default if default and not generated else "",
         base=base if (base := _base(type_oid, declared, types)) != declared else "",
+        labels=_labels(type_oid, types),
     )
+
+
+def _labels(oid: int, types: Mapping[int, Any]) -> tuple[str, ...] | None:
+    """Return the labels of an enum, of what a domain stands for or of an array's elements; None for other types."""
+    found = types.get(oid)
+    while found is not None and (found[3] == "d" or found[8]):
+        found = types.get(found[4] if found[3] == "d" else found[8])
+    return tuple(found[9]) if found is not None and found[3] == "e" else None
 
 
 def _base(oid: int, shown: str, types: Mapping[int, Any]) -> str:

@@ -9,34 +9,20 @@ import re
 from typing import TYPE_CHECKING
 
 from datatransfer.database.writers.expressions import refuse_where
+from datatransfer.database.writers.labels import refuse_others
 from datatransfer.schema.tables import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MEMBER = re.compile(r"'((?:[^']|'')*)'")
-_MEANT = {"''": "'", r"\\": "\\", r"\n": "\n", r"\r": "\r", r"\0": "\0"}
-_ESCAPED = re.compile("|".join(map(re.escape, _MEANT)))
 #: Characters that the server shows as a question mark in the names of types.
-_WIDE = r"[\x{10000}-\x{10FFFF}]"
+_WIDE = re.compile("[\U00010000-\U0010ffff]")
 _BINARY = re.compile(r"binary\((\d+)\)$")
 _ROUNDED = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _TIME = r"^-?\d{1,3}:\d\d(:\d\d(\.\d*)?)?$"
 _YEARS = (1901, 2155)
 #: UUIDs that the server cannot keep: a version of 8 or more, and a variant that it takes for a part of a time.
 _NO_UUID = "^.{14}[89a-f].{4}(?:0[1-9a-f]|[1-7])"
-
-
-def members(column: Column) -> list[str]:
-    """Return the labels of an ENUM or SET in their order; a character beyond the first 65,536 is told as ``?``.
-
-    Examples
-    --------
-    >>> from datatransfer.schema.values import LogicalType
-    >>> members(Column("state", LogicalType("enum"), "enum('new','it''s done')"))
-    ['new', "it's done"]
-    """
-    return [_ESCAPED.sub(lambda found: _MEANT[found[0]], label) for label in _MEMBER.findall(column.declared)]
 
 
 def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
@@ -61,9 +47,7 @@ def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
         odd = pc.invert(pc.or_(pc.equal(years, 0), pc.and_(*_between(years))))
         refuse_where(odd, "a number is no YEAR from 1901 to 2155, nor 0", column, "declare the column SMALLINT")
     elif declared.startswith("enum("):
-        shown = pc.replace_substring_regex(values, _WIDE, "?")
-        odd = pc.invert(pc.is_in(shown, pa.array([*members(column), None], pa.string())))
-        refuse_where(odd, _odd_label(values.filter(odd)), column, "add it to the ENUM, or repair the value")
+        _refuse_labels(values, column)
     elif declared.startswith("set("):
         _refuse_sets(values, column)
     elif declared.startswith("time") and source.type.kind == "text" and column.type.kind == "native":
@@ -82,28 +66,43 @@ def _between(years: pa.Array) -> tuple[pa.Array, pa.Array]:
     return pc.greater_equal(years, _YEARS[0]), pc.less_equal(years, _YEARS[1])
 
 
-def _odd_label(odd: pa.Array) -> str:
-    """Say what is wrong with values that are no members; an empty one looks like the error value of an ENUM."""
-    empty = set(odd.to_pylist()) == {""}
-    return f"{'an empty text' if empty else 'a text'} is no member of the ENUM in the target"
+def _refuse_labels(values: pa.Array, column: Column) -> None:
+    """Refuse texts that are no members of an ENUM."""
+    known = set(column.labels or ())
+    why, cure = "a text is no member of the ENUM in the target", "add it to the ENUM, or repair the value in the source"
+    refuse_others(values, lambda text: () if _as_told(text) in known else (text,), why, column, cure)
 
 
 def _refuse_sets(values: pa.Array, column: Column) -> None:
-    """Refuse texts that a SET writes otherwise, or takes for numbers of members."""
+    """Refuse texts that a SET does not know, writes otherwise, or takes for numbers of members."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = members(column)
+    known = column.labels or ()
+
+    def others(text: str) -> list[str]:
+        return [part for part in _parts(text) if _as_told(part) not in known]
+
+    why = "a text names what is no member of the SET in the target"
+    refuse_others(values, others, why, column, "add it to the SET, or repair the value in the source")
 
     def is_odd(text: str) -> bool:
-        parts = text.split(",") if text else []
+        parts = [_as_told(part) for part in _parts(text)]
         return parts != [label for label in known if label in parts]
 
-    shown = pc.replace_substring_regex(values, _WIDE, "?")
-    different = [text for text in pc.unique(shown).to_pylist() if text is not None and is_odd(text)]
-    odd = pc.is_in(shown, pa.array(different, type=pa.string()))
+    different = [text for text in pc.unique(values).to_pylist() if text is not None and is_odd(text)]
+    odd = pc.is_in(values, pa.array(different, type=pa.string()))
     why = "a text does not name members of the SET in the target, each once and in its order"
     refuse_where(odd, why, column, "give the SET these members in that order, or declare the column VARCHAR")
+
+
+def _parts(text: str) -> list[str]:
+    return text.split(",") if text else []
+
+
+def _as_told(label: str) -> str:
+    """Return a label as the names of types tell it."""
+    return _WIDE.sub("?", label)
 
 
 def _refuse_rounded(values: pa.Array, digits: int, column: Column) -> None:

@@ -74,11 +74,15 @@ class PostgreSQLExpressions(ValueExpressions):
         return f"({value})::text" if kind.kind in AS_TEXT or kind.kind in OUTSIDE else value
 
     def equal(self, left: str, right: str, column: Column | None = None) -> str:
+        if column is not None and _has_no_equals(column):
+            return f"({left})::{column.base} = ({right})::{column.base}"
         if column is not None and (column.declared.startswith(_BY_TYPE) or _is_of_a_domain(column)):
             return f"{left} = CAST({right} AS {column.declared})"
         return super().equal(left, right, column)
 
     def same(self, left: str, right: str, column: Column) -> str:
+        if _has_no_equals(column):
+            return f"({left})::{column.base} IS NOT DISTINCT FROM ({right})::{column.base}"
         if column.type.kind in ("integer", "boolean", "bytes", "date", "timestamp", "timestamptz", "uuid", "enum"):
             return f"{left} IS NOT DISTINCT FROM {right}"
         cast = f"::{column.declared}::text"
@@ -94,6 +98,11 @@ class PostgreSQLExpressions(ValueExpressions):
 
     def exact_text(self, value: str, column: Column) -> str:
         return f"({value})::{column.declared}::text" if column.type.kind != "bytes" else value
+
+
+def _has_no_equals(column: Column) -> bool:
+    """Return whether there is no ``=`` for values of the column's type: those of enums do not take a domain."""
+    return column.type.kind == "enum" and bool(column.base)
 
 
 def _is_of_a_domain(column: Column) -> bool:

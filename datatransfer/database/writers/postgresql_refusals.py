@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database.writers.expressions import refuse_where
+from datatransfer.database.writers.labels import refuse_others
+from datatransfer.database.writers.postgresql_arrays import WHOLE, elements
 from datatransfer.schema.tables import Column
 
 if TYPE_CHECKING:
@@ -64,10 +66,29 @@ def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
         longer = pc.greater(pc.binary_length(values), room)
         why = f"a text is longer than {room} {'bytes' if room > 1 else 'byte'}, and {declared} cuts it"
         refuse_where(longer, why, column, "declare the column text in the target")
+    if column.labels is not None:
+        _refuse_labels(values, column, column.labels)
     if source.type.kind == "text" and column.type.kind == "native":
         _refuse_cut(values, column)
     if declared == "jsonb" and source.declared not in ("jsonb", column.declared):
         _refuse_documents(values, column)
+
+
+def _refuse_labels(values: pa.Array, column: Column, labels: Collection[str]) -> None:
+    """Refuse texts that are no labels of an enum, and arrays that hold others."""
+    import pyarrow.compute as pc
+
+    declared = base_of(column)
+    kind = declared.removesuffix("[]")
+    cure = f"ALTER TYPE {kind} ADD VALUE adds it in the target; or repair the value in the source"
+    if kind == declared:
+        why = f"a text is no label of {kind} in the target"
+        refuse_others(values, lambda text: () if text in labels else (text,), why, column, cure)
+        return
+    odd = pc.invert(pc.match_substring_regex(values, WHOLE))
+    refuse_where(odd, f"a text is no array of {kind}", column, "repair the value in the source")
+    why = f"an element is no label of {kind} in the target"
+    refuse_others(values, lambda text: [e for e in elements(text) if e not in labels], why, column, cure)
 
 
 def _refuse_cut(values: pa.Array, column: Column) -> None:
