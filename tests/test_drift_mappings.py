@@ -106,6 +106,15 @@ def test_the_command_line_saves_a_mapping_and_uses_it_again(
     assert main(["check", path, url, "--json"]) == 6
     document = json.loads(capsys.readouterr().out)
     assert {finding["code"] for finding in document["findings"]} == {"missing-column", "required-column"}
+    assert [(f["where"], f["loses"]) for f in document["findings"] if f["loses"]] == [
+        ("orders.note", "values are left out")
+    ]
+    assert main(["check", path, url]) == 6
+    told = capsys.readouterr().out
+    assert "    --drop orders.note  (lossy: values are left out)\n" in told
+    assert "all cures together that lose nothing: --default 'orders.channel:=" in told
+    assert "--drop" not in told.partition("all cures together")[2]
+    assert "1 cure loses something, to be chosen one by one: see above" in told
     typed = ["--drop", "orders.note", "--default", "orders.channel=web"]
     assert main(["check", path, url, *typed, "--save-mapping", saved]) == 0
     assert main(["plan", path, url, "--mapping", saved]) == 0

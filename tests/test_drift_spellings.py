@@ -103,7 +103,8 @@ def test_a_table_with_the_same_columns_is_proposed_if_it_is_the_only_one(databas
         databases, tmp_path / "two", source, [f"CREATE TABLE visitor {spelled}", f"CREATE TABLE staff {spelled}"]
     )
     assert not two.proposals
-    assert two.mapping.drop_tables == ("Guests",)
+    assert not two.mapping
+    assert [f.cure.drop_tables for f in two.lossy] == [("Guests",)]
 
 
 def test_a_name_that_is_only_alike_is_a_guess_and_no_proposal(databases: Databases, tmp_path: Path) -> None:
@@ -127,4 +128,8 @@ def test_a_cast_is_proposed_only_where_it_changes_no_value(databases: Databases,
     with dt.DataPackage.open(package) as opened, dt.Database(url) as target:
         report = dt.PackageImporter(opened, target).check()
     assert report.proposals.cast == {"p": {"whole": "integer"}}
-    assert report.mapping.cast == {"p": {"whole": "integer", "broken": "integer"}}
+    assert report.mapping.cast == {"p": {"whole": "integer"}}
+    assert [(f.where, f.loses) for f in report.lossy] == [("p.broken", "values may change")]
+    assert report.lossy[0].cure.cast == {"p": {"broken": "integer"}}
+    assert "(lossy: values may change)" in str(report.lossy[0])
+    assert list(report.to_frame()["loses"]) == [f.loses for f in report]

@@ -159,7 +159,14 @@ def test_all_findings_are_told_at_once_and_cured_at_once(
     assert error._repr_html_().count("<div>- ") == 6
     with dt.Database(url) as target:
         importer = dt.PackageImporter(package, target)
-        importer.check().mapping.save(tmp_path / "shop.json")
+        report = importer.check()
+        assert {(f.where, f.loses) for f in report.lossy} == {
+            ("audit", "rows are left out"), ("orders.note", "values are left out"),
+        }  # fmt: skip
+        assert set(report.mapping.to_json()) == {"rename", "rename_tables", "default", "cast"}  # which changes no value
+        assert {f.where for f in importer.check(mapping=report.mapping).errors} >= {f.where for f in report.lossy}
+        whole = report.mapping | report.lossy[0].cure | report.lossy[1].cure
+        whole.save(tmp_path / "shop.json")
         mapping = dt.Mapping.load(tmp_path / "shop.json")
         assert importer.check(mapping=mapping).ok
         receipt = importer.run(mapping=mapping, default={"orders": {"channel": "web"}})

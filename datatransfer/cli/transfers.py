@@ -104,11 +104,16 @@ def check(options: argparse.Namespace, out: Output) -> int:
         findings = [{**found, "hint": as_typed(found["hint"])} for found in records(report.to_frame())]
         document = {"package": options.package, "target": target.url_shown, "fits": report.ok, "findings": findings}
     lines = [f"{visible(f['severity'])}: {visible(f['where'])}: {visible(f['message'])}\n    {visible(f['hint'])}"
-             + (f"\n    {visible(f['options'])}" if f["options"] else "") for f in findings]  # fmt: skip
+             + (f"\n    {visible(f['options'])}" if f["options"] else "")
+             + (f"  (lossy: {f['loses']})" if f["loses"] else "") for f in findings]  # fmt: skip
     errors = len(report.errors)
     end = "the package fits" if report.ok else f"{counted(errors, 'error')}; nothing was written"
     if report.mapping:
-        end += f"\nall cures together: {visible(report.mapping.options)}"
+        end += f"\nall cures together that lose nothing: {visible(report.mapping.options)}"
+    if report.lossy:
+        end += (
+            f"\n{counted(len(report.lossy), 'cure loses', 'cures lose')} something, to be chosen one by one: see above"
+        )
     out.result(document, "\n".join([*lines, end]))
     return 0 if report.ok else SchemaMismatchError.exit_code
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datatransfer.importing.planner import Planner
     from datatransfer.importing.staging import Stager
 
-_COLUMNS = ("severity", "code", "where", "message", "hint", "cure", "options")
+_COLUMNS = ("severity", "code", "where", "message", "hint", "cure", "options", "loses")
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,16 @@ class SchemaReport:
 
     @property
     def mapping(self) -> Mapping:
-        """All cures together, to be looked through, and given to `PackageImporter.run` or saved."""
-        whole = Mapping()
-        for item in self.errors:
-            whole = whole | item.cure
-        return whole
+        """All cures together that lose nothing, to be looked through, and given to `PackageImporter.run` or saved.
+
+        A name that is alike may be a guess, and a default says what nobody said: `proposals` leaves these out, too.
+        """
+        return _together(item for item in self.errors if not item.loses)
+
+    @property
+    def lossy(self) -> tuple[Misfit, ...]:
+        """The findings whose cure loses something, named by `Misfit.loses`; each cure is to be chosen for itself."""
+        return tuple(item for item in self.errors if item.loses)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a finding.
@@ -72,7 +77,7 @@ class SchemaReport:
         Returns
         -------
         pandas.DataFrame
-            severity, code, where, message, hint, cure (Python), options (command line).
+            severity, code, where, message, hint, cure (Python), options (command line), loses (what the cure loses).
         """
         import pandas as pd
 
@@ -91,11 +96,7 @@ class SchemaReport:
     @property
     def proposals(self) -> Mapping:
         """The cures that lose nothing and guess nothing: names in another spelling, casts that change no value."""
-        whole = Mapping()
-        for item in self.errors:
-            if item.sure:
-                whole = whole | item.cure
-        return whole
+        return _together(item for item in self.errors if item.sure)
 
     @property
     def _words(self) -> str:
@@ -114,9 +115,16 @@ class SchemaReport:
     @shown.as_html
     def _repr_html_(self) -> str:
         state = blocks.note("good" if self.ok else "bad", f"Schemas: {self._words}")
-        rows = [(f.severity, f.code, f.where, f.message, f.hint, f.cure.code) for f in self.findings]
-        header = ("severity", "code", "where", "what", "what to do", "or say")
+        rows = [(f.severity, f.code, f.where, f.message, f.hint, f.cure.code, f.loses) for f in self.findings]
+        header = ("severity", "code", "where", "what", "what to do", "or say", "which loses")
         return blocks.block("Package and target", state, *([blocks.table(header, rows)] if rows else []))
+
+
+def _together(findings: Iterable[Misfit]) -> Mapping:
+    whole = Mapping()
+    for item in findings:
+        whole = whole | item.cure
+    return whole
 
 
 def check(planner: Planner, stager: Stager) -> SchemaReport:

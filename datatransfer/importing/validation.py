@@ -49,13 +49,38 @@ class Misfit:
     cure: Mapping = field(default_factory=Mapping)
     sure: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def loses(self) -> str:
+        """What the cure loses, in words; empty if it loses nothing.
+
+        Examples
+        --------
+        >>> lossy = Mapping(drop={"orders": ["note"]}), Mapping(cast={"orders": {"total": "integer"}})
+        >>> [Misfit("type", "orders", "", "", cure=cure).loses for cure in lossy]
+        ['values are left out', 'values may change']
+        >>> Misfit("type", "orders.total", "", "", cure=lossy[1], sure=True).loses
+        ''
+        """
+        if self.cure.drop_tables:
+            return "rows are left out"
+        if self.cure.drop:
+            return "values are left out"
+        if self.cure.cast and not self.sure:
+            return "values may change"
+        return "NULL becomes a value" if self.cure.default and self.code == "null" else ""
+
+    @property
+    def advice(self) -> str:
+        """What to do, with the cure in Python and as options, and what that loses."""
         said = f"; say {self.cure.code}, or {self.cure.options}" if self.cure else ""
-        return f"{self.where}: {self.message} ({self.hint}{said})"
+        return f"{self.hint}{said}{f' (lossy: {self.loses})' if self.loses else ''}"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message} ({self.advice})"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the finding as plain data; the cure as Python and as options."""
-        return {**vars(self), "cure": self.cure.code, "options": self.cure.options}
+        """Return the finding as plain data; the cure as Python and as options, and what it loses."""
+        return {**vars(self), "cure": self.cure.code, "options": self.cure.options, "loses": self.loses}
 
 
 @dataclass(frozen=True)
@@ -145,8 +170,7 @@ def refuse(misfits: Iterable[Misfit]) -> NoReturn:
     if all(item.code == "value-loss" for item in grave):
         if len(grave) == 1:
             only = grave[0]
-            said = f"; say {only.cure.code}, or {only.cure.options}" if only.cure else ""
-            raise ValueLossError(only.message, where=only.where, hint=only.hint + said, evidence=evidence)
+            raise ValueLossError(only.message, where=only.where, hint=only.advice, evidence=evidence)
         raise ValueLossError(f"values do not fit the target:{_shown(grave)}", hint=_HINT, evidence=evidence)
     shown = [*grave, *(item for item in listed if item.code == "revision")]
     raise SchemaMismatchError(f"the package does not fit the target:{_shown(shown)}", hint=_HINT, evidence=evidence)
