@@ -210,7 +210,9 @@ def test_a_plan_that_is_refused_for_its_conflicts_can_be_decided_and_run_again(
     with pytest.raises(dt.ConflictError, match="are in conflict") as caught:
         opened.run(plan)
     assert caught.value.hint == (
-        'see plan.conflicts and plan.decide, or plan again with on_match="update", on_clash="reuse" or match_on=…'
+        'see plan.conflicts and plan.decide, or plan again with on_clash="reuse" with on_match="skip" or "update" or '
+        'on_clash="rename" or match_on=… where another row holds the same word; on_match="skip" or "update" where the '
+        "row differs in the target"
     )
     assert exact_digest(target) == before
     assert not plan.done

@@ -184,10 +184,10 @@ def test_numbers_and_references_are_not_renamed(databases: Databases, tmp_path: 
                 plan.decide("n", 1, "rename")
         with pytest.raises(dt.ConflictError, match="another row holds the same code") as caught:
             importer.run(on_clash="rename")
-        assert caught.value.hint == "see importer.plan(…).conflicts, or say match_on=…"  # not what was said already
+        assert caught.value.hint == 'see importer.plan(…).conflicts, or say on_clash="reuse" or match_on=…'
         with pytest.raises(dt.ConflictError) as caught:
             importer.run(on_match="error")
-        ways = 'on_match="update", on_clash="reuse" or match_on=…'
+        ways = 'on_clash="reuse" with on_match="skip" or "update" or match_on=…'
         assert caught.value.hint == f"see importer.plan(…).conflicts, or say {ways}"
     assert exact_digest(urls[1]) == before
 

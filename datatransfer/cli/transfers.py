@@ -16,11 +16,13 @@ from datatransfer.cli.wording import as_typed
 from datatransfer.display.plain import counted, size, visible
 from datatransfer.errors import ConflictError, SchemaMismatchError, UsageError
 from datatransfer.events import Warned
-from datatransfer.importing.actions import Decision
+from datatransfer.importing.carrying import settlings_of
+from datatransfer.importing.conflicts import REPAIR
 
 if TYPE_CHECKING:
     from datatransfer.database.connection import Database
     from datatransfer.exporting.preview import Selection
+    from datatransfer.importing.conflicts import Settling
     from datatransfer.importing.importer import PackageImporter
     from datatransfer.importing.plan import ImportPlan
     from datatransfer.importing.receipts import Receipt
@@ -126,6 +128,7 @@ def plan(options: argparse.Namespace, out: Output) -> int:
             if options.save_decisions:
                 planned.save(options.save_decisions)
             conflicts = records(planned.conflicts.drop(columns=["before", "after"]))
+            settlings = settlings_of(planned)
             document = {
                 "package": options.package, "target": target.url_shown,
                 "tables": records(planned.summary), "conflicts": conflicts,
@@ -134,19 +137,27 @@ def plan(options: argparse.Namespace, out: Output) -> int:
             out.warn(_warned(warning))
     text = text_of(document["tables"], nothing="the package holds no rows")
     if conflicts:
-        text += f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}\n{_ways_to_decide(conflicts[0])}"
+        text += (
+            f"\n\n{counted(len(conflicts), 'conflict')}:\n{text_of(conflicts)}\n{_ways_to_decide(conflicts, settlings)}"
+        )
     out.result(document, f"{text}\n\nnothing was written")
     return ConflictError.exit_code if conflicts else 0
 
 
-def _ways_to_decide(conflict: Mapping[str, Any]) -> str:
-    """Say how a conflict is settled, as it is typed."""
-    key = conflict["source_key"]
-    if key is None:  # rows without one are decided for by policies
-        return "settle them by a policy: --on-match, --on-clash or --match-on"
-    written = json.dumps(key, ensure_ascii=False) if isinstance(key, list | tuple) else str(key)
-    one = quote(f"{conflict['table']}={written}={Decision.SKIP}")
-    return f"settle them by a policy (--on-match, --on-clash, --match-on), or one by one: --decide {visible(one)}"
+def _ways_to_decide(conflicts: Sequence[Mapping[str, Any]], settlings: Mapping[Any, Settling]) -> str:
+    """Say how conflicts of each kind are settled, as it is typed, with the first of them."""
+    lines = []
+    for (table, reason, how), ways in settlings.items():
+        kind = (table, reason, how)
+        first = next(c for c in conflicts if (c["table"], c["reason"], c["matched_by"]) == kind)
+        said = [as_typed(" or ".join(ways.policies))] if ways.policies else []
+        key = first["source_key"]
+        if key is not None and ways.decisions:  # rows without one are decided for by policies
+            written = json.dumps(key, ensure_ascii=False) if isinstance(key, list | tuple) else str(key)
+            one = quote(f"{table}={written}={ways.decisions[0]}")
+            said.append(f"one by one: --decide {one}")
+        lines.append(f"{table}: {reason}: {', or '.join(said) or REPAIR}")
+    return "\n".join(map(visible, lines))
 
 
 def import_(options: argparse.Namespace, out: Output) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,11 +22,13 @@ from datatransfer.errors import (
 )
 from datatransfer.events import Cancellation, Listener, Warned
 from datatransfer.importing import stages
-from datatransfer.importing.actions import Action, Identity, OnClash, OnMatch
+from datatransfer.importing.actions import Action, Identity
+from datatransfer.importing.conflicts import Settling, label_of_clash, settling, ways_out
 from datatransfer.importing.merge import Merge
 from datatransfer.importing.receipts import Receipt, receipt
 from datatransfer.importing.recording import counts_of, key_maps_of
 from datatransfer.importing.redefined import refuse_redefined
+from datatransfer.importing.renaming import renamable
 from datatransfer.importing.rights import refuse_lacking
 from datatransfer.importing.rivals import refuse_rivals, said
 
@@ -80,7 +82,7 @@ def refuse_unfit(plan: ImportPlan) -> None:
     with or_discarded(plan):
         refuse_redefined(plan.writer, [table.fit.target for table in plan.plans.values()])
     try:
-        _refuse_conflicts(plan, "see plan.conflicts and plan.decide, or plan again with")
+        _refuse_conflicts(plan, "see plan.conflicts and plan.decide", "plan again with")
         refuse_lacking(plan)
     except (ConflictError, PrivilegeError):
         raise
@@ -153,7 +155,7 @@ def told_of_rivals(package: DataPackage, target: Database, seen: int, identity: 
 
 
 def _merged(plan: ImportPlan, listener: Listener, cancellation: Cancellation, backup: Backup | None) -> Receipt:
-    _refuse_conflicts(plan, "see importer.plan(…).conflicts, or say")
+    _refuse_conflicts(plan, "see importer.plan(…).conflicts", "say")
     merge = Merge(plan, listener, cancellation, backup)
     writes = any(p.counts.get(Action.INSERT) or p.counts.get(Action.UPDATE) for p in plan.plans.values())
     if not writes and not merge.keep_to_lost_files():
@@ -191,28 +193,30 @@ def _nothing_to_write(plan: ImportPlan) -> Receipt:
     )  # fmt: skip
 
 
-def _refuse_conflicts(plan: ImportPlan, advice: str) -> None:
+def _refuse_conflicts(plan: ImportPlan, see: str, say: str) -> None:
     if not plan.conflict_count:
         return
     tables = {n: p.counts[Action.CONFLICT] for n, p in plan.plans.items() if p.counts.get(Action.CONFLICT)}
-    reasons = sorted(set(plan.conflicts["reason"].head(1000)))
+    settlings = settlings_of(plan)
+    reasons = sorted({reason for _, reason, _ in settlings})
     raise ConflictError(
         f"{counted(plan.conflict_count, 'entity is', 'entities are')} in conflict: {'; '.join(reasons[:5])}",
         where=", ".join(tables),
-        hint=f"{advice} {_ways_out(plan, tables)}",
+        hint=ways_out({reason: each for (_, reason, _), each in settlings.items()}, see, say),
         evidence={"tables": tables},
     )
 
 
-def _ways_out(plan: ImportPlan, tables: Iterable[str]) -> str:
-    """Name the policies that were not given and may settle conflicts of some tables."""
-    policies = plan.policies
-    ways = []
-    if any(policies.match_rule(table) == OnMatch.ERROR for table in tables):
-        ways.append('on_match="update"')
-    if any(policies.clash_rule(table) is OnClash.ERROR for table in tables):
-        ways.append('on_clash="reuse"')
-    return " or ".join(filter(None, [", ".join(ways), "match_on=…"]))
+def settlings_of(plan: ImportPlan) -> dict[tuple[str, str, str], Settling]:
+    """Return what settles the conflicts of a plan, by their table, reason, and how they were matched."""
+    frame = plan.conflicts.head(1000)
+    kinds = dict.fromkeys(zip(frame["table"], frame["reason"], frame["matched_by"], strict=True))
+    found = {}
+    for table, reason, how in kinds:
+        text = renamable(plan.plans[table], label_of_clash(reason, how))
+        on_match = plan.policies.match_rule(table)
+        found[table, reason, how] = settling(reason, how, renamable=text, on_match=on_match)
+    return found
 
 
 def finished(package: DataPackage, target: Database, import_id: uuid.UUID | None) -> Receipt:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Action, OnClash, Policies
+from datatransfer.importing.conflicts import exchanged, held, taken, twice
 from datatransfer.importing.remap import TablePlan
 from datatransfer.importing.uniques import Uniques, inputs, label_of
 from datatransfer.schema.tables import Schema, UniqueRule
@@ -106,12 +107,12 @@ class Clashes:
                 return
             self.map_rows(plan)
         rows = self.uniques.twice(rule, self._ours(plan, rule, _WRITTEN))
-        self._mark(plan, rows, f"another row of the package holds the same {label_of(rule)} to the target")
+        self._mark(plan, rows, twice(label_of(rule)))
 
     def _inserts(self, plan: TablePlan, rule: UniqueRule) -> None:
         ours, theirs = self._ours(plan, rule, f"'{Action.INSERT}'"), self.uniques.theirs(plan, rule)
         rows = f"SELECT h.r FROM ({ours}) h JOIN ({theirs}) t ON {self.uniques.equal(rule, 't', 'h')}"
-        self._mark(plan, rows, f"another row holds the same {label_of(rule)}")
+        self._mark(plan, rows, held(label_of(rule)))
 
     def _updates(self, plan: TablePlan, rules: list[UniqueRule]) -> None:
         """Mark updates that take what a row keeps; one that is not carried out keeps its own, so look again."""
@@ -125,7 +126,7 @@ class Clashes:
     @staticmethod
     def _said(rules: list[UniqueRule]) -> Iterator[tuple[UniqueRule, str]]:
         for rule in rules:
-            yield rule, f"another row holds the same {label_of(rule)}, which the update would take"
+            yield rule, taken(label_of(rule))
 
     def _taking(self, plan: TablePlan, rule: UniqueRule, actions: str = f"'{Action.UPDATE}'") -> str:
         ours, theirs = self._ours(plan, rule, actions), self.uniques.theirs(plan, rule)
@@ -160,8 +161,7 @@ class Clashes:
                 rows = f"{parked} s JOIN {self._map(plan)} m ON m.r = s.r AND m.a = '{Action.UPDATE}'"
                 plan.parking.append((column, f"SELECT {keys}, {held} AS n0 FROM {rows}"))
                 return
-        reason = f"rows exchange their {label_of(rule)}, and the target has no place to hold it meanwhile"
-        self._mark(plan, holders, reason)
+        self._mark(plan, holders, exchanged(label_of(rule)))
 
     @staticmethod
     def _reads(plan: TablePlan, rule: UniqueRule) -> tuple[str, ...]:

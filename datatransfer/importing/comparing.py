@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datatransfer.errors import UnknownColumnError, UsageError
 from datatransfer.given import suggestion
 from datatransfer.importing.actions import Action, Newest, OnMatch, Policies
+from datatransfer.importing.conflicts import DIFFERS, REFERENCED, SEVERAL
 from datatransfer.importing.remap import Remap, TablePlan
 from datatransfer.importing.validation import ColumnFit
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 _ORDERED = ("integer", "float", "decimal", "date", "time", "timestamp", "timestamptz", "text")
-SEVERAL = "several rows of the target match"
 _ACTIONS = {OnMatch.SKIP: Action.SKIP, OnMatch.UPDATE: Action.UPDATE, OnMatch.ERROR: Action.CONFLICT}
 
 
@@ -98,7 +98,7 @@ class Comparer:
             w.run(f"UPDATE {m} SET a = '{Action.SKIP}', x = '{why}' WHERE {listed})")
         else:
             chosen = _ACTIONS[rule]
-            reason = ", x = 'the row differs in the target'" if chosen is Action.CONFLICT else ""
+            reason = f", x = '{DIFFERS}'" if chosen is Action.CONFLICT else ""
             w.run(f"UPDATE {m} SET a = '{chosen}'{reason} WHERE {listed})")
         w.run(f"UPDATE {m} SET a = '{Action.REUSE}' WHERE a IS NULL")
 
@@ -109,8 +109,8 @@ class Comparer:
         for i, f in enumerate(plan.fit.columns):
             if f.target.name in plan.referenced:
                 listed = f"r IN (SELECT r FROM {d} WHERE {w.concat([chr(39) + ',' + chr(39), 'd'])} LIKE '%,{i},%')"
-                why = "a column that references point to differs"
-                w.run(f"UPDATE {m} SET a = '{Action.CONFLICT}', x = '{why}' WHERE a = '{Action.UPDATE}' AND {listed}")
+                marked = f"UPDATE {m} SET a = '{Action.CONFLICT}', x = '{REFERENCED}'"
+                w.run(f"{marked} WHERE a = '{Action.UPDATE}' AND {listed}")
 
     def remember(self, plan: TablePlan) -> None:
         """Keep the rows that differ as they are now, and list the texts that new rows take instead of their own."""

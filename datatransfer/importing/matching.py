@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
+from datatransfer.importing.conflicts import SEVERAL, SHARED, held
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys, KnownTable
 from datatransfer.importing.keyranges import KeyRanges, limit_of
@@ -149,7 +150,7 @@ class Matcher:
         columns = plan.fit.target.by_name
         values = [w.any_value(f"t.{w.quote(c)}", columns[c]) for c in (*plan.key, *plan.referenced)]
         several = f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END"
-        why = f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END"
+        why = f"CASE WHEN count(*) > 1 THEN '{SEVERAL}' ELSE {reason} END"
         text = how.replace("'", "''")[:200]
         w.run(
             f"INSERT INTO {m} ({self._map_columns(plan)}) "
@@ -251,7 +252,7 @@ class Matcher:
                 f" AND r NOT IN (SELECT e.r FROM {self.writer.stage_name('e', plan.number)} e WHERE e.a IN {words})"
             )
         self.writer.run(
-            f"UPDATE {m} SET a = '{Action.CONFLICT}', x = 'another entity of the package matches the same row' "
+            f"UPDATE {m} SET a = '{Action.CONFLICT}', x = '{SHARED}' "
             f"WHERE a IS NULL AND r IN (SELECT r FROM (SELECT r, row_number() OVER (PARTITION BY {keys} ORDER BY r) n "
             f"FROM {m} WHERE a IS NULL{shared}) d WHERE d.n > 1)"
         )
@@ -267,20 +268,20 @@ class Matcher:
     def _match_key(self, plan: TablePlan) -> None:
         label = ", ".join(plan.key)
         said = label.replace(chr(92), "").replace("'", "''")[:150]
-        action, reason = self._clash_action(plan, "s.r", f"another row holds the same {said}")
+        action, reason = self._clash_action(plan, "s.r", held(said))
         self._match_on(plan, plan.key, f"clash:{label}", action=action, reason=reason)
 
     def _match_rule(self, plan: TablePlan, rule: UniqueRule) -> None:
         """Add the staged rows whose unique values another row of the target holds."""
         w, u = self.writer, self.uniques
         m, label = w.stage_name("m", plan.number), label_of(rule)
-        action, reason = self._clash_action(plan, "h.r", f"another row holds the same {label}")
+        action, reason = self._clash_action(plan, "h.r", held(label))
         keys = [(f"k{i}", c) for i, c in enumerate(plan.key)] + [(f"v{i}", c) for i, c in enumerate(plan.referenced)]
         values = ", ".join(w.any_value(f"t.{name}", plan.fit.target.by_name[c]) for name, c in keys)
         w.run(
             f"INSERT INTO {m} ({self._map_columns(plan)}) SELECT h.r, "
             f"CASE WHEN count(*) > 1 THEN '{Action.CONFLICT}' ELSE {action} END, 'clash:{label}', "
-            f"CASE WHEN count(*) > 1 THEN 'several rows of the target match' ELSE {reason} END, {values} "
+            f"CASE WHEN count(*) > 1 THEN '{SEVERAL}' ELSE {reason} END, {values} "
             f"FROM ({u.ours(plan, rule)}) h JOIN ({u.theirs(plan, rule)}) t ON {u.equal(rule, 't', 'h')} "
             f"WHERE NOT EXISTS (SELECT 1 FROM {m} m2 WHERE m2.r = h.r) GROUP BY h.r"
         )

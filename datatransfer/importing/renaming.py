@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Decision, OnClash, Policies
 from datatransfer.importing.remap import TablePlan
-from datatransfer.importing.uniques import Uniques
+from datatransfer.importing.uniques import Uniques, label_of
 from datatransfer.importing.validation import ColumnFit
 from datatransfer.schema.tables import ENTITY_UUID, IMPORTED_FROM_UUID, UniqueRule
 
@@ -199,6 +199,12 @@ class Renames:
             conditions += [held, u.held_before(other, new, u.ours(plan, other))]
         taken = " UNION ".join(conditions)
         return f"SELECT q.r AS r FROM {waiting} q LEFT JOIN ({taken}) z ON z.r = q.r WHERE z.r IS NULL"
+
+
+def renamable(plan: TablePlan, label: str) -> bool:
+    """Return whether what clashes by a rule is a text that may be another one."""
+    rules = [rule for rule in plan.fit.target.rules if label_of(rule) == label]
+    return any(Renames._column(plan, rule) is not None for rule in rules)
 
 
 def _ending(suffix: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
+from datatransfer.importing.conflicts import SEVERAL
 from datatransfer.importing.frames import Frames
 from datatransfer.notebook import parts
 from datatransfer.schema.secrets import secrets_in
@@ -205,7 +206,7 @@ def _key(value: Any) -> str:
 
 def _is_open(reason: str) -> bool:
     """Whether several rows of the target match, so that none of them can be updated or taken for the entity."""
-    return reason.startswith("several rows")
+    return reason == SEVERAL
 
 
 def _secrets(fit: TableFit) -> set[str]:
