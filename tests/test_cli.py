@@ -170,9 +170,9 @@ def test_a_plan_with_conflicts_says_what_settles_one_of_them(shop: Shop, capsys:
     said(capsys, "export", f"sqlite:///{shop.path('here.db')}", package, "--all")
     shown = said(capsys, "plan", package, target, "--on-match", "error", code=7)
     advised = shlex.split(shown[shown.index("--decide") :].splitlines()[0])
-    assert advised == ["--decide", 'pairs=[1, "it\'s"]=skip']
+    assert advised == ["--decide", 'pairs=[1, "it\'s"]=reuse']
     settled = told(capsys, "plan", package, target, "--on-match", "error", *advised)
-    assert (settled["conflicts"], by_table(settled)["pairs"]["skip"]) == ([], 1)
+    assert (settled["conflicts"], by_table(settled)["pairs"]["reuse"]) == ([], 1)
     assert "JSON list" in complaint(capsys, "plan", package, target, "--decide", "pairs=1=skip", code=2)
 
 

@@ -14,6 +14,7 @@ import datatransfer as dt
 from datatransfer import errors
 from tests.support.drift import NOON, make, rows_of
 from tests.support.servers import Databases
+from tests.support.sql import asked, run
 from tests.support.transfer import export_all
 
 CASTS: dict[str, tuple[Any, list[Any], Any, str, list[Any], int]] = {
@@ -90,3 +91,46 @@ def test_what_cannot_become_the_other_kind_is_refused_and_may_be_left_out(
         assert str(value) not in str(caught.value)
         cure = eval(f"dict({caught.value.evidence['findings'][0]['cure']})")
         assert importer.run(**cure).total("insert") == 1
+
+
+@pytest.mark.parametrize(
+    ("declared", "dialect", "there", "said"),
+    [
+        ("BIT(5)", "mariadb", "TINYINT", "widened: the target takes more: bits 5 unsigned → 8"),
+        ("BIT(5)", "mariadb", "BIT(5)", ""),
+        ("BIT(5)", "postgresql", "smallint", "widened: the target takes more: bits 5 unsigned → 16"),
+        ("BIT(8)", "mariadb", "TINYINT UNSIGNED", ""),
+        ("BIT(8)", "mariadb", "TINYINT", "narrowed: the target keeps less: bits 8 unsigned → 8"),
+        ("BIT(64)", "postgresql", "bigint", "narrowed: the target keeps less: bits 64 unsigned → 64"),
+        ("BIT(64)", "mariadb", "BIGINT UNSIGNED", ""),
+        ("INT UNSIGNED", "mariadb", "INT", "narrowed: the target keeps less: bits 32 unsigned → 32"),
+        ("INT", "mariadb", "BIGINT UNSIGNED", "narrowed: the target keeps less: bits 32 → 64 unsigned"),
+        ("TINYINT", "mariadb", "INT", "widened: the target takes more: bits 8 → 32"),
+        ("TINYINT", "mariadb", "BIT(5)", "narrowed: the target keeps less: bits 8 → 5 unsigned"),
+    ],
+)
+def test_ranges_of_integers_are_compared_with_their_signs(
+    declared: str, dialect: str, there: str, said: str, databases: Databases, tmp_path: Path
+) -> None:
+    source, url = databases.create("mariadb"), databases.create(dialect)
+    run(source, f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared})", "INSERT INTO t VALUES (1, 0), (2, 31)")
+    run(url, f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {there})")
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(export_all(source, tmp_path / "p.zip"), target)
+        report = importer.check()
+        assert report.ok
+        assert [f"{f.code}: {f.message}" for f in report if f.where == "t.v"] == ([said] if said else [])
+        importer.run()
+    shown = "v + 0" if dialect == "mariadb" else "v"
+    assert asked(url, f"SELECT {shown} FROM t ORDER BY id") == [(0,), (31,)]
+
+
+def test_a_number_of_more_bits_than_the_target_has_is_refused_by_name(databases: Databases, tmp_path: Path) -> None:
+    source, url = databases.create("sqlite"), databases.create("mariadb")
+    run(source, "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER)", "INSERT INTO t VALUES (1, 31), (2, 32), (3, -1)")
+    run(url, "CREATE TABLE t (id INTEGER PRIMARY KEY, v BIT(5))")
+    with dt.Database(url) as target:
+        importer = dt.PackageImporter(export_all(source, tmp_path / "p.zip"), target)
+        with pytest.raises(errors.ValueLossError, match=r"^t\.v: an integer does not fit 5 bits, in 2 rows"):
+            importer.run()
+    assert asked(url, "SELECT count(*) FROM t") == [(0,)]

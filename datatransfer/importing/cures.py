@@ -5,6 +5,7 @@ Knows tables and columns of both sides; decides nothing, and reads neither datab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -255,6 +256,8 @@ def _sizes(mine: Any, there: Any) -> tuple[str, str]:
     """Return in which measure the target's type is narrower, or wider."""
     if mine.kind != there.kind:
         return "", ""
+    if mine.kind == "integer":
+        return _ranges(mine, there)
     less: list[str] = []
     more: list[str] = []
     for name in ("length", "bits", "precision", "scale"):
@@ -262,6 +265,24 @@ def _sizes(mine: Any, there: Any) -> tuple[str, str]:
         if a != b and (name != "scale" or there.precision):
             (less if b and (not a or b < a) else more).append(f"{name} {a or 'without limit'} → {b or 'without limit'}")
     return ", ".join(less), ", ".join(more)
+
+
+def _ranges(mine: LogicalType, there: LogicalType) -> tuple[str, str]:
+    """Return how the range of integers is narrower, or wider."""
+    (low, high), (lowest, highest) = _range(mine), _range(there)
+    sizes = [f"{t.bits or 'without limit'}{' unsigned' * (t.unsigned and mine.unsigned != there.unsigned)}"
+             for t in (mine, there)]  # fmt: skip
+    said = f"bits {' → '.join(sizes)}"
+    if lowest > low or highest < high:
+        return said, ""
+    return "", said if (lowest, highest) != (low, high) else ""
+
+
+def _range(kind: LogicalType) -> tuple[float, float]:
+    """Return the least and the greatest integer of a type."""
+    if not kind.bits:
+        return (0 if kind.unsigned else -math.inf), math.inf
+    return (0, 2**kind.bits - 1) if kind.unsigned else (-(2 ** (kind.bits - 1)), 2 ** (kind.bits - 1) - 1)
 
 
 # --- references -----------------------------------------------------------------------------------------------------

@@ -238,7 +238,7 @@ def logical_type(data_type: str, declared: str, measures: Mapping[str, int | Non
         "enum": LogicalType("enum"),
         "uuid": LogicalType("uuid"),
         "json": LogicalType("json"),
-        "bit": LogicalType("integer", bits=64, unsigned=True),
+        "bit": LogicalType("integer", bits=measures["precision"] or 64, unsigned=True),
     }
     if data_type in simple:
         return simple[data_type]
