@@ -74,11 +74,14 @@ def test_a_value_is_the_same_in_any_type_or_refused_and_nothing_is_written(
     assert matrix.carried > len(refused) / 50
 
 
+EXTENSIONS = ("citext", "cube", "hstore", "isn", "ltree")
 DOMAINS = (
     "CREATE DOMAIN named AS name", "CREATE DOMAIN padded AS char(5)", "CREATE DOMAIN document AS jsonb",
     "CREATE DOMAIN moment AS timestamp(0)", "CREATE DOMAIN later AS moment", "CREATE DOMAIN clock AS time(0)",
     "CREATE DOMAIN instant AS timestamptz(3)", "CREATE DOMAIN cents AS numeric(10,2)",
     "CREATE DOMAIN short AS varchar(3)", "CREATE DOMAIN shorter AS short",
+    "CREATE TYPE pair AS (a integer, b name)", "CREATE TYPE price AS (a numeric(4,2), b text)",
+    "CREATE DOMAIN pair_of_them AS pair", *(f"CREATE EXTENSION {name}" for name in EXTENSIONS),
 )  # fmt: skip
 _NUL = '{"a": "\\u0000"}'
 REFUSED = [
@@ -105,6 +108,22 @@ REFUSED = [
     ("sqlite", "TEXT", "1.234", "postgresql", "money", r"is no amount of money in cents"),
     ("sqlite", "TEXT", "1", "postgresql", "interval", r"has no unit"),
     ("sqlite", "TEXT", "1 mon 1 day", "postgresql", "interval year to month", r"does not go into interval year"),
+    ("postgresql", "citext", "É", "postgresql", "text", r"citext \(native\) does not go into text"),
+    ("sqlite", "TEXT", f"(1,{'x' * 64})", "postgresql", "pair", r"does not go into pair"),
+    ("sqlite", "TEXT", "(1.005,a)", "postgresql", "price", r"does not go into price"),
+    ("sqlite", "TEXT", "(1,a)", "postgresql", "pair_of_them", r"does not go into pair_of_them"),
+    ("sqlite", "TEXT", "{(1,a)}", "postgresql", "pair[]", r"does not go into pair\[\]"),
+    ("sqlite", "TEXT", "0.12345678901234567", "postgresql", "cube", r"does not go into cube"),
+    ("sqlite", "TEXT", "978-0-393-04002-9", "postgresql", "isbn", r"does not go into isbn"),
+    ("sqlite", "TEXT", '"a"=>"1", "a"=>"2"', "postgresql", "hstore", r"a key twice, of which hstore keeps the first"),
+    ("sqlite", "TEXT", '"a"=>"1", "\\a"=>NULL', "postgresql", "hstore", r"has a key twice"),
+    ("sqlite", "TEXT", "a=>1", "postgresql", "hstore", r"is no hstore as PostgreSQL writes it"),
+    ("sqlite", "TEXT", "(0.12345678901234567,1)", "postgresql", "point", r"more than the 15 digits that point keeps"),
+    ("sqlite", "TEXT", "{1.2345678}", "postgresql", "real[]", r"more than the 6 digits that real\[\] keeps"),
+    ("sqlite", "TEXT", "{2024-02-29 12:00}", "postgresql", "date[]", r"does not go into date\[\]"),
+    ("sqlite", "TEXT", "[2024-02-29 12:00,)", "postgresql", "daterange", r"does not go into daterange"),
+    ("sqlite", "TEXT", "2024-02-29 12:00+00", "postgresql", "timetz", r"is no time of day alone"),
+    ("sqlite", "TEXT", "00:00:01.1234567", "postgresql", "interval", r"more than the 6 digits of a second"),
     ("postgresql", "timestamp", "2024-02-29 12:00:00.5", "postgresql", "later", r"keeps 0 digits of a second"),
     ("postgresql", "time", "12:00:00.5", "postgresql", "clock", r"keeps 0 digits of a second"),
     ("postgresql", "timestamptz", "2024-02-29 12:00:00.0005", "postgresql", "instant", r"keeps 3 digits of a second"),
@@ -171,6 +190,15 @@ def test_a_value_that_would_change_is_refused_by_name_before_anything_is_staged(
         (("sqlite", "TEXT", '{"a": "\\ud83d\\ude00 \\\\u0000", "b": {"a": -0}}', "postgresql", "jsonb"), None),
         (("mariadb", "JSON", '{"b": 1.50, "a": [{"b": 1}]}', "postgresql", "document"), None),
         (("postgresql", "timestamp", "2024-02-29 12:00:00", "postgresql", "later"), None),
+        (("sqlite", "TEXT", " É ", "postgresql", "citext"), " É "),
+        (("sqlite", "TEXT", "Top.b_1", "postgresql", "ltree"), "Top.b_1"),
+        (("sqlite", "TEXT", r'"a"=>"x, \"y\"", "b"=>NULL, ""=>""', "postgresql", "hstore"), None),
+        (("postgresql", "hstore", '"a"=>"1", "b"=>NULL', "postgresql", "hstore"), None),
+        (("postgresql", "ltree", "Top.b_1", "postgresql", "ltree"), None),
+        (("postgresql", "pair", "(1,a)", "postgresql", "pair"), None),
+        (("postgresql", "pair_of_them", "(1,a)", "postgresql", "pair_of_them"), None),
+        (("sqlite", "TEXT", "(0.1,-2.5e10)", "postgresql", "point"), None),
+        (("sqlite", "TEXT", "{0.1,NULL,NaN}", "postgresql", "real[]"), None),
         (("postgresql", "uuid", _UUID, "mariadb", "CHAR(32)"), _UUID.replace("-", "")),
         (("postgresql", "uuid", _UUID, "postgresql", "varchar(32)"), _UUID.replace("-", "")),
         (("postgresql", "uuid", _UUID, "sqlite", "CHAR(32)"), _UUID.replace("-", "")),

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.support.kinds import canonical
 from tests.support.sql import asked, connected, run
 
-_MOST_COLUMNS = 300
+_MOST_COLUMNS = 120
 _FEW = 4
 #: By declared type: what its values are, and some that another type may change.
 Sources = dict[str, tuple[str, list[Any]]]
@@ -30,6 +30,9 @@ _TEXTS = [
     "true", "101111", "10", "12:34:56.789", "24:00:00", "2024-02-29", "2024-02-29 12:34:56.789012", "2024-02-30",
     "2024", "2024-02-29 12:34:56.789012+00:00", "0000-00-00", '{"a": 1, "a": 2}', '{"a": 1.50, "b": 1e400}',
     '{"a": "\\u0000"}', "{a,bcdef}", "{1.234}", "1 mon 00:00:01.256", "1.2.3.4", _UUID, "x" * 63 + "é", "x" * 300,
+    "(1,a)", "(1," + "x" * 64 + ")", "Top.b", '"a"=>"1"', '"a"=>"1", "a"=>"2"', "a=>1", "(0.1,2)",
+    "0.1234567890123456789", "{0.1}", "{1.2345678901234567}", "(0.1234567890123456789,2)", "[2024-02-29 12:00,)",
+    "00:00:01.1234567", "2024-02-29 12:34+00",
 ]  # fmt: skip
 _INTEGERS = [99, 2**53 + 1, 255, -1, 0, 1, 5, 127, 128, 256, 1900, 2155, 32768, 65536, 16777217, 2**31, 2**63 - 1]
 _DECIMALS = ["0.1", "1.005", "-0.01", "1", "99", "0.3000000004", "123456789.12", "16777217", "0.0000000001"]
@@ -116,6 +119,9 @@ TARGETS: dict[str, dict[str, str]] = {
         "cents_of_cents": "decimal", "moment": "timestamp", "later": "timestamp", "clock": "time",
         "instant": "timestamptz", "document": "json", "few_bits": "native", "shorts": "native", "short[]": "native",
         "moment[]": "native", "small": "integer", "single": "float", "citext": "text", "pair": "native",
+        "pair[]": "native", "hstore": "native", "ltree": "text", "cube": "native", "point": "native",
+        "real[]": "native", "double precision[]": "native", "date[]": "native", "timestamp[]": "native",
+        "daterange": "native", "numrange": "native", "xml[]": "native",
         "oid": "native", "int4range": "native",
     },
     "mariadb": {
@@ -153,7 +159,10 @@ CREATE DOMAIN few_bits AS bit varying(3);
 CREATE DOMAIN shorts AS varchar(3)[];
 CREATE DOMAIN small AS smallint;
 CREATE DOMAIN single AS real;
-CREATE EXTENSION citext
+CREATE EXTENSION citext;
+CREATE EXTENSION hstore;
+CREATE EXTENSION ltree;
+CREATE EXTENSION cube
 """
 
 

@@ -21,8 +21,24 @@ if TYPE_CHECKING:
 
 _BITS = re.compile(r"bit( varying)?\((\d+)\)$")
 _LEXEMES = r"^('([^']|'')+'(:\d+[A-D]?(,\d+[A-D]?)*)?( |$))*$"
-#: Elements that lose something without a limit in the name of their type.
-_LOSSY_ELEMENTS = ("name", '"char"', "jsonb", "bit", "money")
+_TIME = r"^\s*\d\d:\d\d(:\d\d(\.\d*)?)?\s*(Z|[+-]\d\d(:?\d\d(:?\d\d)?)?)?\s*$"
+_LIMITS = re.compile(r"\(\d+(,\d+)?\)")
+#: Types of which it is known, and seen in a text, what they would take for something else or cut.
+_TAKING_TEXT = frozenset(
+    {"name", '"char"', "bit", "bit varying", "interval", "time with time zone", "money", "tsvector", "xml", "inet",
+     "cidr", "macaddr", "macaddr8", "oid", "int4range", "int8range", "numrange", "pg_lsn"}
+)  # fmt: skip
+_TAKEN_ELEMENTS = frozenset(
+    {"text", "character varying", "smallint", "integer", "bigint", "numeric", "boolean", "uuid", "bytea", "json", "xml",
+     "inet", "cidr", "macaddr", "macaddr8", "oid"}
+)  # fmt: skip
+#: Significant digits that are the same when they are read as floats and written again.
+_FLOATS = {
+    "real[]": 6, "double precision[]": 15, "point": 15, "lseg": 15, "box": 15, "path": 15, "polygon": 15, "circle": 15,
+}  # fmt: skip
+#: Types of the extensions that come with PostgreSQL, perhaps with the schema that they were put into.
+_EXTENSION = re.compile(r"(?:\w+\.)?(citext|ltree|hstore)")
+_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"(?:[^"\\]|\\.)*"|NULL)(?:, |$)', re.DOTALL)
 #: Bytes that a value has room for.
 _BYTES = {"name": 63, '"char"': 1}
 #: Digits of a number that PostgreSQL keeps.
@@ -42,9 +58,11 @@ def base_of(column: Column) -> str:
 def takes_text(column: Column) -> bool:
     """Return whether a text can be read as a value of the column's own type, so that it is seen what would be lost."""
     declared = base_of(column)
+    if column.labels is not None or declared in _FLOATS or _EXTENSION.fullmatch(declared):
+        return True
     if declared.endswith("[]"):
-        return "(" not in declared and declared.removesuffix("[]") not in _LOSSY_ELEMENTS
-    return not re.match("interval [a-z]", declared)  # which has some of its fields only
+        return declared.removesuffix("[]") in _TAKEN_ELEMENTS
+    return _LIMITS.sub("", declared) in _TAKING_TEXT  # but INTERVAL DAY and others, which have some fields only
 
 
 def refuse_changed(values: pa.Array, source: Column, column: Column) -> None:
@@ -100,7 +118,20 @@ def _refuse_cut(values: pa.Array, column: Column) -> None:
         size = f"0,{bits[2]}" if bits[1] else bits[2]
         odd = pc.invert(pc.match_substring_regex(values, rf"^[01]{{{size}}}$"))
         refuse_where(odd, f"a text is no value of {declared}", column, "declare the column bit varying in the target")
+    if declared in _FLOATS:
+        odd = pc.match_substring_regex(values, rf"[1-9](\.?\d){{{_FLOATS[declared]},}}")
+        why = f"a number has more than the {_FLOATS[declared]} digits that {declared} keeps of any"
+        refuse_where(odd, why, column, "declare the column text in the target")
+    if (extension := _EXTENSION.fullmatch(declared)) and extension[1] == "hstore":
+        _refuse_pairs(values, column)
     if declared.startswith(("interval", "time")):
+        odd = pc.match_substring_regex(values, r"\.\d{6}\d*[1-9]")
+        why = f"a text has more than the 6 digits of a second that {declared} keeps"
+        refuse_where(odd, why, column, "declare the column text in the target")
+        if declared.startswith("time"):
+            odd = pc.invert(pc.match_substring_regex(values, _TIME))
+            why = f"a text is no time of day alone, and no value of {declared}"
+            refuse_where(odd, why, column, "repair the value in the source")
         odd = pc.invert(pc.match_substring_regex(values, "[:A-Za-z]"))
         refuse_where(
             odd, f"a text has no unit, and is no value of {declared}", column, "repair the value in the source"
@@ -113,6 +144,25 @@ def _refuse_cut(values: pa.Array, column: Column) -> None:
     if declared == "money":
         odd = pc.invert(pc.match_substring_regex(values, r"^[^.]*\d(\.\d{0,2}0*)?\)?$"))
         refuse_where(odd, "a text is no amount of money in cents", column, "declare the column numeric in the target")
+
+
+def _refuse_pairs(values: pa.Array, column: Column) -> None:
+    """Refuse texts that are no hstore, and those of which it keeps the first of two pairs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain, twice = [], []
+    for text in pc.unique(values).drop_null().to_pylist():
+        keys = [pair[1] for pair in _PAIR.finditer(text)]
+        if _PAIR.sub("", text) or text.endswith(", "):
+            plain.append(text)
+        elif len({re.sub(r"\\(.)", r"\1", key) for key in keys}) < len(keys):
+            twice.append(text)
+    odd = pc.is_in(values, pa.array(plain, type=pa.string()))
+    why = "a text is no hstore as PostgreSQL writes it"
+    refuse_where(odd, why, column, "declare the column text in the target, or repair the value in the source")
+    odd = pc.is_in(values, pa.array(twice, type=pa.string()))
+    refuse_where(odd, "a text has a key twice, of which hstore keeps the first one", column, "repair the value")
 
 
 def _refuse_documents(values: pa.Array, column: Column) -> None:
