@@ -177,10 +177,14 @@ def _changed(batches: Iterable[pa.RecordBatch], casts: dict[str, Cast]) -> set[s
 def _of_rows(found: Comparison, stager: Stager) -> list[Misfit]:
     """Find values that do not fit, NULL where something must be, and rows that a unique rule makes the same."""
     misfits: list[Misfit] = []
+    elsewhere = stager.package.metadata.dialect != stager.writer.name  # where types of the same name are others
     for name, fit in found.fits.items():
         rules = [rule for rule in fit.target.rules if _is_open(fit, rule)]
         unique = {column for rule in rules for column in rule.columns}
-        looked = [(c, convert) for c, convert in stager.converters(fit) if c.target.name in unique or _is_narrower(c)]
+        looked = [
+            (c, convert) for c, convert in stager.converters(fit)
+            if elsewhere or c.target.name in unique or _is_narrower(c)
+        ]  # fmt: skip
         if not looked:
             continue
         nulls = dict.fromkeys((c.target.name for c, _ in looked), 0)

@@ -13,6 +13,8 @@ from datatransfer.importing.actions import Decision, OnClash, OnMatch
 DIFFERS = "the row differs in the target"
 SEVERAL = "several rows of the target match"
 SHARED = "another entity of the package matches the same row"
+BROUGHT = "an import has brought it already"
+"""Why an entity gets no row of its own, though that was decided."""
 REFERENCED = "a column that references point to differs"
 _HELD, _TAKEN = "another row holds the same ", ", which the update would take"
 _TWICE, _EXCHANGED = "another row of the package holds the same ", "rows exchange their "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from datatransfer.importing.actions import Action, Decision, Identity, OnClash, Policies
-from datatransfer.importing.conflicts import SEVERAL, SHARED, held
+from datatransfer.importing.conflicts import BROUGHT, SEVERAL, SHARED, held
 from datatransfer.importing.freekeys import place
 from datatransfer.importing.keymaps import KnownKeys, KnownTable
 from datatransfer.importing.keyranges import KeyRanges, limit_of
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from datatransfer.database.writers import Writer
 
 
-#: Why an entity gets no row of its own, though that was decided.
-BROUGHT = "an import has brought it already"
 #: So many keys are hashed in a moment, whatever a database expects.
 _FEW = 100_000
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from datatransfer.display.plain import counted
 from datatransfer.importing.actions import OUTCOMES, Action, Decision
-from datatransfer.importing.matching import BROUGHT
+from datatransfer.importing.conflicts import BROUGHT
 from datatransfer.importing.remap import TablePlan
 
 if TYPE_CHECKING:
