@@ -13,6 +13,7 @@ from datatransfer.display.plain import visible
 from datatransfer.errors import SchemaMismatchError, ValueLossError
 from datatransfer.importing.mapping import Mapping
 from datatransfer.package.report import Severity
+from datatransfer.schema.notations import is_written_as
 from datatransfer.schema.tables import Column, ForeignKey, Table
 from datatransfer.schema.values import LogicalType
 
@@ -116,7 +117,8 @@ class ColumnFit:
         """Whether a key that the target holds, or a receipt, is written as the package writes it."""
         kind, there = self.source.type, self.target.type
         plain = kind.kind in ("integer", "text") and there.kind in (kind.kind, "any")
-        return self.keeps_apart and (plain or kind == there)
+        written = is_written_as(there, kind) or is_written_as(kind, there)  # which a receipt reads as the time it is
+        return written or (self.keeps_apart and (plain or kind == there))
 
 
 @dataclass(frozen=True)
