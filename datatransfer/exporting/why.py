@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks, shown
 from datatransfer.display.blocks import shorten
-from datatransfer.display.bundles import pictured
-from datatransfer.display.svg import Node, chain_svg
+from datatransfer.display.chains import Steps
+from datatransfer.display.svg import Node
 from datatransfer.errors import SelectionError
 from datatransfer.exporting.keys import Key, check_keys
 from datatransfer.exporting.roots import typed_key
-from datatransfer.package.reasons import SHOWN
 from datatransfer.schema.secrets import HIDDEN, has_secret_key
 
 if TYPE_CHECKING:
@@ -48,6 +45,11 @@ class Step:
         """The table and what names the row."""
         return f"{self.table} {', '.join(map(str, self.key))}".strip()
 
+    @property
+    def node(self) -> Node:
+        """The row as it is drawn."""
+        return Node(self.named, shorten(self.text, 80), self.reached == "root")
+
     def __str__(self) -> str:
         if self.reached == "root":
             return f"{self.named}: {self.text}"
@@ -55,34 +57,10 @@ class Step:
         return f"{self.named}: {how} {self.foreign_key}"
 
 
-class Why(Sequence[Step]):
+class Why(Steps[Step]):
     """The chain from a row to a root, the row first."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = tuple(steps)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._steps[index]
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    @shown.as_text
-    def __repr__(self) -> str:
-        lines = [f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps[:SHOWN])]
-        return "\n".join([*lines, *([f"and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else [])])
-
-    def to_svg(self) -> str:
-        """Return the chain as a drawing, the row above, the root below."""
-        steps = []
-        for step in self._steps[:SHOWN]:
-            node = Node(step.named, shorten(step.text, 80), step.reached == "root")
-            steps.append((node, step.foreign_key, step.reached == "up"))
-        return chain_svg(steps, title="Why a row is selected")
-
-    @shown.as_bundle
-    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        return pictured(repr(self), self.to_svg())
+    title = "Why a row is selected"
 
 
 def explain(closure: Closure, table: str, key: Any) -> Why:

@@ -7,14 +7,12 @@ this one, then along those that it refers to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datatransfer.display import blocks, shown
-from datatransfer.display.bundles import pictured
+from datatransfer.display.chains import Steps
 from datatransfer.display.plain import counted
-from datatransfer.display.svg import Node, chain_svg
+from datatransfer.display.svg import Node
 from datatransfer.errors import KeyValueError
 from datatransfer.package.contents import Contents
 from datatransfer.package.linking import Held, find_parents, hold, needed_columns
@@ -22,9 +20,6 @@ from datatransfer.package.metadata import PackageMetadata
 from datatransfer.schema.identity import canonical_key
 from datatransfer.schema.secrets import HIDDEN, has_secret_key
 from datatransfer.schema.tables import ForeignKey
-
-SHOWN = 40
-"""Steps of a chain that are shown."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +48,12 @@ class Step:
     reached: str
     foreign_key: str = ""
 
+    @property
+    def node(self) -> Node:
+        """The row as it is drawn."""
+        is_root = self.reached == "root"
+        return Node(f"{self.table} {self.key}", "asked for" if is_root else "", is_root)
+
     def __str__(self) -> str:
         if self.reached == "root":
             return f"{self.table} {self.key}: asked for"
@@ -60,37 +61,11 @@ class Step:
         return f"{self.table} {self.key}: {how} {self.foreign_key}"
 
 
-class Chain(Sequence[Step]):
+class Chain(Steps[Step]):
     """The steps from a row to a root, the row first; empty if the package holds no such chain."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = tuple(steps)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._steps[index]
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    @shown.as_text
-    def __repr__(self) -> str:
-        lines = [f"{'  ' * depth}{blocks.visible(str(step))}" for depth, step in enumerate(self._steps[:SHOWN])]
-        lines += [f"and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
-        return "\n".join(lines) or "no chain to a root: the package does not say why"
-
-    def to_svg(self) -> str:
-        """Return the chain as a drawing, the row above, the root below."""
-        steps = []
-        for step in self._steps[:SHOWN]:
-            is_root = step.reached == "root"
-            node = Node(f"{step.table} {step.key}", "asked for" if is_root else "", is_root)
-            steps.append((node, step.foreign_key, step.reached == "up"))
-        none = Node("no chain to a root", "the package does not say why")
-        return chain_svg(steps or [(none, "", False)], title="Why a row is in the package")
-
-    @shown.as_bundle
-    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, str]:
-        return pictured(repr(self), self.to_svg())
+    title = "Why a row is in the package"
+    nothing = ("no chain to a root", "the package does not say why")
 
 
 def why(contents: Contents, metadata: PackageMetadata, table: str, key: Any) -> Chain:
