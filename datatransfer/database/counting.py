@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from datatransfer.database.dialects.failures import database_errors
+from datatransfer.display.plain import counted
 from datatransfer.errors import DataTransferError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class RowCount:
     @property
     def told(self) -> str:
         """The same with its unit."""
-        return str(self) if self.rows is None else f"{self} {'row' if self.rows == 1 else 'rows'}"
+        return str(self) if self.rows is None else f"{self.word} {counted(self.rows, 'row')}".strip()
 
 
 def quick_counts(db: Database, *, seconds: float = 2.0) -> dict[str, RowCount]:
@@ -81,7 +82,7 @@ def quick_counts(db: Database, *, seconds: float = 2.0) -> dict[str, RowCount]:
             table.name: RowCount(estimates.get(table.name), db.dialect.estimate_word if table.name in estimates else "")
             for table in tables
         }
-        with _limited(db.dialect._canceller(conn), seconds) as over:
+        with _limited(db.dialect.canceller(conn), seconds) as over:
             for table in sorted(tables, key=lambda each: (each.name not in estimates, estimates.get(each.name, 0))):
                 if over.is_set():
                     break

@@ -190,7 +190,7 @@ class Dialect:
         try:
             with database_errors(self.engine, "opening a snapshot"):
                 self._begin_snapshot(conn)
-            with interrupts.cancelling(self._canceller(conn)):
+            with interrupts.cancelling(self.canceller(conn)):
                 yield conn
         except BaseException as error:
             with interrupts.shielded(), clearing_up(error):
@@ -199,7 +199,7 @@ class Dialect:
         with interrupts.shielded():
             self._end_snapshot(conn)
 
-    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+    def canceller(self, conn: sa.Connection) -> Callable[[], None]:
         """Return what makes the statement of a snapshot fail that runs when it is called, from another thread."""
         return lambda: None
 
@@ -212,7 +212,7 @@ class Dialect:
         Cancelled
             In place of the error of the statement.
         """
-        with cancellation.ending(self._canceller(conn), lambda: conn.invalidated):
+        with cancellation.ending(self.canceller(conn), lambda: conn.invalidated):
             yield
 
     def _begin_snapshot(self, conn: sa.Connection) -> None:

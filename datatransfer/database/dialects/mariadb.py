@@ -81,7 +81,7 @@ class MariadbDialect(Dialect):
         self.execute(conn, "SET time_zone = '+00:00', net_write_timeout = 3600")
         self.execute(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
-    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+    def canceller(self, conn: sa.Connection) -> Callable[[], None]:
         number = int(self.execute(conn, "SELECT CONNECTION_ID()").scalar_one())
 
         def cancel() -> None:

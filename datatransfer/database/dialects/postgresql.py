@@ -119,7 +119,7 @@ class PostgresqlDialect(Dialect):
             self.execute(conn, setting)
         self.execute(conn, "SELECT 1").close()
 
-    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+    def canceller(self, conn: sa.Connection) -> Callable[[], None]:
         raw: Any = conn.connection.driver_connection
 
         def cancel() -> None:

@@ -129,7 +129,7 @@ class SqliteDialect(Dialect):
         except (ChildFailed, OSError):
             return None
 
-    def _canceller(self, conn: sa.Connection) -> Callable[[], None]:
+    def canceller(self, conn: sa.Connection) -> Callable[[], None]:
         raw, fast = _driver(conn), conn.info.get("datatransfer_fast")
 
         def cancel() -> None:
