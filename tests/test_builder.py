@@ -19,6 +19,7 @@ from datatransfer.schema.identity import canonical_key
 from datatransfer.schema.keysets import KeySet
 from tests.support.scripts import Make, made_by
 from tests.support.servers import Databases
+from tests.support.sql import run
 from tests.support.transfer import DIALECTS, ENCODINGS
 
 FIXED = {"package_id": uuid.UUID(int=7), "created": dtm.datetime(2026, 1, 1, tzinfo=dtm.UTC)}
@@ -385,3 +386,14 @@ def test_keys_are_taken_when_they_are_given(make: Make) -> None:
     listed.append(11)
     lazy = dt.PackageBuilder(db).add("orders", keys=(number for number in [10]))
     assert builder.preview().total == lazy.preview().total == wanted
+
+
+def test_an_option_that_is_none_is_refused_before_a_job_begins(databases: Databases, tmp_path: Path) -> None:
+    url = databases.create("sqlite")
+    run(url, "CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    with dt.Database(url) as db:
+        builder = dt.PackageBuilder(db).add_all()
+        with pytest.raises(dt.UsageError, match="there is no option 'overwrit'") as caught:
+            builder.start(tmp_path / "t.zip", overwrit=True)  # type: ignore[call-arg]
+        assert "overwrite" in caught.value.hint
+    assert not list(tmp_path.glob("*.zip"))

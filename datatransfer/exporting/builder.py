@@ -26,7 +26,7 @@ from datatransfer.exporting.orphans import OnOrphan
 from datatransfer.exporting.plan import Direction, Plan, Root, Rule, Rules
 from datatransfer.exporting.preview import Selection, preview
 from datatransfer.failpoints import refuse_unknown
-from datatransfer.given import instance, path_of, uuid_of
+from datatransfer.given import instance, path_of, suggestion, uuid_of
 from datatransfer.progress import checked_listener, default_listener
 
 if TYPE_CHECKING:
@@ -363,6 +363,8 @@ class BuildOptions(TypedDict, total=False):
 
 def _options(path: str | Path, **given: Unpack[BuildOptions]) -> Options:
     refuse_unknown()
+    for name in sorted(set(given) - set(BuildOptions.__annotations__)):
+        raise UsageError(f"there is no option {name!r}", hint=suggestion(name, sorted(BuildOptions.__annotations__)))
     package_id, created = given.get("package_id"), given.get("created")
     return Options(
         path=path_of(path, "path"),

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
-from datatransfer.importing.actions import Action
+from datatransfer.importing.actions import Action, Identity
 from datatransfer.importing.remap import TablePlan
 from datatransfer.schema.identity import canonical_keys
 from datatransfer.schema.keycolumns import (
@@ -75,18 +75,31 @@ class KnownKeys:
             self._has[table] = next(iter(found), None) is not None
         return self._has[table]
 
-    def _chunks(self, table: str) -> Iterator[tuple[str, str, pa.Table]]:
-        """Yield (import id, origin of the source, part of its key map), newest first."""
+    def _chunks(self, table: str) -> Iterator[tuple[ledger.ImportRecord, pa.Table]]:
+        """Yield an import and a part of its key map, newest first."""
         records = {r.import_id: r for r in ledger.list_imports(self.writer.conn, state="merged")}
         for import_id, _, keys in ledger.key_maps(self.writer.conn, table=table):
             if import_id in records:
-                yield import_id, records[import_id].origin, keys
+                yield records[import_id], keys
 
-    def _maps(self, table: str, *, inserted: bool = False) -> Iterator[tuple[str, Iterator[pa.Table]]]:
-        """Yield (origin of the source, the parts of its key map) of each import, newest first."""
-        if self.has(table):
-            for (_, origin), group in groupby(self._chunks(table), key=lambda item: item[:2]):
-                yield origin, (_inserts(keys) if inserted else keys for _, _, keys in group)
+    def _maps(
+        self, table: str, *, inserted: bool = False, copies: bool = False
+    ) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+        """Yield (origin of the source, the parts of its key map) of each import, newest first.
+
+        ``inserted``: only rows that imports made; ``copies``: only those that have an identity of their own, which are
+        in no other map.
+        """
+        if not self.has(table):
+            return
+        for record, group in groupby(self._chunks(table), key=lambda item: item[0]):
+            made_copies = record.options.get("identity") == Identity.COPY
+            if copies != made_copies and (copies or inserted):
+                continue
+            parts: Iterator[pa.Table] = (keys for _, keys in group)
+            if inserted or made_copies:
+                parts = (_inserts(keys, wanted=inserted or copies) for keys in parts)
+            yield record.origin, parts
 
     def tables_of(self, plan: TablePlan, *, inserted: bool = False) -> list[KnownTable]:
         """Lay the known keys that concern a staged table beside it, if asked only those of rows that imports made."""
@@ -227,7 +240,8 @@ class KnownKeys:
         names = [f"s.{c}" for c in source] + [f"t.{c}" for c in columns]
         rows = (
             self._together([[k[n].combine_chunks() for n in names] for k in parts if set(names) <= set(k.column_names)])
-            for origin, parts in self._maps(parent.name)
+            for copies in (False, True)  # which are found only where nothing else is
+            for origin, parts in self._maps(parent.name, copies=copies)
             if origin == self.package_origin
         )
         return self._lay_targets(rows, [*kinds, *kinds], len(kinds))
@@ -241,10 +255,11 @@ class KnownKeys:
         ]
 
 
-def _inserts(keys: pa.Table) -> pa.Table:
+def _inserts(keys: pa.Table, *, wanted: bool = True) -> pa.Table:
+    """Return the rows of a key map that an import made, or the others."""
     import pyarrow.compute as pc
 
-    return keys.filter(pc.equal(keys["action"], str(Action.INSERT)))
+    return keys.filter((pc.equal if wanted else pc.not_equal)(keys["action"], str(Action.INSERT)))
 
 
 def gathered(maps: Iterable[list[pa.Array]], width: int) -> Iterator[list[pa.Array]]:

@@ -15,7 +15,7 @@ from datatransfer.notebook.findings import Findings
 from datatransfer.notebook.form import Form, in_turn
 from datatransfer.notebook.import_wizard import ImportWizard
 from datatransfer.notebook.import_words import LABELS, WORDING
-from datatransfer.notebook.interrupted import Interrupted, left_of
+from datatransfer.notebook.interrupted import Interrupted, left_of, ways_on
 from datatransfer.notebook.picker import PathPicker
 from datatransfer.notebook.settling import NATURAL_KEYS, POLICIES, TIPS, Conflicts, Decided, natural_keys
 from datatransfer.notebook.undoing import Undoing
@@ -98,7 +98,7 @@ class ImportForm(Form):
     def _failed(self, error: BaseException) -> None:
         offers = []
         if self.wizard.step == "run":
-            offers = ["Resume", "Roll back"] if left_of(self.wizard) else ["Plan again"]
+            offers = ways_on(self.wizard)
         elif self.wizard.step == "plan" and self.wizard.plan is None:
             offers = ["Plan again"]
         elif self.wizard.step == "receipt":

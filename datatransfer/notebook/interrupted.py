@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from datatransfer.display import blocks
+from datatransfer.errors import DataTransferError
 from datatransfer.notebook import parts
 
 if TYPE_CHECKING:
@@ -66,3 +67,11 @@ def left_of(wizard: ImportWizard) -> str:
     """Return the id of the latest interrupted import of the package that is open, empty if there is none."""
     path = str(Path(wizard.package.path).absolute()) if wizard.package else ""
     return next((str(row["import_id"]) for row in wizard.left() if row["package"] == path), "")
+
+
+def ways_on(wizard: ImportWizard) -> list[str]:
+    """Return the buttons that go on after a run failed; where the database is lost, nobody can tell what was staged."""
+    try:
+        return ["Resume", "Roll back"] if left_of(wizard) else ["Plan again"]
+    except DataTransferError:
+        return ["Resume", "Roll back"]

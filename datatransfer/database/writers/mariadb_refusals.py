@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WIDE = re.compile("[\U00010000-\U0010ffff]")
 _BINARY = re.compile(r"binary\((\d+)\)$")
 _ROUNDED = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
-_TIME = r"^-?\d{1,3}:\d\d(:\d\d(\.\d*)?)?$"
+_TIME = r"^-?\d{1,3}:\d\d(:\d\d(\.\d{0,6}0*)?)?$"
 _YEARS = (1901, 2155)
 #: UUIDs that the server cannot keep: a version of 8 or more, and a variant that it takes for a part of a time.
 _NO_UUID = "^.{14}[89a-f].{4}(?:0[1-9a-f]|[1-7])"
