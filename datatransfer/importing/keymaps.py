@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -82,24 +83,23 @@ class KnownKeys:
             if import_id in records:
                 yield records[import_id], keys
 
-    def _maps(
-        self, table: str, *, inserted: bool = False, copies: bool = False
-    ) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    def _maps(self, table: str, *, inserted: bool = False) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """Yield (origin of the source, the parts of its key map) of each import, newest first.
 
-        ``inserted``: only rows that imports made; ``copies``: only those that have an identity of their own, which are
-        in no other map.
+        Rows that came as copies are entities of their own: they count last, where nothing else is known. ``inserted``:
+        only rows that imports made, and no copies.
         """
         if not self.has(table):
             return
-        for record, group in groupby(self._chunks(table), key=lambda item: item[0]):
-            made_copies = record.options.get("identity") == Identity.COPY
-            if copies != made_copies and (copies or inserted):
-                continue
-            parts: Iterator[pa.Table] = (keys for _, keys in group)
-            if inserted or made_copies:
-                parts = (_inserts(keys, wanted=inserted or copies) for keys in parts)
-            yield record.origin, parts
+        for copies in (False,) if inserted else (False, True):
+            for record, group in groupby(self._chunks(table), key=lambda item: item[0]):
+                made_copies = record.options.get("identity") == Identity.COPY
+                if copies > made_copies or (inserted and made_copies):
+                    continue
+                parts: Iterator[pa.Table] = (keys for _, keys in group)
+                if inserted or made_copies:
+                    parts = map(partial(_inserts, wanted=inserted or copies), parts)
+                yield record.origin, parts
 
     def tables_of(self, plan: TablePlan, *, inserted: bool = False) -> list[KnownTable]:
         """Lay the known keys that concern a staged table beside it, if asked only those of rows that imports made."""
@@ -240,8 +240,7 @@ class KnownKeys:
         names = [f"s.{c}" for c in source] + [f"t.{c}" for c in columns]
         rows = (
             self._together([[k[n].combine_chunks() for n in names] for k in parts if set(names) <= set(k.column_names)])
-            for copies in (False, True)  # which are found only where nothing else is
-            for origin, parts in self._maps(parent.name, copies=copies)
+            for origin, parts in self._maps(parent.name)
             if origin == self.package_origin
         )
         return self._lay_targets(rows, [*kinds, *kinds], len(kinds))
