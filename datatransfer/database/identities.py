@@ -19,7 +19,8 @@ from datatransfer.database import ledger
 from datatransfer.schema.arrays import integer_array
 from datatransfer.schema.finding import IntegerFinder, TextFinder
 from datatransfer.schema.identity import KEY_COLUMN, ORIGIN_COLUMN, canonical_keys
-from datatransfer.schema.keycolumns import as_kind, joined, key_values
+from datatransfer.schema.keycolumns import joined, key_values
+from datatransfer.schema.keynames import kept_names
 from datatransfer.schema.tables import Table
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class Inserted:
         kinds = [self.table.column(name).type for name in self.table.key]
         named = zip(self.table.key, self.here, strict=True)
         here = [_bare(array) if name in padded else array for name, array in named]
-        pairs = [as_kind(array, kind) for array, kind in zip(here, kinds, strict=True)]
-        return canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs])
+        return kept_names(here, kinds)
 
     def identities(self, places: pa.Array) -> tuple[pa.Array, pa.Array]:
         """Return origin and canonical key of the rows at some places, NULL where a place is NULL."""
@@ -64,10 +64,10 @@ class Inserted:
 
         kinds = [self.table.column(name).type for name in self.table.key]
         kinds += kinds[-1:] * (len(self.there) - len(kinds))
-        pairs = [as_kind(array.take(places), kind) for array, kind in zip(self.there, kinds, strict=False)]
+        there = [array.take(places) for array in self.there]
         nothing = pa.scalar(None, pa.string())
         known = places.is_valid()
-        keys = pc.if_else(known, canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs]), nothing)
+        keys = pc.if_else(known, kept_names(there, kinds[: len(there)]), nothing)
         origins = pc.if_else(known, pa.scalar(self.origin), nothing)
         if self.theirs is not None:
             first = self.theirs[0].take(places)

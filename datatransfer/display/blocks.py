@@ -66,7 +66,7 @@ def breakable(value: object) -> str:
     'orders.customer_id'
     """
     marked = "<wbr>".join(html.escape(piece, quote=True) for piece in _pieces(visible(str(value))))
-    return _UUID.sub(r'<span class="dt-u">\g<0></span>', marked)
+    return UUID.sub(r'<span class="dt-u">\g<0></span>', marked)
 
 
 def soft(text: str) -> str:
@@ -88,7 +88,7 @@ def _pieces(text: str) -> list[str]:
 _LONG = 20
 """Characters up to which a word is never broken."""
 _WORDS = re.compile(r"(\s+)")
-_UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 _BORDERS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z0-9][_./\\])(?=[^_./\\])")
 
 

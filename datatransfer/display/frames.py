@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+from datatransfer.display.blocks import UUID
+
 # twice, to be more precise than JupyterLab, which breaks UUIDs at their hyphens
 _STYLE = (
     ".dt-o{overflow-x:auto}.dt-o.dt-o table td,.dt-o.dt-o table th{white-space:nowrap;padding-left:.3em;"
@@ -37,4 +37,4 @@ class OneLine(pd.DataFrame):
 
 
 def _shortened(value: Any) -> Any:
-    return f"{value[:8]}…" if isinstance(value, str) and _UUID.fullmatch(value) else value
+    return f"{value[:8]}…" if isinstance(value, str) and UUID.fullmatch(value) else value

@@ -25,8 +25,8 @@ from datatransfer.given import path_of
 from datatransfer.importing.actions import Decision
 from datatransfer.importing.keymaps import as_staged, lay_keys
 from datatransfer.importing.remap import TablePlan
-from datatransfer.schema.identity import canonical_keys
-from datatransfer.schema.keycolumns import as_kind, from_canonical, key_array
+from datatransfer.schema.keycolumns import from_canonical, key_array
+from datatransfer.schema.keynames import kept_names
 from datatransfer.schema.values import LogicalType
 
 if TYPE_CHECKING:
@@ -276,9 +276,7 @@ class Chooser:
     @staticmethod
     def _canonical(plan: TablePlan, columns: list[tuple[Any, ...]]) -> list[str]:
         kinds = [plan.fit.source.column(c).type for c in plan.fit.source.key]
-        arrays = [as_kind(key_array(list(v)), kind) for v, kind in zip(columns, kinds, strict=True)]
-        typed, forms = zip(*arrays, strict=True)
-        texts: list[str] = canonical_keys(typed, forms).to_pylist()
+        texts: list[str] = kept_names([key_array(list(v)) for v in columns], kinds).to_pylist()
         return texts
 
     def choose_named(self, plan: TablePlan, names: list[str]) -> int:

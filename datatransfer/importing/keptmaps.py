@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from datatransfer.database import ledger
 from datatransfer.importing.images import INSERT
 from datatransfer.importing.touched import GONE, REVERSIBLE, Touched, TouchedRows
-from datatransfer.schema.identity import canonical_keys
-from datatransfer.schema.keycolumns import as_kind, key_array
+from datatransfer.schema.keycolumns import key_array
+from datatransfer.schema.keynames import kept_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +64,4 @@ def _staying(touched: TouchedRows, table: Touched) -> pa.Array | None:
 
 def _names(table: Touched, keys: Sequence[pa.Array]) -> pa.Array:
     """Return the keys of rows as text: a time may be written with and without the end of its second."""
-    kinds = [table.table.by_name[name].type for name in table.key]
-    pairs = [as_kind(array, kind) for array, kind in zip(keys, kinds, strict=True)]
-    return canonical_keys([array for array, _ in pairs], [kind for _, kind in pairs])
+    return kept_names(keys, [table.table.by_name[name].type for name in table.key])

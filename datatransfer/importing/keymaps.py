@@ -12,17 +12,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from datatransfer.database import ledger
 from datatransfer.importing.actions import Action, Identity
 from datatransfer.importing.remap import TablePlan
-from datatransfer.schema.identity import canonical_keys
 from datatransfer.schema.keycolumns import (
     TIMES,
-    as_kind,
     as_times,
     from_canonical,
     joined,
@@ -30,6 +28,7 @@ from datatransfer.schema.keycolumns import (
     of_one_class,
     tagged,
 )
+from datatransfer.schema.keynames import kept_names
 from datatransfer.schema.tables import Table
 from datatransfer.schema.values import LogicalType
 
@@ -76,12 +75,19 @@ class KnownKeys:
             self._has[table] = next(iter(found), None) is not None
         return self._has[table]
 
-    def _chunks(self, table: str) -> Iterator[tuple[ledger.ImportRecord, pa.Table]]:
-        """Yield an import and a part of its key map, newest first."""
-        records = {r.import_id: r for r in ledger.list_imports(self.writer.conn, state="merged")}
-        for import_id, _, keys in ledger.key_maps(self.writer.conn, table=table):
-            if import_id in records:
-                yield records[import_id], keys
+    @cached_property
+    def _imports(self) -> dict[str, ledger.ImportRecord]:
+        return {r.import_id: r for r in ledger.list_imports(self.writer.conn, state="merged")} if self._there else {}
+
+    def _chunks(self, table: str, *, copies: bool = False) -> Iterator[tuple[ledger.ImportRecord, pa.Table]]:
+        """Yield an import and a part of its key map, newest first; on request only of imports that made copies."""
+        for import_id, record in reversed(self._imports.items()) if copies else ():
+            if _made_copies(record):
+                maps = ledger.key_maps(self.writer.conn, table=table, import_id=import_id)
+                yield from ((record, keys) for _, _, keys in maps)
+        for import_id, _, keys in () if copies else ledger.key_maps(self.writer.conn, table=table):
+            if import_id in self._imports:
+                yield self._imports[import_id], keys
 
     def _maps(self, table: str, *, inserted: bool = False) -> Iterator[tuple[str, Iterator[pa.Table]]]:
         """Yield (origin of the source, the parts of its key map) of each import, newest first.
@@ -92,13 +98,14 @@ class KnownKeys:
         if not self.has(table):
             return
         for copies in (False,) if inserted else (False, True):
-            for record, group in groupby(self._chunks(table), key=lambda item: item[0]):
-                made_copies = record.options.get("identity") == Identity.COPY
-                if copies > made_copies or (inserted and made_copies):
-                    continue
+            for record, group in groupby(self._chunks(table, copies=copies), key=lambda item: item[0]):
                 parts: Iterator[pa.Table] = (keys for _, keys in group)
-                if inserted or made_copies:
-                    parts = map(partial(_inserts, wanted=inserted or copies), parts)
+                if _made_copies(record):
+                    if inserted:
+                        continue
+                    parts = map(partial(_inserts, wanted=copies), parts)
+                elif inserted:
+                    parts = map(_inserts, parts)
                 yield record.origin, parts
 
     def tables_of(self, plan: TablePlan, *, inserted: bool = False) -> list[KnownTable]:
@@ -169,9 +176,7 @@ class KnownKeys:
             keys = keys if origin in wanted else keys.slice(0, 0)
             origins = pa.repeat(origin, keys.num_rows)
         kinds = [plan.fit.source.column(c).type for c in plan.fit.source.key]
-        own = [keys[f"s.{c}"].combine_chunks() for c in plan.fit.source.key]
-        typed, forms = zip(*(as_kind(array, kind) for array, kind in zip(own, kinds, strict=True)), strict=True)
-        texts = canonical_keys(typed, forms)
+        texts = kept_names([keys[f"s.{c}"].combine_chunks() for c in plan.fit.source.key], kinds)
         if "key" in names:
             texts = pc.coalesce(keys["key"].combine_chunks(), texts)
         return [origins, texts, *(keys[f"t.{c}"].combine_chunks() for c in plan.key)]
@@ -252,6 +257,11 @@ class KnownKeys:
             self._load(names, list(map(self._staged, arrays, kinds)), kinds, len(names))
             for arrays in gathered(rows, width)
         ]
+
+
+def _made_copies(record: ledger.ImportRecord) -> bool:
+    """Whether the rows that an import made have an identity of their own."""
+    return bool(record.options.get("identity") == Identity.COPY)
 
 
 def _inserts(keys: pa.Table, *, wanted: bool = True) -> pa.Table:

@@ -295,8 +295,10 @@ class Remap:
         return f" AND NOT {self._decided_apart(plan)}" if plan.decided else ""
 
     def apart(self, plan: TablePlan) -> str:
-        """Return the condition that leaves these rows alone; empty if nothing was decided."""
-        return f" AND {self._decided_apart(plan)}" if plan.decided else ""
+        """Return the condition that leaves these rows alone; empty if there are none."""
+        s, decided = self.writer.stage_name("s", plan.number), self._decided_apart(plan)
+        some = plan.decided and self.writer.run(f"SELECT 1 FROM {s} s WHERE {decided} LIMIT 1").first() is not None
+        return f" AND {decided}" if some else ""
 
     def _decided_apart(self, plan: TablePlan) -> str:
         own = f"('{Decision.INSERT}', '{Decision.RENAME}')"
